@@ -1,0 +1,68 @@
+//! Fixed windows: hits counted per window aligned to the clock.
+//!
+//! State: the end of the window the count belongs to, and the count (16 bytes). A take fits when
+//! used + hits <= amount, so in no window is more than the amount admitted; over a boundary a
+//! caller can take one amount just before it and one just after. A counter's window never goes
+//! back: when the clock steps backwards the held window goes on counting until its own end.
+
+use super::{ChargeWhen, Outcome, Verdict, Window};
+use crate::request::Hits;
+use crate::time::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The first moment that is no longer in the window.
+    pub window_end: Timestamp,
+    pub used: u64,
+}
+
+impl State {
+    pub fn fresh(window: Window, now: Timestamp) -> Self {
+        Self { window_end: window.end(now), used: 0 }
+    }
+
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        self.used == 0 || now >= self.window_end
+    }
+}
+
+pub fn step(
+    state: &mut State,
+    amount: u64,
+    window: Window,
+    hits: Hits,
+    when: ChargeWhen,
+    now: Timestamp,
+) -> Outcome {
+    if now >= state.window_end {
+        *state = State::fresh(window, now);
+    }
+    let verdict = match hits {
+        Hits::GiveBack(hits) => {
+            state.used = state.used.saturating_sub(hits);
+            Verdict::Admitted
+        }
+        Hits::Take(hits) => take(state, amount, hits, when),
+    };
+    Outcome {
+        verdict,
+        remaining: amount.saturating_sub(state.used),
+        reset: state.window_end.since(now),
+    }
+}
+
+fn take(state: &mut State, amount: u64, hits: u64, when: ChargeWhen) -> Verdict {
+    let after = state.used.saturating_add(hits);
+    let verdict = if after <= amount {
+        Verdict::Admitted
+    } else if hits > amount {
+        Verdict::ExceedsAmount
+    } else {
+        Verdict::OverLimit
+    };
+    match (verdict, when) {
+        (Verdict::Admitted, _) | (_, ChargeWhen::Always) => state.used = after,
+        (Verdict::OverLimit | Verdict::ExceedsAmount, ChargeWhen::Admitted) => {}
+    }
+    verdict
+}

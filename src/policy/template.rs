@@ -1,0 +1,186 @@
+//! Path templates such as `/orders/{id}` and `/orders/**`, and the paths they are held against.
+//!
+//! A path is compared segment by segment after its query is cut off, its empty segments are left
+//! out and its percent escapes are decoded, so no spelling of a path slips past its rule.
+
+use std::borrow::Cow;
+
+/// A template, checked: `**` only stands last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    pub segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Segment {
+    Literal(String),
+    /// One segment, whatever it is; its value is an attribute of this name.
+    Capture(String),
+    /// The rest of the path, none included.
+    Rest,
+}
+
+/// What is wrong with a template, and where: bytes of its text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TemplateError {
+    pub message: String,
+    pub hint: String,
+    pub bytes: std::ops::Range<usize>,
+}
+
+impl Template {
+    /// Reads `/literal/{capture}/**`.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        if !text.starts_with('/') {
+            return Err(error(
+                "a path template begins with `/`",
+                &format!("write `/{text}`"),
+                0..text.len(),
+            ));
+        }
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut start = 1;
+        for part in text[1..].split('/') {
+            let bytes = start..start + part.len();
+            start = bytes.end + 1;
+            if part.is_empty() {
+                continue;
+            }
+            if segments.last() == Some(&Segment::Rest) {
+                let hint = "end the template with `/**`, or match one segment with `{name}`";
+                return Err(error("nothing can follow `**`", hint, bytes));
+            }
+            let segment = parse_segment(part, bytes.clone())?;
+            if let Segment::Capture(name) = &segment
+                && segments.contains(&segment)
+            {
+                let hint = "give each captured segment its own name";
+                return Err(error(&format!("`{{{name}}}` is captured twice"), hint, bytes));
+            }
+            segments.push(segment);
+        }
+        Ok(Self { segments })
+    }
+
+    /// The names of the captured segments, in order.
+    pub fn captures(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Capture(name) => Some(name.as_str()),
+            Segment::Literal(_) | Segment::Rest => None,
+        })
+    }
+}
+
+fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, TemplateError> {
+    if part == "**" {
+        return Ok(Segment::Rest);
+    }
+    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(is_name) {
+            let hint = "use letters, digits, `_` and `-`, as in `{order_id}`";
+            return Err(error("a captured segment needs a plain name", hint, bytes));
+        }
+        return Ok(Segment::Capture(name.to_owned()));
+    }
+    if part.contains(['{', '}', '*']) {
+        let hint = "use `{name}` for one whole segment, or `**` at the end for the rest";
+        return Err(error(&format!("`{part}` is neither literal nor a capture"), hint, bytes));
+    }
+    if part.contains(['?', '#']) {
+        let hint = "templates match the path alone; the query is cut off before matching";
+        return Err(error("a path template has no query", hint, bytes));
+    }
+    Ok(Segment::Literal(String::from_utf8_lossy(&decode(part.as_bytes())).into_owned()))
+}
+
+fn error(message: &str, hint: &str, bytes: std::ops::Range<usize>) -> TemplateError {
+    TemplateError { message: message.to_owned(), hint: hint.to_owned(), bytes }
+}
+
+/// The segments of a request path as templates see them.
+pub fn path_segments(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
+    without_query(path).split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(decode)
+}
+
+/// A path up to its query or fragment.
+pub fn without_query(path: &[u8]) -> &[u8] {
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+    &path[..end]
+}
+
+/// Percent escapes decoded; what is no escape stays as it is.
+fn decode(segment: &[u8]) -> Cow<'_, [u8]> {
+    if !segment.contains(&b'%') {
+        return Cow::Borrowed(segment);
+    }
+    let mut decoded = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'%'
+            && let [high, low, after @ ..] = tail
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            decoded.push(high << 4 | low);
+            rest = after;
+            continue;
+        }
+        decoded.push(byte);
+        rest = tail;
+    }
+    Cow::Owned(decoded)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(path: &str) -> Vec<String> {
+        path_segments(path.as_bytes())
+            .map(|segment| String::from_utf8_lossy(&segment).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn paths_are_cut_and_decoded_into_segments() {
+        assert_eq!(segments("/v1/things/?q=/x"), ["v1", "things"]);
+        assert_eq!(segments("//v1//things#top"), ["v1", "things"]);
+        assert_eq!(segments("/v1/%74hings/a%2Fb/%zz%4"), ["v1", "things", "a/b", "%zz%4"]);
+        assert!(segments("").is_empty());
+    }
+
+    #[test]
+    fn templates_read_literals_captures_and_the_rest() {
+        let template = Template::parse("/orders/{id}/**").unwrap();
+        assert_eq!(
+            template.segments,
+            [
+                Segment::Literal("orders".into()),
+                Segment::Capture("id".into()),
+                Segment::Rest
+            ]
+        );
+        assert_eq!(template.captures().collect::<Vec<_>>(), ["id"]);
+        assert!(Template::parse("/").unwrap().segments.is_empty());
+    }
+
+    #[test]
+    fn bad_templates_say_where_and_what_to_write() {
+        for (text, message, bytes) in [
+            ("orders", "a path template begins with `/`", 0..6),
+            ("/a/**/b", "nothing can follow `**`", 6..7),
+            ("/a/{}", "a captured segment needs a plain name", 3..5),
+            ("/a/b*", "`b*` is neither literal nor a capture", 3..5),
+            ("/{x}/{x}", "`{x}` is captured twice", 5..8),
+            ("/a?b", "a path template has no query", 1..4),
+        ] {
+            let error = Template::parse(text).unwrap_err();
+            assert_eq!((error.message.as_str(), error.bytes), (message, bytes), "{text}");
+        }
+    }
+}
