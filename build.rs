@@ -36,7 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("descriptors.bin"), encode(&official))?;
 
     let decoding = with_byte_fields(official)?;
-    tonic_prost_build::configure().bytes(".").compile_fds(decoding)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(decoding)?;
     Ok(())
 }
 
@@ -54,7 +56,9 @@ fn with_byte_fields(mut set: FileDescriptorSet) -> Result<FileDescriptorSet, Str
             .map(|file| turn_to_bytes(&mut file.message_type, message, field))
             .sum::<usize>();
         if turned != 1 {
-            return Err(format!("{package}: `{message}.{field}` is there {turned} times, not once"));
+            return Err(format!(
+                "{package}: `{message}.{field}` is there {turned} times, not once"
+            ));
         }
     }
     Ok(set)
@@ -65,7 +69,11 @@ fn turn_to_bytes(messages: &mut [DescriptorProto], message: &str, field: &str) -
     let mut turned = 0;
     for candidate in messages {
         if candidate.name() == message {
-            for descriptor in candidate.field.iter_mut().filter(|found| found.name() == field) {
+            for descriptor in candidate
+                .field
+                .iter_mut()
+                .filter(|found| found.name() == field)
+            {
                 descriptor.set_type(Type::Bytes);
                 turned += 1;
             }
