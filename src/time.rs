@@ -86,9 +86,7 @@ impl Span {
 
     /// The nanoseconds beyond the last whole second.
     pub const fn subsecond_nanos(self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 1_000_000_000")]
-        let nanos = (self.0 % NANOS_PER_SECOND) as u32;
-        nanos
+        (self.0 % NANOS_PER_SECOND) as u32
     }
 
     pub const fn to_duration(self) -> Duration {

@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::{Binding, Charge, Code, Decision, Plan, RuleCode, RuleOutcome, Status};
-use crate::limit::Outcome;
+use crate::limit::{Outcome, Verdict};
 use crate::policy::model::Mode;
 use crate::request::Hits;
 
@@ -58,18 +58,24 @@ fn is_shown(charge: &Charge<'_>) -> bool {
     }
 }
 
-/// In shadow a denial is told as room for nothing more.
+/// In shadow a denial is told as room for nothing more. A policy may cap the wait of a denial.
 fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome) -> Binding<'s> {
-    use crate::limit::Verdict::Admitted;
+    let verdict = match charge.mode {
+        Mode::Enforce => outcome.verdict,
+        Mode::Shadow => Verdict::Admitted,
+    };
+    let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
+    let reset = match cap.filter(|_| verdict.is_denial()) {
+        Some(cap) => outcome.reset.min(cap),
+        None => outcome.reset,
+    };
+    let (rule, limit, remaining) = (charge.rule, charge.limit, outcome.remaining);
     Binding {
-        rule: charge.rule,
-        limit: charge.limit,
-        verdict: match charge.mode {
-            Mode::Enforce => outcome.verdict,
-            Mode::Shadow => Admitted,
-        },
-        remaining: outcome.remaining,
-        reset: outcome.reset,
+        rule,
+        limit,
+        verdict,
+        remaining,
+        reset,
     }
 }
 

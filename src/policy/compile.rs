@@ -20,7 +20,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
             let matcher = NativeMatcher::new(name, native, seed);
             (
                 native_rules(native, seed),
-                Matcher::Native(matcher),
+                Matcher::Native(Box::new(matcher)),
                 native.respond.clone(),
             )
         }

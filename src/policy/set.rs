@@ -101,7 +101,7 @@ pub struct Domain {
 
 #[derive(Debug)]
 pub enum Matcher {
-    Native(NativeMatcher),
+    Native(Box<NativeMatcher>),
     Tree(Tree),
 }
 
