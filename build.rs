@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in &mut official.file {
         file.source_code_info = None;
     }
-    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    let out_dir = out_dir()?;
     fs::write(out_dir.join("descriptors.bin"), encode(&official))?;
 
     let decoding = with_byte_fields(official)?;
@@ -40,6 +40,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         .bytes(".")
         .compile_fds(decoding)?;
     Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts this way"
+)]
+fn out_dir() -> Result<PathBuf, std::env::VarError> {
+    std::env::var("OUT_DIR").map(PathBuf::from)
 }
 
 fn encode(set: &FileDescriptorSet) -> Vec<u8> {

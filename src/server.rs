@@ -116,7 +116,6 @@ impl Server {
             rls,
             readiness,
             policy_files,
-            message_size_max,
             drain_timeout,
             services,
             routes,

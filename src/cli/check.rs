@@ -47,7 +47,6 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 /// Prints problems with the text they are about.
-#[expect(clippy::print_stderr, reason = "the command line prints")]
 pub(super) fn print_problems(sources: &[Source], diagnostics: &[Diagnostic]) {
     let _ = sources;
     for diagnostic in diagnostics {

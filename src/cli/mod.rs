@@ -20,7 +20,7 @@ struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// Run the sidecar
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
     /// Load policies and print every problem
     Check(check::Arguments),
 }
@@ -37,7 +37,6 @@ pub fn run() -> ExitCode {
 }
 
 /// Prints one line about what went wrong.
-#[expect(clippy::print_stderr, reason = "the command line prints")]
 fn complain(problem: &dyn std::fmt::Display) {
     anstream::eprintln!("error: {problem}");
 }

@@ -38,10 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     if arguments.print_config {
-        #[expect(clippy::print_stdout, reason = "the command line prints")]
-        {
-            anstream::print!("{gathered}");
-        }
+        anstream::print!("{gathered}");
         return ExitCode::SUCCESS;
     }
     telemetry::start(&settings.log_level, settings.log_format);
