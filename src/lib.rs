@@ -13,3 +13,5 @@ pub mod policy;
 pub mod decide;
 
 pub mod store;
+
+pub mod pb;
