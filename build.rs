@@ -32,12 +32,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     for file in &mut official.file {
         file.source_code_info = None;
     }
-    let out_dir = PathBuf::from(std::env::var("OUT_DIR")?);
+    let out_dir = out_dir()?;
     fs::write(out_dir.join("descriptors.bin"), encode(&official))?;
 
     let decoding = with_byte_fields(official)?;
-    tonic_prost_build::configure().bytes(".").compile_fds(decoding)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(decoding)?;
     Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "cargo talks to build scripts this way"
+)]
+fn out_dir() -> Result<PathBuf, std::env::VarError> {
+    std::env::var("OUT_DIR").map(PathBuf::from)
 }
 
 fn encode(set: &FileDescriptorSet) -> Vec<u8> {
@@ -54,7 +64,9 @@ fn with_byte_fields(mut set: FileDescriptorSet) -> Result<FileDescriptorSet, Str
             .map(|file| turn_to_bytes(&mut file.message_type, message, field))
             .sum::<usize>();
         if turned != 1 {
-            return Err(format!("{package}: `{message}.{field}` is there {turned} times, not once"));
+            return Err(format!(
+                "{package}: `{message}.{field}` is there {turned} times, not once"
+            ));
         }
     }
     Ok(set)
@@ -65,7 +77,11 @@ fn turn_to_bytes(messages: &mut [DescriptorProto], message: &str, field: &str) -
     let mut turned = 0;
     for candidate in messages {
         if candidate.name() == message {
-            for descriptor in candidate.field.iter_mut().filter(|found| found.name() == field) {
+            for descriptor in candidate
+                .field
+                .iter_mut()
+                .filter(|found| found.name() == field)
+            {
                 descriptor.set_type(Type::Bytes);
                 turned += 1;
             }

@@ -3,14 +3,13 @@
 //! Labels are bounded by construction: domains and rules of the policies, and fixed words; never
 //! a caller's text. The request path only touches handles that were registered beforehand.
 
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
 
-use crate::decide::{Charge, Code, Decision};
-use crate::limit::Outcome;
-use crate::policy::model::Mode;
+use crate::decide::{Code, Decision, RuleCode};
 use crate::policy::set::PolicySet;
-use crate::request::Hits;
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +47,9 @@ metrics_table! {
     DECISIONS: Counter "tollgate_decisions_total" ["domain", "code"]
         "Requests decided, by domain and answer (`ok`, `over_limit`).";
     RULE_HITS: Counter "tollgate_rule_hits_total" ["domain", "rule", "code"]
-        "Hits that a rule was asked for: it had room (`ok`), denied (`over_limit`), or would have \
-         denied (`shadow_over_limit`). One request adds at most 1000000000.";
+        "Hits that a rule was asked for: it let them through (`ok`), denied them (`over_limit`), \
+         would have denied them (`shadow_over_limit`), or had room while another rule denied \
+         (`denied_elsewhere`). One request adds at most 1000000000.";
     UNKNOWN_DOMAIN: Counter "tollgate_unknown_domain_total" []
         "Requests for a domain that no policy has; they are let through.";
     INVALID_REQUESTS: Counter "tollgate_invalid_requests_total" ["reason"]
@@ -126,7 +126,8 @@ struct Reloads {
 /// series, so what stays over a reload counts on.
 #[derive(Debug)]
 pub struct SetMetrics {
-    domains: Vec<DomainMetrics>,
+    /// By name, as in the set.
+    domains: Vec<(Arc<str>, DomainMetrics)>,
     /// By [`crate::policy::set::Rule::index`].
     rules: Vec<RuleMetrics>,
 }
@@ -142,12 +143,15 @@ struct RuleMetrics {
     ok: Counter,
     over_limit: Counter,
     shadow_over_limit: Counter,
+    denied_elsewhere: Counter,
 }
 
 impl Metrics {
     /// Nothing is installed globally: each server, in tests many in a process, has its own.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.build_recorder();
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&DURATION_BUCKETS)?
+            .build_recorder();
         for metric in TABLE {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
@@ -192,10 +196,18 @@ impl Metrics {
         let mut rules: Vec<RuleMetrics> = Vec::new();
         for domain in &set.domains {
             let name: &str = &domain.name;
-            let decisions =
-                |code| counter(&self.recorder, DECISIONS, &[("domain", name), ("code", code)]);
-            domains
-                .push(DomainMetrics { ok: decisions("ok"), over_limit: decisions("over_limit") });
+            let decisions = |code| {
+                counter(
+                    &self.recorder,
+                    DECISIONS,
+                    &[("domain", name), ("code", code)],
+                )
+            };
+            let metrics = DomainMetrics {
+                ok: decisions("ok"),
+                over_limit: decisions("over_limit"),
+            };
+            domains.push((Arc::clone(&domain.name), metrics));
             rules.extend(domain.rules.iter().map(|rule| {
                 let hits = |code| {
                     let labels = [("domain", name), ("rule", &*rule.name), ("code", code)];
@@ -205,6 +217,7 @@ impl Metrics {
                     ok: hits("ok"),
                     over_limit: hits("over_limit"),
                     shadow_over_limit: hits("shadow_over_limit"),
+                    denied_elsewhere: hits("denied_elsewhere"),
                 }
             }));
         }
@@ -215,9 +228,15 @@ impl Metrics {
     pub fn reload_succeeded(&self, set: &PolicySet, now: Timestamp) {
         self.reloads.ok.increment(1);
         self.reloads.last_successful.set(1.0);
-        self.reloads.last_timestamp.set(as_f64(now.seconds_floor().max(0).unsigned_abs()));
+        self.reloads
+            .last_timestamp
+            .set(as_f64(now.seconds_floor().max(0).unsigned_abs()));
         self.reloads.version.set(as_f64(set.version));
-        let rules = set.domains.iter().map(|domain| domain.rules.len() as u64).sum();
+        let rules = set
+            .domains
+            .iter()
+            .map(|domain| domain.rules.len() as u64)
+            .sum();
         self.reloads.rules.set(as_f64(rules));
     }
 
@@ -240,57 +259,42 @@ impl Metrics {
 }
 
 impl SetMetrics {
-    /// Counts one decision. `charges` and `outcomes` run in parallel.
-    pub fn decided(
-        &self,
-        set: &PolicySet,
-        decision: &Decision<'_>,
-        charges: &[Charge<'_>],
-        outcomes: &[Outcome],
-    ) {
-        let place = decision.domain.and_then(|domain| {
-            set.domains.iter().position(|candidate| std::ptr::eq(candidate, domain))
-        });
-        if let Some(domain) = place.and_then(|index| self.domains.get(index)) {
+    /// Counts one decision.
+    pub fn decided(&self, decision: &Decision<'_>) {
+        if let Some(domain) = decision.domain.and_then(|domain| self.domain(&domain.name)) {
             match decision.code {
                 Code::Ok => domain.ok.increment(1),
                 Code::OverLimit => domain.over_limit.increment(1),
             }
         }
-        self.count_hits(charges, outcomes);
-    }
-
-    /// A rule with several limits has several charges in one group; it is counted once, and
-    /// denies if one of them does.
-    fn count_hits(&self, charges: &[Charge<'_>], outcomes: &[Outcome]) {
-        let mut pairs = charges.iter().zip(outcomes).peekable();
-        while let Some((charge, outcome)) = pairs.next() {
-            let mut is_denied = outcome.verdict.is_denial();
-            while let Some((_, next)) =
-                pairs.next_if(|(next, _)| is_same_rule(charge, next) && next.group == charge.group)
-            {
-                is_denied |= next.verdict.is_denial();
-            }
-            let (Some(rule), Hits::Take(hits)) = (charge.rule, charge.hits) else { continue };
-            let Some(rule) = self.rules.get(rule.index) else { continue };
-            let counter = match (is_denied, charge.mode) {
-                (false, _) => &rule.ok,
-                (true, Mode::Enforce) => &rule.over_limit,
-                (true, Mode::Shadow) => &rule.shadow_over_limit,
+        for outcome in &decision.rules {
+            let Some(rule) = self.rules.get(outcome.rule.index) else {
+                continue;
             };
-            counter.increment(hits.min(HITS_COUNTED_MAX));
+            let counter = match outcome.code {
+                RuleCode::Ok => &rule.ok,
+                RuleCode::OverLimit => &rule.over_limit,
+                RuleCode::ShadowOverLimit => &rule.shadow_over_limit,
+                RuleCode::DeniedElsewhere => &rule.denied_elsewhere,
+            };
+            counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
         }
     }
-}
 
-fn is_same_rule(one: &Charge<'_>, other: &Charge<'_>) -> bool {
-    one.rule.map(std::ptr::from_ref) == other.rule.map(std::ptr::from_ref)
+    fn domain(&self, name: &str) -> Option<&DomainMetrics> {
+        let found = self
+            .domains
+            .binary_search_by(|(candidate, _)| (**candidate).cmp(name));
+        found.ok().map(|position| &self.domains[position].1)
+    }
 }
 
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
-    let labels = labels.iter().map(|(label, value)| Label::new(*label, (*value).to_owned()));
+    let labels = labels
+        .iter()
+        .map(|(label, value)| Label::new(*label, (*value).to_owned()));
     Key::from_parts(name, labels.collect::<Vec<_>>())
 }
 
@@ -311,10 +315,18 @@ fn gauge(
 }
 
 fn gauge_of_build(recorder: &PrometheusRecorder) {
-    gauge(recorder, BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+    gauge(
+        recorder,
+        BUILD_INFO,
+        &[("version", env!("CARGO_PKG_VERSION"))],
+    )
+    .set(1.0);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; 2^53 is far away")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating point; 2^53 is far away"
+)]
 fn as_f64(value: u64) -> f64 {
     value as f64
 }

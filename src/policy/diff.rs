@@ -5,9 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::limit::Limit;
 use crate::policy::model::Mode;
-use crate::policy::set::{PolicySet, Rule};
+use crate::policy::set::{PolicySet, Rule, RuleLimit};
 
 /// One sentence for each rule or domain that came, went or changed, ordered by domain and rule.
 pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
@@ -19,7 +18,10 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     for name @ (domain, rule) in names {
         match (old_rules.get(&name), new_rules.get(&name)) {
             (None, Some(new)) => {
-                changes.push(format!("rule `{rule}` of `{domain}` added: {}", limits(new)));
+                changes.push(format!(
+                    "rule `{rule}` of `{domain}` added: {}",
+                    limits(new)
+                ));
             }
             (Some(_), None) => changes.push(format!("rule `{rule}` of `{domain}` removed")),
             (Some(old), Some(new)) => {
@@ -39,13 +41,23 @@ type RuleName<'s> = (&'s str, &'s str);
 fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, &Rule> {
     let domains = set.domains.iter();
     domains
-        .flat_map(|domain| domain.rules.iter().map(|rule| ((&*domain.name, &*rule.name), rule)))
+        .flat_map(|domain| {
+            domain
+                .rules
+                .iter()
+                .map(|rule| ((&*domain.name, &*rule.name), rule))
+        })
         .collect()
 }
 
 fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
     let mut parts = Vec::new();
-    if old.limits != new.limits {
+    if !old
+        .limits
+        .iter()
+        .map(|old| old.limit)
+        .eq(new.limits.iter().map(|new| new.limit))
+    {
         let usage = if has_same_counters(old, new) {
             "usage so far is kept"
         } else {
@@ -70,17 +82,22 @@ fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
 
 /// Whether every window that is limited afterwards was limited before.
 fn has_same_counters(old: &Rule, new: &Rule) -> bool {
-    let identity = |limit: &Limit| limit.window.identity();
-    new.limits.iter().all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
+    let identity = |of: &RuleLimit| of.limit.window.identity();
+    new.limits
+        .iter()
+        .all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
 }
 
 fn limits(rule: &Rule) -> String {
     if rule.limits.is_empty() {
         return "unlimited".to_owned();
     }
-    let texts = rule.limits.iter().map(|limit| match limit.window.count.get() {
-        1 => format!("{}/{}", limit.amount, limit.window),
-        _ => format!("{} per {}", limit.amount, limit.window),
-    });
+    let texts = rule
+        .limits
+        .iter()
+        .map(|RuleLimit { limit, .. }| match limit.window.count.get() {
+            1 => format!("{}/{}", limit.amount, limit.window),
+            _ => format!("{} per {}", limit.amount, limit.window),
+        });
     texts.collect::<Vec<_>>().join(" and ")
 }

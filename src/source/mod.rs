@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, SetMetrics};
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::model::Source;
+use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{Compiled, diff};
 use files::ReadError;
@@ -61,9 +61,14 @@ pub struct Active {
 
 impl Active {
     fn new(published: Published) -> Self {
-        let (reloads, _) =
-            watch::channel(Reloads { version: published.set.version, failed_count: 0 });
-        Self { published: ArcSwap::from_pointee(published), reloads }
+        let (reloads, _) = watch::channel(Reloads {
+            version: published.set.version,
+            failed_count: 0,
+        });
+        Self {
+            published: ArcSwap::from_pointee(published),
+            reloads,
+        }
     }
 
     pub fn current(&self) -> Guard<Arc<Published>> {
@@ -81,7 +86,10 @@ pub enum LoadError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the policies have problems")]
-    Problems { sources: Vec<Source>, diagnostics: Vec<Diagnostic> },
+    Problems {
+        sources: Vec<Source>,
+        diagnostics: Vec<Diagnostic>,
+    },
 }
 
 /// What was last read, and tried: equal readings are no change.
@@ -92,6 +100,7 @@ type Reading = Result<Vec<Source>, ReadError>;
 pub struct PolicyFiles {
     paths: Arc<[PathBuf]>,
     seed: CounterSeed,
+    mode: Mode,
     metrics: Arc<Metrics>,
     clock: Clock,
     active: Arc<Active>,
@@ -103,13 +112,17 @@ impl PolicyFiles {
     pub fn load(
         paths: &[PathBuf],
         seed: CounterSeed,
+        mode: Mode,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, LoadError> {
         let sources = files::read(paths)?;
-        let Compiled { set, diagnostics } = crate::policy::compile(&sources, seed);
+        let Compiled { set, diagnostics } = crate::policy::compile(&sources, seed, mode);
         let Some(mut set) = set else {
-            return Err(LoadError::Problems { sources, diagnostics });
+            return Err(LoadError::Problems {
+                sources,
+                diagnostics,
+            });
         };
         set.version = 1;
         log_diagnostics(&sources, &diagnostics);
@@ -121,9 +134,20 @@ impl PolicyFiles {
             rules = rule_count,
             "policies in force"
         );
-        let published = Published { metrics: metrics.for_set(&set), set };
+        let published = Published {
+            metrics: metrics.for_set(&set),
+            set,
+        };
         let active = Arc::new(Active::new(published));
-        Ok(Self { paths: paths.into(), seed, metrics, clock, active, last: Ok(sources) })
+        Ok(Self {
+            paths: paths.into(),
+            seed,
+            mode,
+            metrics,
+            clock,
+            active,
+            last: Ok(sources),
+        })
     }
 
     pub fn active(&self) -> &Arc<Active> {
@@ -172,7 +196,9 @@ impl PolicyFiles {
 
     async fn read(&self) -> Option<Reading> {
         let paths = Arc::clone(&self.paths);
-        tokio::task::spawn_blocking(move || files::read(&paths)).await.ok()
+        tokio::task::spawn_blocking(move || files::read(&paths))
+            .await
+            .ok()
     }
 
     async fn take(&mut self, reading: Reading) {
@@ -188,10 +214,10 @@ impl PolicyFiles {
     }
 
     async fn compile(&self, sources: Vec<Source>) -> Result<PolicySet, String> {
-        let seed = self.seed;
+        let (seed, mode) = (self.seed, self.mode);
         // Large sets take a while to compile; requests go on meanwhile.
         let compiled = tokio::task::spawn_blocking(move || {
-            let compiled = crate::policy::compile(&sources, seed);
+            let compiled = crate::policy::compile(&sources, seed, mode);
             log_diagnostics(&sources, &compiled.diagnostics);
             compiled
         });
@@ -213,23 +239,34 @@ impl PolicyFiles {
         let changes = named_changes(diff::changes(&before.set, &set));
         let version = set.version;
         self.metrics.reload_succeeded(&set, self.clock.now());
-        let published = Published { metrics: self.metrics.for_set(&set), set };
+        let published = Published {
+            metrics: self.metrics.for_set(&set),
+            set,
+        };
         self.active.published.store(Arc::new(published));
-        self.active.reloads.send_modify(|reloads| reloads.version = version);
+        self.active
+            .reloads
+            .send_modify(|reloads| reloads.version = version);
         tracing::info!(version, changes, "policies reloaded");
     }
 
     fn refuse(&self, problem: &str) {
         self.metrics.reload_failed();
-        self.active.reloads.send_modify(|reloads| reloads.failed_count += 1);
+        self.active
+            .reloads
+            .send_modify(|reloads| reloads.failed_count += 1);
         let version = self.active.published.load().set.version;
-        tracing::error!(version, problem, "policies not taken; the set in force stays");
+        tracing::error!(
+            version,
+            problem,
+            "policies not taken; the set in force stays"
+        );
     }
 }
 
 fn named_changes(mut changes: Vec<String>) -> String {
     if changes.is_empty() {
-        return "nothing that a rule or limit is made of".to_owned();
+        return "the same rules with the same limits".to_owned();
     }
     let more = changes.len().saturating_sub(CHANGES_NAMED_MAX);
     changes.truncate(CHANGES_NAMED_MAX);
@@ -241,7 +278,8 @@ fn named_changes(mut changes: Vec<String>) -> String {
 
 fn log_diagnostics(sources: &[Source], diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
-        let problem = crate::policy::render::line(sources, diagnostic);
+        let problem = &diagnostic.message;
+        let _ = sources;
         match diagnostic.severity {
             Severity::Error => tracing::error!("{problem}"),
             Severity::Warning => tracing::warn!("{problem}"),
