@@ -134,7 +134,10 @@ mod tests {
         for (text, filled) in [
             ("tenant={n}", vec![("tenant", "7")]),
             ("a=x{n}y{n},b=c=d", vec![("a", "x7y7"), ("b", "c=d")]),
-            ("path=/orders/{id},empty=", vec![("path", "/orders/{id}"), ("empty", "")]),
+            (
+                "path=/orders/{id},empty=",
+                vec![("path", "/orders/{id}"), ("empty", "")],
+            ),
         ] {
             let filled: Vec<(String, String)> = filled
                 .into_iter()
@@ -146,8 +149,16 @@ mod tests {
 
     #[test]
     fn only_templates_with_a_placeholder_are_numbered() {
-        assert!(DescriptorTemplate::parse("a=b,c={n}").unwrap().is_numbered());
-        assert!(!DescriptorTemplate::parse("a=b,{n}=c").unwrap().is_numbered());
+        assert!(
+            DescriptorTemplate::parse("a=b,c={n}")
+                .unwrap()
+                .is_numbered()
+        );
+        assert!(
+            !DescriptorTemplate::parse("a=b,{n}=c")
+                .unwrap()
+                .is_numbered()
+        );
     }
 
     #[test]

@@ -216,7 +216,9 @@ impl Run {
         let pacer = thread::Builder::new()
             .name("pacer".to_owned())
             .spawn(move || run.release());
-        Ok(Some(pacer.context("cannot start the thread that paces the load")?))
+        Ok(Some(
+            pacer.context("cannot start the thread that paces the load")?,
+        ))
     }
 
     fn release(&self) {
@@ -233,11 +235,15 @@ impl Run {
             }
         }
         // Every stream learns from one more permit that there are no more calls.
-        pace.due.add_permits(self.load.connections.saturating_mul(self.load.streams));
+        pace.due
+            .add_permits(self.load.connections.saturating_mul(self.load.streams));
     }
 
     fn report(&self, tally: Tally, finished: u64) -> Report {
-        let due = self.pace.as_ref().map_or(0, |pace| pace.total - pace.warmup);
+        let due = self
+            .pace
+            .as_ref()
+            .map_or(0, |pace| pace.total - pace.warmup);
         Report {
             load: self.load.describe(),
             elapsed: Span::from_nanos(finished.saturating_sub(self.warm)),

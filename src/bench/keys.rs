@@ -106,7 +106,11 @@ mod tests {
     fn uniform_keys_come_equally_often() {
         let counts = drawn(20, Distribution::Uniform);
         let expected = f64::from(DRAWS) / 20.0;
-        assert!(counts.iter().all(|count| (count / expected - 1.0).abs() < 0.05));
+        assert!(
+            counts
+                .iter()
+                .all(|count| (count / expected - 1.0).abs() < 0.05)
+        );
     }
 
     #[test]
@@ -117,11 +121,17 @@ mod tests {
         for rank in [1_u32, 2, 3, 10, 50] {
             let expected = f64::from(DRAWS) / f64::from(rank) / harmonic;
             let count = counts[rank as usize - 1];
-            assert!((count / expected - 1.0).abs() < 0.1, "rank {rank}: {count} of {expected}");
+            assert!(
+                (count / expected - 1.0).abs() < 0.1,
+                "rank {rank}: {count} of {expected}"
+            );
         }
         let tail: f64 = counts[500..].iter().sum();
         let expected = f64::from(DRAWS) * (1_000.0_f64 / 500.0).ln() / harmonic;
-        assert!((tail / expected - 1.0).abs() < 0.05, "tail: {tail} of {expected}");
+        assert!(
+            (tail / expected - 1.0).abs() < 0.05,
+            "tail: {tail} of {expected}"
+        );
     }
 
     #[test]

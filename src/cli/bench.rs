@@ -1,12 +1,6 @@
-//! `tollgate bench`: drives any server of Envoy's rate limit protocol and reports how it answered.
+//! `tollgate bench`: drives an RLS server and prints how it answered.
 //!
-//! It speaks the protocol alone and knows nothing of tollgate's server, so that servers can be
-//! compared; `benches/server.rs` sends its load through the same code.
-
-pub mod drive;
-pub mod keys;
-pub mod report;
-pub mod template;
+//! A run is a success only if every call was answered, so that a script can rely on its figures.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::process::ExitCode;
@@ -14,11 +8,11 @@ use std::thread;
 
 use clap::builder::RangedU64ValueParser;
 
-use self::drive::{End, Load, drive};
-use self::keys::Distribution;
-use self::report::Report;
-use self::template::{DescriptorTemplate, RequestTemplate};
 use super::{FAILED, USAGE, complain};
+use crate::bench::drive::{End, Load, drive};
+use crate::bench::keys::Distribution;
+use crate::bench::report::Report;
+use crate::bench::template::{DescriptorTemplate, RequestTemplate};
 use crate::clock::Clock;
 use crate::socket::Address;
 use crate::time::Span;
@@ -153,7 +147,9 @@ fn finish(report: &Report) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let calls = report.tally.call_count();
-    complain(&format_args!("{failed} of {calls} calls failed; the report says why"));
+    complain(&format_args!(
+        "{failed} of {calls} calls failed; the report says why"
+    ));
     ExitCode::from(FAILED)
 }
 
@@ -161,7 +157,9 @@ fn finish(report: &Report) -> ExitCode {
 fn measure(load: Load) -> anyhow::Result<Report> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let runtime = match processors.min(load.connections) {
-        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        1 => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build(),
         threads => tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads)
             .enable_all()

@@ -17,12 +17,7 @@ use crate::time::Span;
 const LATENCY_MAX: Span = Span::from_seconds(60);
 /// Digits of a latency that are kept.
 const LATENCY_DIGITS: u8 = 3;
-const QUANTILES: [(&str, f64); 4] = [
-    ("p50", 0.5),
-    ("p90", 0.9),
-    ("p99", 0.99),
-    ("p99.9", 0.999),
-];
+const QUANTILES: [(&str, f64); 4] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
 
 /// Counts while the run goes on.
 #[derive(Clone, Debug)]
@@ -66,7 +61,10 @@ impl Tally {
             Answer::Ok => self.ok += 1,
             Answer::OverLimit => self.over_limit += 1,
             Answer::Unknown => {
-                return self.fail("no code".to_owned(), "the answer says neither OK nor OVER_LIMIT");
+                return self.fail(
+                    "no code".to_owned(),
+                    "the answer says neither OK nor OVER_LIMIT",
+                );
             }
         }
         self.latencies.saturating_record(latency.as_nanos());
@@ -135,13 +133,20 @@ impl Report {
         }
         if self.unsent > 0 {
             let unsent = self.unsent;
-            let _ = writeln!(text, "unsent      {unsent}, all streams were waiting for answers");
+            let _ = writeln!(
+                text,
+                "unsent      {unsent}, all streams were waiting for answers"
+            );
         }
         if tally.latencies.is_empty() {
             text.push_str("latency     no answers\n");
             return text;
         }
-        let _ = write!(text, "latency     mean {}", duration(tally.latencies.mean()));
+        let _ = write!(
+            text,
+            "latency     mean {}",
+            duration(tally.latencies.mean())
+        );
         for (name, quantile) in QUANTILES {
             let nanos = count(tally.latency(quantile).as_nanos());
             let _ = write!(text, "  {name} {}", duration(nanos));
@@ -245,7 +250,10 @@ mod tests {
     #[test]
     fn every_call_is_in_one_count() {
         let tally = report().tally;
-        assert_eq!((tally.ok, tally.over_limit, tally.failure_count()), (98, 2, 3));
+        assert_eq!(
+            (tally.ok, tally.over_limit, tally.failure_count()),
+            (98, 2, 3)
+        );
         assert_eq!(tally.call_count(), 103);
     }
 
@@ -263,8 +271,14 @@ failed      3
         let text = report().text();
         assert!(text.starts_with(expected), "{text}");
         let latency = text.lines().last().unwrap();
-        assert!(latency.contains("p50 50 µs  p90 90 µs  p99 5.00 ms"), "{latency}");
-        assert!(latency.ends_with("max 60.00 s") || latency.ends_with("max 60.03 s"), "{latency}");
+        assert!(
+            latency.contains("p50 50 µs  p90 90 µs  p99 5.00 ms"),
+            "{latency}"
+        );
+        assert!(
+            latency.ends_with("max 60.00 s") || latency.ends_with("max 60.03 s"),
+            "{latency}"
+        );
     }
 
     #[test]
