@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it did not work out (problems found, server cannot start), 2 wrong usage.
 
+mod bench;
 mod check;
 mod serve;
 
@@ -23,6 +24,8 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Load policies and print every problem
     Check(check::Arguments),
+    /// Drive an RLS server and print throughput and latencies
+    Bench(Box<bench::Arguments>),
 }
 
 const FAILED: u8 = 1;
@@ -33,6 +36,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 
