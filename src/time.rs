@@ -34,7 +34,11 @@ impl Timestamp {
 
     /// The span from `earlier` to `self`, zero when `self` is not later.
     pub const fn since(self, earlier: Self) -> Span {
-        Span(if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 })
+        Span(if self.0 > earlier.0 {
+            self.0.abs_diff(earlier.0)
+        } else {
+            0
+        })
     }
 
     #[must_use]
@@ -82,9 +86,7 @@ impl Span {
 
     /// The nanoseconds beyond the last whole second.
     pub const fn subsecond_nanos(self) -> u32 {
-        #[expect(clippy::cast_possible_truncation, reason = "less than 1_000_000_000")]
-        let nanos = (self.0 % NANOS_PER_SECOND) as u32;
-        nanos
+        (self.0 % NANOS_PER_SECOND) as u32
     }
 
     pub const fn to_duration(self) -> Duration {
@@ -102,12 +104,20 @@ impl fmt::Display for Span {
         for (large, large_unit, small, small_unit) in pairs {
             if large > 0 {
                 write!(f, "{large}{large_unit}")?;
-                return if small > 0 { write!(f, " {small}{small_unit}") } else { Ok(()) };
+                return if small > 0 {
+                    write!(f, " {small}{small_unit}")
+                } else {
+                    Ok(())
+                };
             }
         }
         if minutes > 0 {
             write!(f, "{minutes}m")?;
-            return if seconds > 0 { write!(f, " {seconds}s") } else { Ok(()) };
+            return if seconds > 0 {
+                write!(f, " {seconds}s")
+            } else {
+                Ok(())
+            };
         }
         let millis = self.subsecond_nanos() / 1_000_000;
         match millis {
@@ -128,11 +138,15 @@ mod tests {
         assert_eq!(late.since(early), Span::from_seconds(2));
         assert_eq!(early.since(late), Span::ZERO);
         assert_eq!(
-            Timestamp::from_nanos(i64::MAX).plus(Span::from_seconds(1)).as_nanos(),
+            Timestamp::from_nanos(i64::MAX)
+                .plus(Span::from_seconds(1))
+                .as_nanos(),
             i64::MAX
         );
         assert_eq!(
-            Timestamp::from_nanos(i64::MAX).since(Timestamp::from_nanos(i64::MIN)).as_nanos(),
+            Timestamp::from_nanos(i64::MAX)
+                .since(Timestamp::from_nanos(i64::MIN))
+                .as_nanos(),
             u64::MAX
         );
     }

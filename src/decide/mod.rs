@@ -3,23 +3,33 @@
 //! ```text
 //! plan(policy_set, request)          -> plan with its charges     pure
 //! store.charge(charges, now).await   -> outcomes                  the only await
-//! conclude(plan, outcomes, now)      -> decision                  pure
+//! conclude(plan, outcomes)           -> decision                  pure
 //! answer(decision, now)              -> headers and body          pure
 //! ```
 //!
 //! `serve`, `explain` and the benches walk this one path.
 
+mod answer;
+mod body;
+mod conclude;
+pub mod explain;
+mod plan;
+#[cfg(test)]
+mod tests;
+
 use smallvec::SmallVec;
 
-use crate::limit::{ChargeWhen, Limit, Outcome, Verdict};
+use crate::limit::{ChargeWhen, Limit, Verdict};
 use crate::policy::model::Mode;
-use crate::policy::set::{Domain, PolicySet, Rule};
-use crate::request::{Hits, Request};
-use crate::time::{Span, Timestamp};
+use crate::policy::set::{Domain, Rule};
+use crate::request::Hits;
+use crate::time::Span;
 
-/// Which counter: a keyed 128-bit fingerprint of domain, rule, window and values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CounterKey(pub u128);
+pub use crate::policy::set::CounterKey;
+pub use answer::answer;
+pub use body::{reason, rule_name};
+pub use conclude::conclude;
+pub use plan::plan;
 
 /// The wish to take hits from one counter.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +39,8 @@ pub struct Charge<'s> {
     pub hits: Hits,
     pub when: ChargeWhen,
     pub mode: Mode,
-    /// Charges of one group are taken together or not at all when their mode is shadow.
+    /// The same for all charges of one rule and one descriptor, and for no others of the plan.
+    /// In shadow these are taken together or not at all.
     pub group: u32,
     /// `None` for a limit that the caller brought along.
     pub rule: Option<&'s Rule>,
@@ -45,11 +56,11 @@ pub struct Plan<'s> {
     pub descriptors: SmallVec<[DescriptorPlan; 4]>,
 }
 
-/// The charges of one descriptor: a range of the plan's.
+/// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor
+/// before.
 #[derive(Clone, Copy, Debug)]
 pub struct DescriptorPlan {
-    pub first_charge: u32,
-    pub charge_count: u32,
+    pub charge_count: usize,
     /// A matching rule exempts this descriptor, and nothing limits it.
     pub is_unlimited: bool,
 }
@@ -69,6 +80,10 @@ pub struct Decision<'s> {
     pub statuses: SmallVec<[Status<'s>; 4]>,
     /// The limit that headers and body speak of; `None` when nothing limits the request.
     pub binding: Option<Binding<'s>>,
+    /// Every limit that headers may list, in the order of the charges.
+    pub limits: SmallVec<[Binding<'s>; 8]>,
+    /// What each rule that applied made of it; once per descriptor it applied to.
+    pub rules: SmallVec<[RuleOutcome<'s>; 8]>,
 }
 
 /// What one descriptor is told.
@@ -90,26 +105,31 @@ pub struct Binding<'s> {
     pub reset: Span,
 }
 
+/// What one rule made of one descriptor; what usage and metrics count.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleOutcome<'s> {
+    pub rule: &'s Rule,
+    /// Zero for hits that are given back.
+    pub hits: u64,
+    pub code: RuleCode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleCode {
+    /// Had room, and the request was let through.
+    Ok,
+    OverLimit,
+    /// Would have denied, were it enforced.
+    ShadowOverLimit,
+    /// Had room, but another rule denied the request.
+    DeniedElsewhere,
+}
+
 /// What goes out besides the code and the statuses.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// Lower-case names; values are clean: printable ASCII only.
+    /// Lower-case names; values are printable ASCII.
     pub headers: SmallVec<[(&'static str, String); 6]>,
     /// Of a denial; empty otherwise.
     pub body: Vec<u8>,
-}
-
-pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
-    let _ = (set, request);
-    todo!()
-}
-
-pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome], now: Timestamp) -> Decision<'s> {
-    let _ = (plan, outcomes, now);
-    todo!()
-}
-
-pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
-    let _ = (decision, now);
-    todo!()
 }

@@ -5,6 +5,8 @@
 //! of a denial is the time at which the same take, alone, is admitted.
 
 pub mod fixed_window;
+#[cfg(test)]
+mod tests;
 pub mod window;
 
 use crate::request::Hits;

@@ -3,14 +3,16 @@
 //! Parse, compile, publish: a load is all or nothing, and shows every problem at once. Nothing
 //! here reads files; whoever calls hands in the texts.
 
+mod compile;
 pub mod diagnostic;
+pub mod matcher;
 pub mod model;
 pub mod respond;
 pub mod set;
 pub mod template;
 
 use diagnostic::{Diagnostic, Severity};
-use model::Source;
+use model::{Mode, Source};
 use set::{CounterSeed, PolicySet};
 
 /// What came of compiling a candidate: the set if there was no error, and all findings.
@@ -20,8 +22,9 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Compiles all texts into one set. The same texts in another order make the same set.
-pub fn compile(sources: &[Source], seed: CounterSeed) -> Compiled {
-    let _ = (sources, seed, Severity::Error);
+/// Compiles all texts into one set; in `Mode::Shadow` every rule is measured and none enforced.
+/// The same texts in another order make the same set.
+pub fn compile(sources: &[Source], seed: CounterSeed, mode: Mode) -> Compiled {
+    let _ = (sources, seed, Severity::Error, mode);
     todo!()
 }

@@ -2,6 +2,7 @@
 //!
 //! Whatever a later stage may complain about keeps the place it was written at.
 
+use std::fmt;
 use std::ops::Range;
 
 use ipnet::IpNet;
@@ -106,6 +107,28 @@ pub enum Pattern {
     Endpoint(Template),
     /// Only of the attribute `ip`.
     Network(IpNet),
+}
+
+/// As an operator would say it, values in backticks.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equals(text) => write!(f, "`{text}`"),
+            Self::Prefix(text) => write!(f, "`{text}*`"),
+            Self::AnyOf(patterns) => {
+                for (position, pattern) in patterns.iter().enumerate() {
+                    let separator = if position == 0 { "" } else { " or " };
+                    write!(f, "{separator}{pattern}")?;
+                }
+                Ok(())
+            }
+            Self::Not(pattern) => write!(f, "anything but {pattern}"),
+            Self::Present => f.write_str("any value"),
+            Self::Absent => f.write_str("no value"),
+            Self::Endpoint(template) => write!(f, "`{template}`"),
+            Self::Network(network) => write!(f, "`{network}`"),
+        }
+    }
 }
 
 /// One descriptor of the envoyproxy/ratelimit format.

@@ -3,35 +3,106 @@
 //! A counter's identity is made here from domain, rule name, window and values, never from a
 //! position in a file, so that a reload keeps the counters of unchanged rules.
 
+use std::collections::HashMap;
+use std::hash::Hasher;
 use std::sync::Arc;
 
-use crate::limit::{ChargeWhen, Limit};
-use crate::policy::model::Mode;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::limit::{ChargeWhen, Limit, Window, WindowIdentity};
+use crate::policy::matcher::native::NativeMatcher;
+use crate::policy::matcher::tree::Tree;
+use crate::policy::matcher::{Match, Matches};
+use crate::policy::model::{self, Mode};
 use crate::policy::respond::Respond;
+use crate::request::Entry;
 
 /// The key of the hash that makes counter keys, so that clients cannot aim collisions. Counters
 /// outlive policy sets, so every set of a process is compiled with the same seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterSeed(pub [u64; 2]);
 
+/// Which counter: a keyed 128-bit fingerprint of domain, rule, window and values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CounterKey(pub u128);
+
+/// A counter's key before its window: the windows of one rule and one set of values differ only
+/// below the top byte, by which stores may put them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterBase(u128);
+
+impl CounterBase {
+    const WINDOW_BITS: u128 = u128::MAX >> 8;
+
+    pub fn with_window(self, salt: WindowSalt) -> CounterKey {
+        CounterKey(self.0 ^ (salt.0 & Self::WINDOW_BITS))
+    }
+}
+
+/// What a window adds to a counter's key. Both halves come from a keyed hash, so that different
+/// pairs of base and window meet as rarely as any two fingerprints do.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowSalt(u128);
+
+impl WindowSalt {
+    pub fn new(seed: CounterSeed, window: Window) -> Self {
+        let (kind, length) = match window.identity() {
+            WindowIdentity::Seconds(seconds) => (0, seconds),
+            WindowIdentity::MondayWeeks(weeks) => (1, weeks),
+            WindowIdentity::Months(months) => (2, months),
+        };
+        let mut hasher = CounterHasher::new(seed);
+        hasher.feed(b"window");
+        hasher.feed(&[kind]);
+        hasher.feed(&length.to_le_bytes());
+        Self(hasher.finish().0)
+    }
+}
+
+/// Makes counter keys: a keyed hash over parts, each with its length, so that no two lists of
+/// parts are fed alike.
+#[derive(Clone, Debug)]
+pub struct CounterHasher(SipHasher13);
+
+impl CounterHasher {
+    pub fn new(seed: CounterSeed) -> Self {
+        Self(SipHasher13::new_with_keys(seed.0[0], seed.0[1]))
+    }
+
+    pub fn feed(&mut self, part: &[u8]) {
+        self.0.write(&part.len().to_le_bytes());
+        self.0.write(part);
+    }
+
+    pub fn finish(&self) -> CounterBase {
+        CounterBase(self.0.finish128().as_u128())
+    }
+}
+
 #[derive(Debug)]
 pub struct PolicySet {
     /// Grows by one with every set that is published; set by who publishes.
     pub version: u64,
+    /// By name.
     pub domains: Vec<Domain>,
-}
-
-impl PolicySet {
-    pub fn domain(&self, name: &[u8]) -> Option<&Domain> {
-        let _ = name;
-        todo!()
-    }
+    by_name: HashMap<Box<[u8]>, usize>,
+    pub(crate) seed: CounterSeed,
+    pub(crate) mode: Mode,
 }
 
 #[derive(Debug)]
 pub struct Domain {
     pub name: Arc<str>,
     pub rules: Vec<Rule>,
+    /// For limits that the caller brings along.
+    pub respond: Arc<Respond>,
+    pub matcher: Matcher,
+}
+
+#[derive(Debug)]
+pub enum Matcher {
+    Native(Box<NativeMatcher>),
+    Tree(Tree),
 }
 
 #[derive(Debug)]
@@ -42,8 +113,76 @@ pub struct Rule {
     pub name: Arc<str>,
     /// What leaves in `current_limit.name`: sanitised, and empty where the format has no name.
     pub wire_name: Arc<str>,
-    pub limits: Vec<Limit>,
+    pub limits: Vec<RuleLimit>,
+    pub is_unlimited: bool,
+    /// Positions, in the domain, of the rules that are dropped when this one matches.
+    pub replaces: Vec<u32>,
     pub charge: ChargeWhen,
     pub mode: Mode,
+    /// Whether answers speak of the limit although it is in shadow, as envoyproxy/ratelimit does.
+    pub is_shown_in_shadow: bool,
+    /// Whether negative hits give back.
+    pub has_refund: bool,
     pub respond: Arc<Respond>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct RuleLimit {
+    pub limit: Limit,
+    pub salt: WindowSalt,
+}
+
+impl PolicySet {
+    /// Compiles checked policies. In `Mode::Shadow` every rule is measured and none enforced.
+    pub fn new(policies: &[model::Policy], seed: CounterSeed, mode: Mode) -> Self {
+        let mut policies: Vec<&model::Policy> = policies.iter().collect();
+        policies.sort_by(|a, b| a.domain.value.cmp(&b.domain.value));
+        let mut first_index = 0;
+        let domains: Vec<Domain> = policies
+            .into_iter()
+            .map(|policy| {
+                let domain = super::compile::domain(policy, seed, mode, first_index);
+                first_index += domain.rules.len();
+                domain
+            })
+            .collect();
+        let by_name = domains
+            .iter()
+            .enumerate()
+            .map(|(position, domain)| (domain.name.as_bytes().into(), position))
+            .collect();
+        Self {
+            version: 0,
+            domains,
+            by_name,
+            seed,
+            mode,
+        }
+    }
+
+    pub fn domain(&self, name: &[u8]) -> Option<&Domain> {
+        self.by_name
+            .get(name)
+            .map(|position| &self.domains[*position])
+    }
+
+    pub fn rules(&self) -> impl Iterator<Item = (&Domain, &Rule)> {
+        self.domains
+            .iter()
+            .flat_map(|domain| domain.rules.iter().map(move |rule| (domain, rule)))
+    }
+}
+
+impl Domain {
+    /// Adds the rules that apply to a descriptor, in the order they were written in.
+    pub fn find(&self, entries: &[Entry<'_>], matches: &mut Matches) {
+        match &self.matcher {
+            Matcher::Native(matcher) => matcher.facts(entries).find(matches),
+            Matcher::Tree(tree) => matches.extend(tree.find(entries)),
+        }
+    }
+
+    pub fn rule(&self, found: Match) -> &Rule {
+        &self.rules[found.rule as usize]
+    }
 }

@@ -1,9 +1,10 @@
 //! Path templates such as `/orders/{id}` and `/orders/**`, and the paths they are held against.
 //!
 //! A path is compared segment by segment after its query is cut off, its empty segments are left
-//! out and its percent escapes are decoded, so no spelling of a path slips past its rule.
+//! out and its percent escapes are decoded, so that no spelling of a path slips past its rule.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// A template, checked: `**` only stands last.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,11 @@ impl Template {
                 && segments.contains(&segment)
             {
                 let hint = "give each captured segment its own name";
-                return Err(error(&format!("`{{{name}}}` is captured twice"), hint, bytes));
+                return Err(error(
+                    &format!("`{{{name}}}` is captured twice"),
+                    hint,
+                    bytes,
+                ));
             }
             segments.push(segment);
         }
@@ -72,11 +77,27 @@ impl Template {
     }
 }
 
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.segments.is_empty() {
+            return f.write_str("/");
+        }
+        self.segments.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) => write!(f, "/{text}"),
+            Segment::Capture(name) => write!(f, "/{{{name}}}"),
+            Segment::Rest => f.write_str("/**"),
+        })
+    }
+}
+
 fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, TemplateError> {
     if part == "**" {
         return Ok(Segment::Rest);
     }
-    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+    if let Some(name) = part
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+    {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(is_name) {
             let hint = "use letters, digits, `_` and `-`, as in `{order_id}`";
@@ -86,72 +107,133 @@ fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, T
     }
     if part.contains(['{', '}', '*']) {
         let hint = "use `{name}` for one whole segment, or `**` at the end for the rest";
-        return Err(error(&format!("`{part}` is neither literal nor a capture"), hint, bytes));
+        return Err(error(
+            &format!("`{part}` is neither literal nor a capture"),
+            hint,
+            bytes,
+        ));
     }
     if part.contains(['?', '#']) {
         let hint = "templates match the path alone; the query is cut off before matching";
         return Err(error("a path template has no query", hint, bytes));
     }
-    Ok(Segment::Literal(String::from_utf8_lossy(&decode(part.as_bytes())).into_owned()))
+    let mut decoded = Vec::with_capacity(part.len());
+    decode_onto(part.as_bytes(), &mut decoded);
+    match String::from_utf8(decoded) {
+        Ok(literal) => Ok(Segment::Literal(literal)),
+        Err(_) => {
+            let hint = "write the segment as it is, without percent escapes";
+            Err(error(
+                &format!("`{part}` is not UTF-8 when its escapes are decoded"),
+                hint,
+                bytes,
+            ))
+        }
+    }
 }
 
 fn error(message: &str, hint: &str, bytes: std::ops::Range<usize>) -> TemplateError {
-    TemplateError { message: message.to_owned(), hint: hint.to_owned(), bytes }
+    TemplateError {
+        message: message.to_owned(),
+        hint: hint.to_owned(),
+        bytes,
+    }
 }
 
-/// The segments of a request path as templates see them.
-pub fn path_segments(path: &[u8]) -> impl Iterator<Item = Cow<'_, [u8]>> {
-    without_query(path).split(|byte| *byte == b'/').filter(|part| !part.is_empty()).map(decode)
+/// A path as templates see it, and as it is counted: without its query, with single slashes, none
+/// at the end, and with percent escapes decoded. An escaped slash or percent sign stays escaped,
+/// so that segments stay apart and two different paths never become one.
+pub fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
+    let path = without_query(path);
+    let is_canonical = path.len() > 1
+        && path.first() == Some(&b'/')
+        && path.last() != Some(&b'/')
+        && !path.contains(&b'%')
+        && !path.windows(2).any(|pair| pair == b"//");
+    if is_canonical {
+        return Cow::Borrowed(path);
+    }
+    let mut canonical = Vec::with_capacity(path.len() + 1);
+    for segment in segments(path) {
+        canonical.push(b'/');
+        decode_onto(segment, &mut canonical);
+    }
+    if canonical.is_empty() {
+        canonical.push(b'/');
+    }
+    Cow::Owned(canonical)
 }
 
-/// A path up to its query or fragment.
-pub fn without_query(path: &[u8]) -> &[u8] {
-    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
+/// The segments of a canonical path.
+pub fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/')
+        .filter(|segment| !segment.is_empty())
+}
+
+fn without_query(path: &[u8]) -> &[u8] {
+    let end = path
+        .iter()
+        .position(|byte| matches!(byte, b'?' | b'#'))
+        .unwrap_or(path.len());
     &path[..end]
 }
 
 /// Percent escapes decoded; what is no escape stays as it is.
-fn decode(segment: &[u8]) -> Cow<'_, [u8]> {
-    if !segment.contains(&b'%') {
-        return Cow::Borrowed(segment);
-    }
-    let mut decoded = Vec::with_capacity(segment.len());
+fn decode_onto(segment: &[u8], decoded: &mut Vec<u8>) {
     let mut rest = segment;
     while let Some((&byte, tail)) = rest.split_first() {
         if byte == b'%'
             && let [high, low, after @ ..] = tail
             && let (Some(high), Some(low)) = (hex(*high), hex(*low))
         {
-            decoded.push(high << 4 | low);
+            match high << 4 | low {
+                b'/' => decoded.extend_from_slice(b"%2F"),
+                b'%' => decoded.extend_from_slice(b"%25"),
+                plain => decoded.push(plain),
+            }
             rest = after;
             continue;
         }
         decoded.push(byte);
         rest = tail;
     }
-    Cow::Owned(decoded)
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    char::from(digit)
+        .to_digit(16)
+        .and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn segments(path: &str) -> Vec<String> {
-        path_segments(path.as_bytes())
-            .map(|segment| String::from_utf8_lossy(&segment).into_owned())
-            .collect()
+    fn canonical_text(path: &str) -> String {
+        String::from_utf8_lossy(&canonical(path.as_bytes())).into_owned()
     }
 
     #[test]
-    fn paths_are_cut_and_decoded_into_segments() {
-        assert_eq!(segments("/v1/things/?q=/x"), ["v1", "things"]);
-        assert_eq!(segments("//v1//things#top"), ["v1", "things"]);
-        assert_eq!(segments("/v1/%74hings/a%2Fb/%zz%4"), ["v1", "things", "a/b", "%zz%4"]);
-        assert!(segments("").is_empty());
+    fn every_spelling_of_a_path_becomes_one() {
+        for path in [
+            "/v1/things",
+            "/v1/things/",
+            "//v1//things?q=/x",
+            "v1/things#top",
+            "/v1/%74hin%67s/",
+        ] {
+            assert_eq!(canonical_text(path), "/v1/things", "{path}");
+        }
+        assert_eq!(canonical_text(""), "/");
+        assert_eq!(canonical_text("?q"), "/");
+    }
+
+    #[test]
+    fn different_paths_stay_different() {
+        assert_eq!(canonical_text("/a%2fb"), "/a%2Fb");
+        assert_eq!(canonical_text("/a%252Fb"), "/a%252Fb");
+        assert_eq!(canonical_text("/a/%zz%4"), "/a/%zz%4");
+        assert_eq!(segments(&canonical(b"/a%2Fb/c")).count(), 2);
     }
 
     #[test]
@@ -180,7 +262,11 @@ mod tests {
             ("/a?b", "a path template has no query", 1..4),
         ] {
             let error = Template::parse(text).unwrap_err();
-            assert_eq!((error.message.as_str(), error.bytes), (message, bytes), "{text}");
+            assert_eq!(
+                (error.message.as_str(), error.bytes),
+                (message, bytes),
+                "{text}"
+            );
         }
     }
 }

@@ -1,0 +1,158 @@
+//! What goes out with a decision: limit headers by dialect, Retry-After, and a denial's body.
+//!
+//! Numbers round so that a client which believes them is never early. Values hold printable
+//! ASCII only, whatever a policy's names are made of.
+
+use std::fmt::Write;
+use std::time::{Duration, UNIX_EPOCH};
+
+use smallvec::SmallVec;
+
+use super::{Answer, Binding, Code, Decision, body};
+use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
+use crate::time::Timestamp;
+
+/// Limits listed in one header at the most, so that no request makes an answer too large for
+/// whoever reads it.
+const LISTED_MAX: usize = 16;
+
+pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
+    let mut answer = Answer::default();
+    let Some(binding) = decision.binding else {
+        return answer;
+    };
+    let Some(respond) = respond_for(decision, binding) else {
+        return answer;
+    };
+    for dialect in &respond.headers {
+        match dialect {
+            Dialect::XRateLimit => {
+                let limit = binding.limit.amount.to_string();
+                push_x_ratelimit(&mut answer, limit, binding);
+            }
+            Dialect::XRateLimit03 => {
+                push_x_ratelimit(&mut answer, draft_03_limit(decision, binding), binding);
+            }
+            Dialect::RateLimit => push_ratelimit(&mut answer, decision, binding),
+        }
+    }
+    if decision.code == Code::OverLimit {
+        push_retry_after(&mut answer, respond, binding, now);
+        answer.body = body::render(decision, binding, respond);
+        if let Some(content_type) = content_type(respond) {
+            answer
+                .headers
+                .push(("content-type", printable(content_type)));
+        }
+    }
+    answer
+}
+
+/// The rule's own way of answering; the domain's for a limit that the caller brought along.
+fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s Respond> {
+    let shared = || decision.domain.map(|domain| domain.respond.as_ref());
+    binding
+        .rule
+        .map(|rule| rule.respond.as_ref())
+        .or_else(shared)
+}
+
+fn push_x_ratelimit(answer: &mut Answer, limit: String, binding: Binding<'_>) {
+    answer.headers.push(("x-ratelimit-limit", limit));
+    answer
+        .headers
+        .push(("x-ratelimit-remaining", binding.remaining.to_string()));
+    answer.headers.push((
+        "x-ratelimit-reset",
+        binding.reset.seconds_ceil().to_string(),
+    ));
+}
+
+/// As Envoy writes it from the statuses: the binding amount, then each descriptor's policy.
+fn draft_03_limit(decision: &Decision<'_>, binding: Binding<'_>) -> String {
+    let mut value = binding.limit.amount.to_string();
+    let listed = decision
+        .statuses
+        .iter()
+        .filter_map(|status| status.binding)
+        .take(LISTED_MAX);
+    for listed in listed {
+        let seconds = listed.limit.window.nominal_span().seconds_floor();
+        let _ = write!(value, ", {};w={seconds}", listed.limit.amount);
+        if let Some(rule) = listed.rule.filter(|rule| !rule.wire_name.is_empty()) {
+            let _ = write!(value, ";name=\"{}\"", rule.wire_name);
+        }
+    }
+    value
+}
+
+/// `ratelimit-policy` and `ratelimit` as RFC 9651 lists of strings, the binding limit first.
+fn push_ratelimit<'s>(answer: &mut Answer, decision: &Decision<'s>, binding: Binding<'s>) {
+    let mut listed: SmallVec<[Binding<'s>; LISTED_MAX]> = SmallVec::new();
+    for candidate in std::iter::once(&binding).chain(&decision.limits) {
+        if listed.len() < LISTED_MAX && !listed.iter().any(|held| is_same_policy(held, candidate)) {
+            listed.push(*candidate);
+        }
+    }
+    let (mut policies, mut states) = (String::new(), String::new());
+    for limit in listed {
+        let separator = if policies.is_empty() { "" } else { ", " };
+        let name = policy_name(limit);
+        let seconds = limit.limit.window.nominal_span().seconds_floor();
+        let amount = limit.limit.amount.min(SF_INTEGER_MAX);
+        let remaining = limit.remaining.min(SF_INTEGER_MAX);
+        let _ = write!(policies, "{separator}\"{name}\";q={amount};w={seconds}");
+        let reset = limit.reset.seconds_ceil();
+        let _ = write!(states, "{separator}\"{name}\";r={remaining};t={reset}");
+    }
+    answer.headers.push(("ratelimit-policy", policies));
+    answer.headers.push(("ratelimit", states));
+}
+
+/// The largest Integer of RFC 9651: fifteen digits.
+const SF_INTEGER_MAX: u64 = 999_999_999_999_999;
+
+fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
+    let rule = |binding: &Binding<'_>| binding.rule.map(|rule| rule.index);
+    rule(a) == rule(b) && a.limit.window.identity() == b.limit.window.identity()
+}
+
+/// The rule's name, with the window where a rule has several. Rule names that leave hold neither
+/// quotes nor backslashes.
+fn policy_name(binding: Binding<'_>) -> String {
+    match binding.rule {
+        None => "request".to_owned(),
+        Some(rule) if rule.limits.len() > 1 => {
+            format!("{}/{}", rule.wire_name, binding.limit.window)
+        }
+        Some(rule) => rule.wire_name.to_string(),
+    }
+}
+
+fn push_retry_after(answer: &mut Answer, respond: &Respond, binding: Binding<'_>, now: Timestamp) {
+    let value = match respond.retry_after {
+        RetryAfter::Off => return,
+        RetryAfter::Seconds => binding.reset.seconds_ceil().to_string(),
+        RetryAfter::HttpDate => {
+            let nanos = now.plus(binding.reset).as_nanos().max(0).cast_unsigned();
+            let seconds = nanos.div_ceil(1_000_000_000);
+            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+        }
+    };
+    answer.headers.push(("retry-after", value));
+}
+
+fn content_type(respond: &Respond) -> Option<&str> {
+    let fitting = match respond.body {
+        Body::Empty => return None,
+        Body::Problem => "application/problem+json",
+        Body::Template(_) => "application/json",
+    };
+    Some(respond.content_type.as_deref().unwrap_or(fitting))
+}
+
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if matches!(c, ' '..='~') { c } else { '_' })
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! The second half: what the outcomes of all charges mean for the request.
+//!
+//! One enforced denial denies the request; statuses then still tell every descriptor its own
+//! truth. Shadow denials never do.
+
+use smallvec::SmallVec;
+
+use super::{Binding, Charge, Code, Decision, Plan, RuleCode, RuleOutcome, Status};
+use crate::limit::{Outcome, Verdict};
+use crate::policy::model::Mode;
+use crate::request::Hits;
+
+/// Concludes from one outcome per charge of the plan, in order.
+pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
+    debug_assert_eq!(plan.charges.len(), outcomes.len(), "one outcome per charge");
+    let mut decision = Decision {
+        domain: plan.domain,
+        code: Code::Ok,
+        statuses: SmallVec::new(),
+        binding: None,
+        limits: SmallVec::new(),
+        rules: SmallVec::new(),
+    };
+    let mut rest = plan.charges.iter().zip(outcomes);
+    for descriptor in &plan.descriptors {
+        let own = rest.by_ref().take(descriptor.charge_count);
+        let mut binding: Option<Binding<'s>> = None;
+        for (charge, outcome) in own.filter(|(charge, _)| is_shown(charge)) {
+            let candidate = bind(charge, outcome);
+            decision.limits.push(candidate);
+            binding = Some(binding.map_or(candidate, |held| held.tighter(candidate)));
+        }
+        let denied = binding.is_some_and(|binding| binding.verdict.is_denial());
+        let code = if denied { Code::OverLimit } else { Code::Ok };
+        if denied {
+            decision.code = Code::OverLimit;
+        }
+        let is_unlimited = descriptor.is_unlimited;
+        decision.statuses.push(Status {
+            code,
+            binding,
+            is_unlimited,
+        });
+        if let Some(binding) = binding {
+            let held = decision.binding;
+            decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
+        }
+    }
+    decision.rules = rule_outcomes(plan, outcomes, decision.code);
+    decision
+}
+
+/// Limits in shadow stay out of what clients see, except where the format shows them.
+fn is_shown(charge: &Charge<'_>) -> bool {
+    match charge.mode {
+        Mode::Enforce => true,
+        Mode::Shadow => charge.rule.is_some_and(|rule| rule.is_shown_in_shadow),
+    }
+}
+
+/// In shadow a denial is told as room for nothing more. A policy may cap the wait of a denial.
+fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome) -> Binding<'s> {
+    let verdict = match charge.mode {
+        Mode::Enforce => outcome.verdict,
+        Mode::Shadow => Verdict::Admitted,
+    };
+    let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
+    let reset = match cap.filter(|_| verdict.is_denial()) {
+        Some(cap) => outcome.reset.min(cap),
+        None => outcome.reset,
+    };
+    let (rule, limit, remaining) = (charge.rule, charge.limit, outcome.remaining);
+    Binding {
+        rule,
+        limit,
+        verdict,
+        remaining,
+        reset,
+    }
+}
+
+impl Binding<'_> {
+    /// A denial before none; of two denials the longer wait, else the one with less left. The
+    /// first keeps its place in a tie.
+    fn tighter(self, other: Self) -> Self {
+        let other_binds = match (self.verdict.is_denial(), other.verdict.is_denial()) {
+            (true, true) => other.reset > self.reset,
+            (false, false) => other.remaining < self.remaining,
+            (held_denies, _) => !held_denies,
+        };
+        if other_binds { other } else { self }
+    }
+}
+
+fn rule_outcomes<'s>(
+    plan: &Plan<'s>,
+    outcomes: &[Outcome],
+    code: Code,
+) -> SmallVec<[RuleOutcome<'s>; 8]> {
+    let mut rules: SmallVec<[RuleOutcome<'s>; 8]> = SmallVec::new();
+    let mut group = None;
+    for (charge, outcome) in plan.charges.iter().zip(outcomes) {
+        let Some(rule) = charge.rule else { continue };
+        let denies = outcome.verdict.is_denial();
+        let own = match (denies, charge.mode, code) {
+            (true, Mode::Enforce, _) => RuleCode::OverLimit,
+            (true, Mode::Shadow, _) => RuleCode::ShadowOverLimit,
+            (false, _, Code::Ok) => RuleCode::Ok,
+            (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
+        };
+        let hits = match charge.hits {
+            Hits::Take(hits) => hits,
+            Hits::GiveBack(_) => 0,
+        };
+        if group == Some(charge.group)
+            && let Some(last) = rules.last_mut()
+        {
+            if denies {
+                last.code = own;
+            }
+            continue;
+        }
+        group = Some(charge.group);
+        rules.push(RuleOutcome {
+            rule,
+            hits,
+            code: own,
+        });
+    }
+    rules
+}

@@ -1,0 +1,123 @@
+//! The first half: which counters a request charges.
+//!
+//! Every descriptor is planned by itself; only `replaces` looks over the whole request, because
+//! the descriptors of one call describe one request.
+
+use smallvec::SmallVec;
+
+use super::{Charge, DescriptorPlan, Plan};
+use crate::limit::{ChargeWhen, Limit};
+use crate::policy::matcher::Matches;
+use crate::policy::set::{CounterHasher, Domain, PolicySet, Rule, WindowSalt};
+use crate::request::{Descriptor, Hits, Request};
+
+/// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
+/// nothing.
+pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
+    let domain = set.domain(request.domain);
+    let mut plan = Plan {
+        domain,
+        charges: SmallVec::new(),
+        descriptors: SmallVec::new(),
+    };
+    let Some(domain) = domain else {
+        let bare = DescriptorPlan {
+            charge_count: 0,
+            is_unlimited: false,
+        };
+        plan.descriptors.resize(request.descriptors.len(), bare);
+        return plan;
+    };
+    let mut matches = Matches::new();
+    let mut ends: SmallVec<[usize; 4]> = SmallVec::new();
+    for descriptor in &request.descriptors {
+        if descriptor.limit.is_none() {
+            domain.find(&descriptor.entries, &mut matches);
+        }
+        ends.push(matches.len());
+    }
+    let replaced = replaced_rules(domain, &matches);
+    let mut start = 0;
+    let mut group = 0;
+    for (descriptor, end) in request.descriptors.iter().zip(ends) {
+        let charges_before = plan.charges.len();
+        let mut is_unlimited = false;
+        if let Some(limit) = descriptor.limit {
+            plan.charges
+                .push(brought_along(set, domain, descriptor, limit, group));
+            group += 1;
+        }
+        for found in &matches[start..end] {
+            let rule = domain.rule(*found);
+            if replaced.contains(&found.rule) {
+                continue;
+            }
+            is_unlimited |= rule.is_unlimited;
+            plan.charges.extend(rule.limits.iter().map(|limit| Charge {
+                counter: found.base.with_window(limit.salt),
+                limit: limit.limit,
+                hits: hits_for(rule, descriptor.hits),
+                when: rule.charge,
+                mode: rule.mode,
+                group,
+                rule: Some(rule),
+            }));
+            group += 1;
+        }
+        start = end;
+        let charge_count = plan.charges.len() - charges_before;
+        is_unlimited &= charge_count == 0;
+        plan.descriptors.push(DescriptorPlan {
+            charge_count,
+            is_unlimited,
+        });
+    }
+    plan
+}
+
+/// The rules that some matching rule replaces, whichever descriptors they match. A rule that is
+/// replaced itself replaces all the same, so that chains of exemptions work.
+fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
+    let mut replaced = SmallVec::new();
+    for found in matches {
+        replaced.extend_from_slice(&domain.rule(*found).replaces);
+    }
+    replaced
+}
+
+/// A rule without `refund` keeps what has been taken: hits given back only look.
+fn hits_for(rule: &Rule, hits: Hits) -> Hits {
+    match hits {
+        Hits::GiveBack(_) if !rule.has_refund => Hits::Take(0),
+        Hits::Take(_) | Hits::GiveBack(_) => hits,
+    }
+}
+
+/// A limit in the request stands in for every configured one. Its counter is made of the domain
+/// and all entries, so that each combination of values has its own.
+fn brought_along<'s>(
+    set: &'s PolicySet,
+    domain: &Domain,
+    descriptor: &Descriptor<'_>,
+    limit: Limit,
+    group: u32,
+) -> Charge<'s> {
+    let mut counter = CounterHasher::new(set.seed);
+    counter.feed(b"request");
+    counter.feed(domain.name.as_bytes());
+    for entry in &descriptor.entries {
+        counter.feed(entry.key);
+        counter.feed(entry.value);
+    }
+    Charge {
+        counter: counter
+            .finish()
+            .with_window(WindowSalt::new(set.seed, limit.window)),
+        limit,
+        hits: descriptor.hits,
+        when: ChargeWhen::Always,
+        mode: set.mode,
+        group,
+        rule: None,
+    }
+}

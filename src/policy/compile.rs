@@ -1,0 +1,231 @@
+//! From a checked policy to its compiled domain.
+//!
+//! All names are resolved here: what a request meets is positions, slots and hashes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::matcher::native::NativeMatcher;
+use super::matcher::tree::{Level, Tree, TreeNode, TreeRule};
+use super::model::{self, Body, Mode, NodeValue, Policy};
+use super::respond::Respond;
+use super::set::{CounterHasher, CounterSeed, Domain, Matcher, Rule, RuleLimit, WindowSalt};
+use crate::limit::{ChargeWhen, Limit};
+
+/// `first_index` is the set-wide number of the domain's first rule.
+pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index: usize) -> Domain {
+    let name = policy.domain.value.as_str();
+    let (mut rules, matcher, respond) = match &policy.body {
+        Body::Native(native) => {
+            let matcher = NativeMatcher::new(name, native, seed);
+            (
+                native_rules(native, seed),
+                Matcher::Native(Box::new(matcher)),
+                native.respond.clone(),
+            )
+        }
+        Body::Descriptors(nodes) => {
+            let mut forest = Forest {
+                domain: name,
+                seed,
+                rules: Vec::new(),
+                replaces: Vec::new(),
+            };
+            let mut tree = Tree::default();
+            forest.grow(nodes, &mut Path::default(), tree.root_mut());
+            (forest.into_rules(), Matcher::Tree(tree), Respond::BARE)
+        }
+    };
+    for (rule, index) in rules.iter_mut().zip(first_index..) {
+        rule.index = index;
+        if mode == Mode::Shadow {
+            rule.mode = Mode::Shadow;
+        }
+    }
+    Domain {
+        name: name.into(),
+        rules,
+        respond: Arc::new(respond),
+        matcher,
+    }
+}
+
+fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
+    RuleLimit {
+        limit,
+        salt: WindowSalt::new(seed, limit.window),
+    }
+}
+
+fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
+    let positions: HashMap<&str, u32> = policy
+        .rules
+        .iter()
+        .map(|rule| rule.name.value.as_str())
+        .zip(0..)
+        .collect();
+    let shared = Arc::new(policy.respond.clone());
+    let compile = |rule: &model::Rule| Rule {
+        index: 0,
+        name: rule.name.value.as_str().into(),
+        wire_name: sanitise(&rule.name.value).into(),
+        limits: rule
+            .limits
+            .iter()
+            .map(|limit| rule_limit(seed, limit.value))
+            .collect(),
+        is_unlimited: rule.unlimited,
+        replaces: rule
+            .replaces
+            .iter()
+            .filter_map(|name| positions.get(name.value.as_str()).copied())
+            .collect(),
+        charge: rule.charge,
+        mode: rule.mode,
+        is_shown_in_shadow: false,
+        has_refund: rule.refund,
+        respond: rule
+            .respond
+            .clone()
+            .map_or_else(|| Arc::clone(&shared), Arc::new),
+    };
+    policy.rules.iter().map(compile).collect()
+}
+
+/// A name as it may leave in headers that others write without escaping.
+fn sanitise(name: &str) -> String {
+    let clean = |c: char| match c {
+        '"' | '\\' | ',' | ';' => '_',
+        ' '..='~' => c,
+        _ => '_',
+    };
+    name.chars().map(clean).collect()
+}
+
+/// The keys and values from the root to a node: as text for people, as bytes for counters.
+#[derive(Clone, Default)]
+struct Path {
+    text: String,
+    parts: Vec<Vec<u8>>,
+}
+
+impl Path {
+    fn with(&self, node: &model::Node) -> Self {
+        let mut path = self.clone();
+        if !path.text.is_empty() {
+            path.text.push('.');
+        }
+        path.text.push_str(&node.key);
+        let (kind, value) = match &node.value {
+            NodeValue::Any => (b"any", String::new()),
+            NodeValue::Exact(value) => (b"one", value.clone()),
+            NodeValue::Wildcard(parts) => (b"all", parts.join("*")),
+        };
+        if !value.is_empty() {
+            path.text.push('=');
+            path.text.push_str(&value);
+        }
+        path.parts.extend([
+            node.key.clone().into_bytes(),
+            kind.to_vec(),
+            value.into_bytes(),
+        ]);
+        path
+    }
+}
+
+/// The rules of a descriptors document, collected while its tree is built.
+struct Forest<'p> {
+    domain: &'p str,
+    seed: CounterSeed,
+    rules: Vec<(Option<&'p str>, Rule)>,
+    replaces: Vec<&'p [model::Placed<String>]>,
+}
+
+impl<'p> Forest<'p> {
+    fn grow(&mut self, nodes: &'p [model::Node], above: &mut Path, level: &mut Level) {
+        for node in nodes {
+            let mut path = above.with(node);
+            let mut children = Level::default();
+            let rule = node
+                .limit
+                .as_ref()
+                .map(|limit| self.rule(node, limit, &path));
+            self.grow(&node.children, &mut path, &mut children);
+            let is_counted_by_value = match node.value {
+                NodeValue::Any => true,
+                NodeValue::Exact(_) => false,
+                NodeValue::Wildcard(_) => !node.share_threshold,
+            };
+            let tree_node = TreeNode {
+                rule,
+                children,
+                is_counted_by_value,
+            };
+            level.insert(&node.key, &node.value, tree_node);
+        }
+    }
+
+    fn rule(&mut self, node: &model::Node, limit: &'p model::NodeLimit, path: &Path) -> TreeRule {
+        let mut counters = CounterHasher::new(self.seed);
+        counters.feed(b"descriptor");
+        counters.feed(self.domain.as_bytes());
+        counters.feed(&path.parts.len().to_le_bytes());
+        path.parts.iter().for_each(|part| counters.feed(part));
+        let position = u32::try_from(self.rules.len()).unwrap_or(u32::MAX);
+        let name = limit.name.as_ref().map(|name| name.value.as_str());
+        let rule = Rule {
+            index: 0,
+            name: path.text.as_str().into(),
+            wire_name: sanitise(name.unwrap_or_default()).into(),
+            limits: limit
+                .limit
+                .iter()
+                .map(|limit| rule_limit(self.seed, *limit))
+                .collect(),
+            is_unlimited: limit.limit.is_none(),
+            replaces: Vec::new(),
+            charge: ChargeWhen::Always,
+            mode: if node.shadow_mode {
+                Mode::Shadow
+            } else {
+                Mode::Enforce
+            },
+            is_shown_in_shadow: true,
+            has_refund: true,
+            respond: Arc::new(Respond::BARE),
+        };
+        self.rules.push((name, rule));
+        self.replaces.push(&limit.replaces);
+        TreeRule {
+            rule: position,
+            counters,
+        }
+    }
+
+    /// Several rules may carry one name: replacing the name drops them all. An unlimited rule can
+    /// replace, and cannot be replaced.
+    fn into_rules(self) -> Vec<Rule> {
+        let mut by_name: HashMap<&str, Vec<u32>> = HashMap::new();
+        for ((name, rule), position) in self.rules.iter().zip(0_u32..) {
+            if let Some(name) = name
+                && !rule.is_unlimited
+            {
+                by_name.entry(name).or_default().push(position);
+            }
+        }
+        let replaced = |names: &[model::Placed<String>]| -> Vec<u32> {
+            let positions = names
+                .iter()
+                .filter_map(|name| by_name.get(name.value.as_str()));
+            positions.flatten().copied().collect()
+        };
+        let rules = self.rules.into_iter().zip(&self.replaces);
+        rules
+            .map(|((_, mut rule), names)| {
+                rule.replaces = replaced(names);
+                rule
+            })
+            .collect()
+    }
+}

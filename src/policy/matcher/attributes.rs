@@ -1,0 +1,162 @@
+//! Attributes read from descriptor entries: which entry keys feed which attribute.
+//!
+//! An attribute comes from the entry of its own name, else from the first present key of its
+//! list; of several entries with one key the first counts. Attributes are numbered by slots, so
+//! that rules find a value by position and not by name.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use crate::policy::model::AttributeKeys;
+use crate::policy::template;
+use crate::request::Entry;
+
+/// Keys that feed the well-known attributes unless a policy says otherwise.
+const BUILT_IN: [(&str, &[&str]); 3] = [
+    ("ip", &["remote_address", "masked_remote_address"]),
+    ("method", &[":method"]),
+    ("endpoint", &["path", ":path"]),
+];
+
+pub const ENDPOINT: &str = "endpoint";
+pub const IP: &str = "ip";
+
+/// The number of an attribute within its domain.
+pub type Slot = usize;
+
+/// The attributes that the rules of one domain name.
+#[derive(Debug, Default)]
+pub struct Attributes {
+    names: Vec<String>,
+    /// Which slots an entry key may fill, each with its rank: the lowest rank present wins.
+    feeds: HashMap<Box<[u8]>, SmallVec<[Feed; 1]>>,
+    endpoint: Option<Slot>,
+    ip: Option<Slot>,
+    declared: Vec<AttributeKeys>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Feed {
+    slot: Slot,
+    rank: usize,
+}
+
+impl Attributes {
+    pub fn new(declared: &[AttributeKeys]) -> Self {
+        Self {
+            declared: declared.to_vec(),
+            ..Self::default()
+        }
+    }
+
+    /// The slot of an attribute, made at its first use.
+    pub fn slot(&mut self, name: &str) -> Slot {
+        if let Some(slot) = self.names.iter().position(|known| known == name) {
+            return slot;
+        }
+        let slot = self.names.len();
+        self.names.push(name.to_owned());
+        for (rank, key) in self.keys_of(name).into_iter().enumerate() {
+            self.feeds
+                .entry(key.into_bytes().into())
+                .or_default()
+                .push(Feed { slot, rank });
+        }
+        match name {
+            ENDPOINT => self.endpoint = Some(slot),
+            IP => self.ip = Some(slot),
+            _ => {}
+        }
+        slot
+    }
+
+    pub fn name(&self, slot: Slot) -> &str {
+        &self.names[slot]
+    }
+
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The entry keys an attribute is read from, best first.
+    pub fn keys_of(&self, name: &str) -> Vec<String> {
+        let declared = self.declared.iter().find(|keys| keys.attribute == name);
+        let mut keys = vec![name.to_owned()];
+        match declared {
+            Some(declared) => keys.extend(declared.keys.iter().cloned()),
+            None => {
+                let built_in = BUILT_IN.iter().find(|(attribute, _)| *attribute == name);
+                keys.extend(
+                    built_in
+                        .into_iter()
+                        .flat_map(|(_, keys)| *keys)
+                        .map(|key| (*key).to_owned()),
+                );
+            }
+        }
+        keys
+    }
+
+    /// The values that one descriptor gives to the attributes.
+    pub fn read<'r>(&self, entries: &[Entry<'r>]) -> Values<'r> {
+        let mut values = Values {
+            by_slot: SmallVec::new(),
+            ip: None,
+        };
+        let mut ranks: SmallVec<[usize; 8]> = SmallVec::from_elem(usize::MAX, self.names.len());
+        values.by_slot.resize(self.names.len(), None);
+        for entry in entries {
+            for feed in self.feeds.get(entry.key).into_iter().flatten() {
+                if feed.rank < ranks[feed.slot] {
+                    ranks[feed.slot] = feed.rank;
+                    values.by_slot[feed.slot] = Some(Cow::Borrowed(entry.value));
+                }
+            }
+        }
+        if let Some(slot) = self.endpoint
+            && let Some(Cow::Borrowed(path)) = values.by_slot[slot]
+        {
+            values.by_slot[slot] = Some(template::canonical(path));
+        }
+        values.ip = self
+            .ip
+            .and_then(|slot| values.get(slot))
+            .and_then(parse_network);
+        values
+    }
+
+    pub fn endpoint<'v>(&self, values: &'v Values<'_>) -> Option<&'v [u8]> {
+        self.endpoint.and_then(|slot| values.get(slot))
+    }
+}
+
+/// What one descriptor says, by slot.
+#[derive(Debug)]
+pub struct Values<'r> {
+    by_slot: SmallVec<[Option<Cow<'r, [u8]>>; 8]>,
+    /// The address, or the masked network, that the attribute `ip` names.
+    ip: Option<IpNet>,
+}
+
+impl Values<'_> {
+    pub fn get(&self, slot: Slot) -> Option<&[u8]> {
+        self.by_slot[slot].as_deref()
+    }
+
+    pub fn ip(&self) -> Option<IpNet> {
+        self.ip
+    }
+}
+
+/// `192.0.2.7`, `2001:db8::1` or a masked `192.0.2.0/24`; IPv4 inside IPv6 counts as IPv4.
+fn parse_network(text: &[u8]) -> Option<IpNet> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    if text.contains('/') {
+        return text.parse::<IpNet>().ok().map(|net| net.trunc());
+    }
+    let address: std::net::IpAddr = text.parse().ok()?;
+    Some(IpNet::from(address.to_canonical()))
+}

@@ -1,0 +1,26 @@
+//! A descriptor in, the rules that apply to it and their counters out.
+//!
+//! Matchers never read rules that cannot match: native rules hang on their rarest exact value or
+//! on a path tree, envoyproxy/ratelimit descriptors on a tree of keys. What does not belong here:
+//! limits, charges, and anything that remembers a request.
+
+pub mod attributes;
+pub mod native;
+pub mod paths;
+pub mod pattern;
+pub mod tree;
+
+use smallvec::SmallVec;
+
+use crate::policy::set::CounterBase;
+
+/// The rules of one domain that apply to one descriptor, in the order they were written in, each
+/// with the counter that the descriptor's values choose.
+pub type Matches = SmallVec<[Match; 8]>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Position in the domain's rules.
+    pub rule: u32,
+    pub base: CounterBase,
+}

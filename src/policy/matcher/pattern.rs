@@ -1,0 +1,189 @@
+//! Patterns compiled for the request path: one attribute's value in, yes or no out.
+//!
+//! An absent attribute matches `absent` and every negation of a pattern it does not match,
+//! nothing else.
+
+use std::collections::HashSet;
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use super::attributes::{Attributes, Slot};
+use crate::policy::model::Pattern;
+use crate::policy::template::{Segment, Template};
+
+#[derive(Debug)]
+pub enum CompiledPattern {
+    OneOf(HashSet<Box<[u8]>>),
+    Prefix(Box<[u8]>),
+    Any(Vec<CompiledPattern>),
+    Not(Box<CompiledPattern>),
+    Present,
+    Absent,
+    /// The first that matches lends its captures to the rule.
+    Endpoints(Vec<CompiledTemplate>),
+    Network(IpNet),
+}
+
+/// A template with its captures resolved to slots.
+#[derive(Debug)]
+pub struct CompiledTemplate {
+    pub segments: Vec<CompiledSegment>,
+    pub has_rest: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompiledSegment {
+    Literal(Box<[u8]>),
+    Capture(Slot),
+}
+
+/// What a rule's template captured from a path; replaces the descriptor's value of that slot.
+pub type Captures<'v> = SmallVec<[(Slot, &'v [u8]); 4]>;
+
+/// The facts that a pattern may be held against.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'v> {
+    pub value: Option<&'v [u8]>,
+    pub segments: &'v [&'v [u8]],
+    pub ip: Option<IpNet>,
+}
+
+impl CompiledPattern {
+    pub fn compile(pattern: &Pattern, attributes: &mut Attributes) -> Self {
+        match pattern {
+            Pattern::Equals(text) => Self::OneOf(HashSet::from([text.as_bytes().into()])),
+            Pattern::Prefix(text) => Self::Prefix(text.as_bytes().into()),
+            Pattern::AnyOf(patterns) => Self::compile_any(patterns, attributes),
+            Pattern::Not(pattern) => Self::Not(Box::new(Self::compile(pattern, attributes))),
+            Pattern::Present => Self::Present,
+            Pattern::Absent => Self::Absent,
+            Pattern::Endpoint(template) => {
+                Self::Endpoints(vec![CompiledTemplate::compile(template, attributes)])
+            }
+            Pattern::Network(network) => Self::Network(*network),
+        }
+    }
+
+    /// Exact values become one set and templates one list, so that long lists stay quick.
+    fn compile_any(patterns: &[Pattern], attributes: &mut Attributes) -> Self {
+        let mut exact: HashSet<Box<[u8]>> = HashSet::new();
+        let mut templates = Vec::new();
+        let mut others = Vec::new();
+        for pattern in patterns {
+            match Self::compile(pattern, attributes) {
+                Self::OneOf(values) => exact.extend(values),
+                Self::Endpoints(more) => templates.extend(more),
+                other @ (Self::Prefix(_)
+                | Self::Any(_)
+                | Self::Not(_)
+                | Self::Present
+                | Self::Absent
+                | Self::Network(_)) => others.push(other),
+            }
+        }
+        if !exact.is_empty() {
+            others.push(Self::OneOf(exact));
+        }
+        if !templates.is_empty() {
+            others.push(Self::Endpoints(templates));
+        }
+        match <[Self; 1]>::try_from(others) {
+            Ok([only]) => only,
+            Err(several) => Self::Any(several),
+        }
+    }
+
+    pub fn holds(&self, subject: Subject<'_>) -> bool {
+        match self {
+            Self::OneOf(values) => subject.value.is_some_and(|value| values.contains(value)),
+            Self::Prefix(prefix) => subject.value.is_some_and(|value| value.starts_with(prefix)),
+            Self::Any(patterns) => patterns.iter().any(|pattern| pattern.holds(subject)),
+            Self::Not(pattern) => !pattern.holds(subject),
+            Self::Present => subject.value.is_some(),
+            Self::Absent => subject.value.is_none(),
+            Self::Endpoints(_) => self.template(subject).is_some(),
+            Self::Network(network) => subject.ip.is_some_and(|ip| network.contains(&ip)),
+        }
+    }
+
+    /// Segments of the longest template in this pattern.
+    pub fn segment_count_max(&self) -> usize {
+        match self {
+            Self::Endpoints(templates) => templates
+                .iter()
+                .map(|template| template.segments.len())
+                .max()
+                .unwrap_or_default(),
+            Self::Any(patterns) => patterns
+                .iter()
+                .map(Self::segment_count_max)
+                .max()
+                .unwrap_or_default(),
+            Self::Not(pattern) => pattern.segment_count_max(),
+            Self::OneOf(_) | Self::Prefix(_) | Self::Present | Self::Absent | Self::Network(_) => 0,
+        }
+    }
+
+    /// The template that matches, if this pattern is made of templates and one does.
+    pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
+        match self {
+            Self::Endpoints(templates) if subject.value.is_some() => templates
+                .iter()
+                .find(|template| template.matches(subject.segments)),
+            Self::Endpoints(_)
+            | Self::OneOf(_)
+            | Self::Prefix(_)
+            | Self::Any(_)
+            | Self::Not(_)
+            | Self::Present
+            | Self::Absent
+            | Self::Network(_) => None,
+        }
+    }
+}
+
+impl CompiledTemplate {
+    fn compile(template: &Template, attributes: &mut Attributes) -> Self {
+        let mut segments = Vec::with_capacity(template.segments.len());
+        let mut has_rest = false;
+        for segment in &template.segments {
+            match segment {
+                Segment::Literal(text) => {
+                    segments.push(CompiledSegment::Literal(text.as_bytes().into()));
+                }
+                Segment::Capture(name) => {
+                    segments.push(CompiledSegment::Capture(attributes.slot(name)));
+                }
+                Segment::Rest => has_rest = true,
+            }
+        }
+        Self { segments, has_rest }
+    }
+
+    fn matches(&self, path: &[&[u8]]) -> bool {
+        let fits = if self.has_rest {
+            path.len() >= self.segments.len()
+        } else {
+            path.len() == self.segments.len()
+        };
+        fits && self
+            .segments
+            .iter()
+            .zip(path)
+            .all(|(segment, part)| match segment {
+                CompiledSegment::Literal(text) => text.as_ref() == *part,
+                CompiledSegment::Capture(_) => true,
+            })
+    }
+
+    /// What the captures of this template are for a path that it matches.
+    pub fn capture<'v>(&self, path: &[&'v [u8]], captures: &mut Captures<'v>) {
+        for (segment, part) in self.segments.iter().zip(path) {
+            match segment {
+                CompiledSegment::Capture(slot) => captures.push((*slot, part)),
+                CompiledSegment::Literal(_) => {}
+            }
+        }
+    }
+}
