@@ -1,0 +1,336 @@
+//! Limits against a slow, exact model: the list of all that was admitted.
+
+use std::num::NonZeroU32;
+
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+use crate::request::Hits;
+
+fn window(count: u32, unit: Unit) -> Window {
+    Window::calendar(NonZeroU32::new(count).unwrap(), unit)
+}
+
+fn fixed(amount: u64, window: Window) -> Limit {
+    Limit {
+        amount,
+        window,
+        kind: Kind::Fixed,
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    let timestamp: jiff::Timestamp = text.parse().unwrap();
+    Timestamp::from_nanos(i64::try_from(timestamp.as_nanosecond()).unwrap())
+}
+
+#[test]
+fn windows_end_where_the_calendar_says() {
+    for (window, now, end) in [
+        (
+            window(1, Unit::Second),
+            "2026-11-21T18:00:00.5Z",
+            "2026-11-21T18:00:01Z",
+        ),
+        (
+            window(15, Unit::Minute),
+            "2026-11-21T18:14:59Z",
+            "2026-11-21T18:15:00Z",
+        ),
+        (
+            window(15, Unit::Minute),
+            "2026-11-21T18:15:00Z",
+            "2026-11-21T18:30:00Z",
+        ),
+        (
+            window(1, Unit::Hour),
+            "2026-11-21T23:59:59.999999999Z",
+            "2026-11-22T00:00:00Z",
+        ),
+        (
+            window(1, Unit::Day),
+            "2026-11-21T00:00:00Z",
+            "2026-11-22T00:00:00Z",
+        ),
+        // A Saturday; weeks begin on Monday.
+        (
+            window(1, Unit::Week),
+            "2026-11-21T12:00:00Z",
+            "2026-11-23T00:00:00Z",
+        ),
+        (
+            window(1, Unit::Month),
+            "2024-02-29T12:00:00Z",
+            "2024-03-01T00:00:00Z",
+        ),
+        (
+            window(1, Unit::Month),
+            "2026-12-31T23:59:59Z",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            window(3, Unit::Month),
+            "2026-11-21T00:00:00Z",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            window(1, Unit::Year),
+            "2026-01-01T00:00:00Z",
+            "2027-01-01T00:00:00Z",
+        ),
+        (
+            window(1, Unit::Day),
+            "1969-07-20T20:17:40Z",
+            "1969-07-21T00:00:00Z",
+        ),
+        // Epoch-aligned: Thursdays, blocks of 30 days and of 365 days.
+        (
+            Window::epoch(Unit::Week),
+            "2026-11-21T12:00:00Z",
+            "2026-11-26T00:00:00Z",
+        ),
+        (
+            Window::epoch(Unit::Month),
+            "1970-01-30T12:00:00Z",
+            "1970-01-31T00:00:00Z",
+        ),
+        (
+            Window::epoch(Unit::Year),
+            "1972-12-31T12:00:00Z",
+            "1973-12-31T00:00:00Z",
+        ),
+    ] {
+        assert_eq!(window.end(at(now)), at(end), "{window} at {now}");
+    }
+}
+
+#[test]
+fn windows_are_the_same_however_they_are_written() {
+    assert_eq!(
+        window(60, Unit::Second).identity(),
+        window(1, Unit::Minute).identity()
+    );
+    assert_eq!(
+        window(24, Unit::Hour).identity(),
+        window(1, Unit::Day).identity()
+    );
+    assert_eq!(
+        window(12, Unit::Month).identity(),
+        window(1, Unit::Year).identity()
+    );
+    assert_ne!(
+        window(7, Unit::Day).identity(),
+        window(1, Unit::Week).identity()
+    );
+    assert_ne!(
+        window(1, Unit::Month).identity(),
+        Window::epoch(Unit::Month).identity()
+    );
+}
+
+#[test]
+fn looking_is_denied_only_beyond_the_amount() {
+    let limit = fixed(2, window(1, Unit::Minute));
+    let now = Timestamp::from_seconds(0);
+    let mut state = limit.fresh(now);
+    let mut step = |hits, when| limit.step(&mut state, hits, when, now).verdict;
+    assert_eq!(step(Hits::Take(2), ChargeWhen::Admitted), Verdict::Admitted);
+    assert_eq!(step(Hits::Take(0), ChargeWhen::Admitted), Verdict::Admitted);
+    assert_eq!(step(Hits::Take(1), ChargeWhen::Always), Verdict::OverLimit);
+    assert_eq!(step(Hits::Take(0), ChargeWhen::Always), Verdict::OverLimit);
+    assert_eq!(
+        step(Hits::GiveBack(1), ChargeWhen::Always),
+        Verdict::Admitted
+    );
+    assert_eq!(step(Hits::Take(0), ChargeWhen::Always), Verdict::Admitted);
+}
+
+#[test]
+fn hits_beyond_the_whole_amount_never_fit() {
+    let limit = fixed(10, window(1, Unit::Minute));
+    let now = Timestamp::from_seconds(30);
+    let mut state = limit.fresh(now);
+    for hits in [11, u64::from(u32::MAX), u64::MAX] {
+        let outcome = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+        assert_eq!(outcome.verdict, Verdict::ExceedsAmount);
+        assert_eq!(
+            (outcome.remaining, outcome.reset),
+            (10, Span::from_seconds(30))
+        );
+    }
+    let outcome = limit.step(&mut state, Hits::Take(u64::MAX), ChargeWhen::Always, now);
+    assert_eq!(
+        (outcome.verdict, outcome.remaining),
+        (Verdict::ExceedsAmount, 0)
+    );
+    let again = limit.step(&mut state, Hits::Take(u64::MAX), ChargeWhen::Always, now);
+    assert_eq!(again.verdict, Verdict::ExceedsAmount);
+}
+
+#[test]
+fn giving_back_never_goes_below_nothing() {
+    let limit = fixed(3, window(1, Unit::Day));
+    let now = Timestamp::from_seconds(0);
+    let mut state = limit.fresh(now);
+    limit.step(&mut state, Hits::Take(1), ChargeWhen::Always, now);
+    let outcome = limit.step(
+        &mut state,
+        Hits::GiveBack(u64::MAX),
+        ChargeWhen::Always,
+        now,
+    );
+    assert_eq!((outcome.verdict, outcome.remaining), (Verdict::Admitted, 3));
+    assert!(state.is_idle(now));
+}
+
+#[test]
+fn a_clock_that_steps_back_never_frees_what_is_used() {
+    let limit = fixed(1, window(1, Unit::Minute));
+    let mut state = limit.fresh(Timestamp::from_seconds(60));
+    let mut take = |seconds| {
+        let now = Timestamp::from_seconds(seconds);
+        limit
+            .step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now)
+            .verdict
+    };
+    assert_eq!(take(60), Verdict::Admitted);
+    assert_eq!(take(0), Verdict::OverLimit);
+    assert_eq!(take(119), Verdict::OverLimit);
+    assert_eq!(take(120), Verdict::Admitted);
+    assert_eq!(take(61), Verdict::OverLimit);
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    let unit = prop::sample::select(Unit::ALL.to_vec());
+    (1..40_u32, unit, any::<bool>()).prop_map(|(count, unit, is_epoch)| {
+        if is_epoch {
+            Window::epoch(unit)
+        } else {
+            window(count, unit)
+        }
+    })
+}
+
+/// 1970 to 2200, with all nanoseconds.
+fn any_time() -> impl Strategy<Value = Timestamp> {
+    (0..7_258_118_400_i64, 0..1_000_000_000_i64)
+        .prop_map(|(seconds, nanos)| Timestamp::from_nanos(seconds * 1_000_000_000 + nanos))
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    after: Span,
+    hits: u64,
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<Step>> {
+    let step =
+        (0..20_000_u64, prop_oneof![4 => 0..4_u64, 1 => 0..40_u64]).prop_map(|(millis, hits)| {
+            Step {
+                after: Span::from_millis(millis),
+                hits,
+            }
+        });
+    prop::collection::vec(step, 1..120)
+}
+
+proptest! {
+    #[test]
+    fn windows_tile_time_without_gap_or_overlap(window in any_window(), now in any_time()) {
+        let end = window.end(now);
+        prop_assert!(end > now);
+        let last = end.minus(Span::from_nanos(1));
+        prop_assert_eq!(window.end(last), end, "the last moment is in the same window");
+        prop_assert!(window.end(end) > end, "the end is in the next window");
+        if window.alignment == Alignment::Calendar {
+            let zoned = jiff::Timestamp::from_second(end.seconds_floor()).unwrap()
+                .to_zoned(TimeZone::UTC);
+            match window.unit {
+                Unit::Month | Unit::Year => prop_assert_eq!(zoned.day(), 1),
+                Unit::Week => prop_assert_eq!(zoned.weekday(), Weekday::Monday),
+                Unit::Second | Unit::Minute | Unit::Hour | Unit::Day => {}
+            }
+        }
+    }
+
+    #[test]
+    fn fixed_windows_agree_with_the_list_of_all_hits(
+        amount in 0..30_u64,
+        seconds in 1..60_u32,
+        always in any::<bool>(),
+        start in any_time(),
+        steps in any_steps(),
+    ) {
+        let limit = fixed(amount, window(seconds, Unit::Second));
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let mut state = limit.fresh(start);
+        let mut counted: Vec<(Timestamp, u64)> = Vec::new();
+        let mut now = start;
+        for step in steps {
+            now = now.plus(step.after);
+            let length = i64::from(seconds) * 1_000_000_000;
+            let index = |time: Timestamp| time.as_nanos().div_euclid(length);
+            let same_window = counted.iter().filter(|(time, _)| index(*time) == index(now));
+            let used: u64 = same_window.map(|(_, hits)| hits).sum();
+            let outcome = limit.step(&mut state, Hits::Take(step.hits), when, now);
+            let fits = used + step.hits <= amount;
+            prop_assert_eq!(outcome.verdict.is_denial(), !fits);
+            prop_assert_eq!(outcome.verdict == Verdict::ExceedsAmount, !fits && step.hits > amount);
+            if fits || always {
+                counted.push((now, step.hits));
+            }
+            let left = amount.saturating_sub(used + if fits || always { step.hits } else { 0 });
+            prop_assert_eq!(outcome.remaining, left);
+            let end = (index(now) + 1) * length;
+            prop_assert_eq!(outcome.reset.as_nanos(), u64::try_from(end - now.as_nanos()).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_denied_caller_that_waits_as_told_is_admitted_and_not_a_moment_before(
+        amount in 1..30_u64,
+        window in any_window(),
+        start in any_time(),
+        taken in 1..30_u64,
+        hits in 1..30_u64,
+    ) {
+        let limit = fixed(amount, window);
+        let mut state = limit.fresh(start);
+        limit.step(&mut state, Hits::Take(taken.min(amount)), ChargeWhen::Admitted, start);
+        let outcome = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, start);
+        if outcome.verdict == Verdict::OverLimit {
+            let told = start.plus(outcome.reset);
+            let before = told.minus(Span::from_nanos(1));
+            let mut early = state;
+            let denied = limit.step(&mut early, Hits::Take(hits), ChargeWhen::Admitted, before);
+            prop_assert!(denied.verdict.is_denial());
+            let admitted = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, told);
+            prop_assert_eq!(admitted.verdict, Verdict::Admitted);
+        }
+    }
+
+    #[test]
+    fn a_flapping_clock_hands_out_at_most_one_extra_window(
+        amount in 1..5_u64,
+        jumps in prop::collection::vec(-300..300_i64, 1..200),
+    ) {
+        let limit = fixed(amount, window(1, Unit::Minute));
+        let origin = 1_000_000_000;
+        let mut state = limit.fresh(Timestamp::from_seconds(origin));
+        let mut admitted_by_window: std::collections::HashMap<Timestamp, u64> = Default::default();
+        let mut latest = Timestamp::from_seconds(origin);
+        for jump in jumps {
+            let now = Timestamp::from_seconds(origin + jump);
+            let outcome = limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now);
+            let State::Fixed(fixed) = state;
+            prop_assert!(fixed.window_end >= latest, "the held window never goes back");
+            latest = fixed.window_end;
+            if outcome.verdict == Verdict::Admitted {
+                *admitted_by_window.entry(fixed.window_end).or_default() += 1;
+            }
+        }
+        prop_assert!(admitted_by_window.values().all(|admitted| *admitted <= amount));
+    }
+}
