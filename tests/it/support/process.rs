@@ -65,6 +65,14 @@ impl Process {
         }
     }
 
+    /// What tollgate says it listens on.
+    fn wait_for_address(&mut self, name: &str) -> String {
+        let field = format!("listening {name}=");
+        let line = self.wait_for(&field);
+        let (_, address) = line.split_once(&field).expect("the line has it");
+        address.trim().to_owned()
+    }
+
     /// Ends the process as a crash would.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
@@ -104,23 +112,20 @@ impl Tollgate {
         Self::start_with(arguments)
     }
 
-    /// Waits until it serves.
+    /// Waits until it has said where it listens, first for gRPC, then for HTTP.
     fn start_with(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command.args(arguments);
         let mut process = Process::start(command);
-        let line = process.wait_for("serving");
-        let address = |name: &str| {
-            let (_, rest) = line
-                .split_once(name)
-                .unwrap_or_else(|| panic!("no `{name}` in {line}"));
-            rest.split(' ').next().unwrap_or_default().to_owned()
-        };
-        let http = address("http=").parse().expect("an address");
+        let grpc = process.wait_for_address("grpc");
+        let http = process.wait_for_address("http");
+        let http = http
+            .parse()
+            .unwrap_or_else(|error| panic!("`{http}`: {error}"));
         Self {
-            grpc: address("grpc="),
-            http,
             process,
+            grpc,
+            http,
         }
     }
 }
