@@ -12,4 +12,21 @@ pub mod policy;
 
 pub mod decide;
 
+pub mod clock;
+pub mod metrics;
+pub mod pb;
+pub mod readiness;
+pub mod socket;
+pub mod telemetry;
+
+pub mod source;
 pub mod store;
+
+pub mod admin;
+pub mod grpc;
+
+pub mod settings;
+
+pub mod server;
+
+pub mod cli;

@@ -1,1 +1,388 @@
+//! Whole decisions: policy text in, answers out, through the one path that serving takes.
 
+use crate::decide::{Answer, Code, Decision, answer, conclude, plan};
+use crate::limit::Limit;
+use crate::policy::model::{Mode, Source};
+use crate::policy::set::{CounterSeed, PolicySet};
+use crate::policy::{self};
+use crate::request::{Descriptor, Entry, Hits, Request};
+use crate::store::memory::MemoryStore;
+use crate::time::Timestamp;
+
+/// A policy set with its counters at a time of the test's choosing.
+struct Gate {
+    set: PolicySet,
+    store: MemoryStore,
+    now: Timestamp,
+}
+
+/// What a test looks at, without borrows.
+#[derive(Debug)]
+struct Told {
+    code: Code,
+    /// Per descriptor: code, rule name, amount, remaining, seconds until reset.
+    statuses: Vec<(Code, Option<(String, u64, u64, u64)>)>,
+    headers: Vec<(&'static str, String)>,
+    body: String,
+}
+
+impl Told {
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    fn remaining(&self) -> u64 {
+        self.statuses[0].1.as_ref().unwrap().2
+    }
+}
+
+impl Gate {
+    fn new(text: &str) -> Self {
+        Self::with_mode(text, Mode::Enforce)
+    }
+
+    fn with_mode(text: &str, mode: Mode) -> Self {
+        let now = Timestamp::from_seconds(1_795_000_020);
+        Self { set: compile(text, mode), store: MemoryStore::new(), now }
+    }
+
+    fn wait(&mut self, seconds: u64) {
+        self.now = self.now.plus(crate::time::Span::from_seconds(seconds));
+    }
+
+    fn ask(&self, domain: &str, descriptors: &[&[(&str, &str)]]) -> Told {
+        self.ask_with(domain, descriptors, Hits::Take(1), None)
+    }
+
+    fn one(&self, entries: &[(&str, &str)]) -> Told {
+        self.ask("d", &[entries])
+    }
+
+    fn ask_with(
+        &self,
+        domain: &str,
+        descriptors: &[&[(&str, &str)]],
+        hits: Hits,
+        limit: Option<Limit>,
+    ) -> Told {
+        let descriptors = descriptors.iter().map(|entries| Descriptor {
+            entries: entries
+                .iter()
+                .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
+                .collect(),
+            hits,
+            limit,
+        });
+        let request =
+            Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
+        let plan = plan(&self.set, &request);
+        let outcomes = self.store.charge(&plan.charges, self.now);
+        let decision = conclude(&plan, &outcomes);
+        tell(&decision, answer(&decision, self.now))
+    }
+}
+
+fn tell(decision: &Decision<'_>, answer: Answer) -> Told {
+    let statuses = decision.statuses.iter().map(|status| {
+        let binding = status.binding.map(|binding| {
+            let name = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
+            let amount = binding.limit.amount;
+            (name, amount, binding.remaining, binding.reset.seconds_ceil())
+        });
+        (status.code, binding)
+    });
+    Told {
+        code: decision.code,
+        statuses: statuses.collect(),
+        headers: answer.headers.to_vec(),
+        body: String::from_utf8(answer.body).unwrap(),
+    }
+}
+
+fn compile(text: &str, mode: Mode) -> PolicySet {
+    let sources = [Source { name: "policy.yaml".into(), text: text.into() }];
+    let compiled = policy::compile(&sources, CounterSeed([1, 2]), mode);
+    compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics))
+}
+
+#[test]
+fn second_window_denies_when_first_allows() {
+    let mut gate = Gate::new(
+        "domain: d
+rules:
+  - { name: r, per: [user], limits: [2/minute, 3/hour] }",
+    );
+    assert_eq!(gate.one(&[("user", "a")]).code, Code::Ok);
+    assert_eq!(gate.one(&[("user", "a")]).code, Code::Ok);
+    let told = gate.one(&[("user", "a")]);
+    assert_eq!(told.statuses[0].1, Some(("r".into(), 2, 0, 60)));
+    gate.wait(60);
+    assert_eq!(gate.one(&[("user", "a")]).code, Code::Ok);
+    let told = gate.one(&[("user", "a")]);
+    assert_eq!((told.code, told.statuses[0].1.as_ref().unwrap().1), (Code::OverLimit, 3));
+    assert_eq!(gate.one(&[("user", "b")]).code, Code::Ok, "each user has counters of its own");
+}
+
+#[test]
+fn all_matching_rules_apply_and_the_one_with_least_left_is_told() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: all, limits: [100/hour] }
+  - { name: posts, match: { method: POST }, limits: [10/hour] }
+  - { name: gets, match: { method: GET }, limits: [5/hour] }",
+    );
+    let told = gate.one(&[("method", "POST")]);
+    assert_eq!(told.statuses[0].1.as_ref().unwrap().0, "posts");
+    assert_eq!(told.remaining(), 9);
+    let told = gate.one(&[("other", "x")]);
+    assert_eq!((told.statuses[0].1.as_ref().unwrap().0.as_str(), told.remaining()), ("all", 98));
+}
+
+#[test]
+fn patterns_match_as_they_read() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: exact, match: { a: x }, limits: [100/hour] }
+  - { name: any-of, match: { b: [x, y, 'z*'] }, limits: [100/hour] }
+  - { name: prefix, match: { c: 'pre*' }, limits: [100/hour] }
+  - { name: not, match: { d: { not: [x, y] }, e: present }, limits: [100/hour] }
+  - { name: absent, match: { f: present, g: absent }, limits: [100/hour] }
+  - { name: literal, match: { h: { equals: 'a*' } }, limits: [100/hour] }
+  - { name: net, match: { ip: [10.0.0.0/8, '2001:db8::/32'] }, limits: [100/hour] }
+  - { name: not-net, match: { i: present, ip: { not: 10.0.0.0/8 } }, limits: [100/hour] }",
+    );
+    let applies = |entries: &[(&str, &str)], rule: &str| {
+        let told = gate.one(entries);
+        told.statuses[0].1.as_ref().is_some_and(|(name, ..)| name == rule)
+    };
+    assert!(applies(&[("a", "x")], "exact") && !applies(&[("a", "xx")], "exact"));
+    assert!(applies(&[("b", "y")], "any-of") && applies(&[("b", "zebra")], "any-of"));
+    assert!(!applies(&[("b", "a")], "any-of"));
+    assert!(applies(&[("c", "prefix")], "prefix") && applies(&[("c", "pre")], "prefix"));
+    assert!(!applies(&[("c", "pr")], "prefix"));
+    assert!(applies(&[("d", "z"), ("e", "")], "not") && applies(&[("e", "1")], "not"));
+    assert!(!applies(&[("d", "x"), ("e", "1")], "not") && !applies(&[("d", "z")], "not"));
+    assert!(applies(&[("f", "1")], "absent") && !applies(&[("f", "1"), ("g", "")], "absent"));
+    assert!(applies(&[("h", "a*")], "literal") && !applies(&[("h", "ab")], "literal"));
+    for ip in ["10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "10.1.0.0/16"] {
+        assert!(applies(&[("ip", ip)], "net"), "{ip}");
+        assert!(applies(&[("remote_address", ip)], "net"), "{ip}");
+    }
+    for ip in ["11.1.2.3", "2001:db9::1", "10.0.0.0/7", "nonsense", ""] {
+        assert!(!applies(&[("ip", ip)], "net"), "{ip}");
+    }
+    assert!(applies(&[("i", "1"), ("ip", "11.0.0.1")], "not-net"));
+}
+
+#[test]
+fn endpoints_match_by_template_and_captures_are_attributes() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - name: one-order
+    match: { endpoint: '/orders/{id}' }
+    per: [id]
+    limits: [2/hour]
+  - name: below
+    match: { endpoint: '/tree/**' }
+    limits: [100/hour]
+  - name: acme
+    match: { endpoint: '/orgs/{org}/**', org: acme }
+    per: [org]
+    limits: [1/hour]",
+    );
+    let path = |path: &str| gate.one(&[(":path", path)]);
+    assert_eq!(path("/orders/7").remaining(), 1);
+    assert_eq!(path("/orders/8").remaining(), 1, "another order, another counter");
+    assert_eq!(path("//orders/%37/?x=/y").remaining(), 0, "one order, however it is spelled");
+    assert_eq!(path("/orders/7").code, Code::OverLimit);
+    assert!(path("/orders").statuses[0].1.is_none());
+    assert!(path("/orders/7/items").statuses[0].1.is_none());
+    for below in ["/tree", "/tree/", "/tree/a", "/tree/a/b/c?d"] {
+        assert!(path(below).statuses[0].1.is_some(), "{below}");
+    }
+    assert!(path("/trees").statuses[0].1.is_none());
+    assert_eq!(path("/orgs/acme/users").code, Code::Ok);
+    assert_eq!(path("/orgs/%61cme/groups").code, Code::OverLimit);
+    assert!(path("/orgs/other/users").statuses[0].1.is_none());
+}
+
+#[test]
+fn attributes_come_from_their_own_key_or_the_first_present_of_their_list() {
+    let gate = Gate::new(
+        "domain: d
+attributes: { caller: [user, client_id] }
+rules:
+  - { name: r, per: [caller], limits: [10/hour] }",
+    );
+    assert_eq!(gate.one(&[("user", "a"), ("client_id", "z")]).remaining(), 9);
+    assert_eq!(gate.one(&[("client_id", "z"), ("user", "a")]).remaining(), 8);
+    assert_eq!(gate.one(&[("client_id", "z")]).remaining(), 9);
+    assert_eq!(gate.one(&[("user", "b"), ("caller", "a")]).remaining(), 7, "its own key first");
+    assert_eq!(gate.one(&[("user", "a"), ("user", "q")]).remaining(), 6, "the first of two");
+    assert!(gate.one(&[("tenant", "a")]).statuses[0].1.is_none(), "no caller, no rule");
+}
+
+#[test]
+fn a_rule_can_replace_others_and_exempt() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: basic, per: [user], limits: [1/hour] }
+  - { name: gold, match: { plan: gold }, per: [user], limits: [3/hour], replaces: [basic] }
+  - { name: ours, match: { app: monitor }, unlimited: true, replaces: [basic, gold] }",
+    );
+    let gold = [("user", "a"), ("plan", "gold")];
+    assert_eq!((0..4).filter(|_| gate.one(&gold).code == Code::Ok).count(), 3);
+    assert_eq!(gate.one(&[("user", "a")]).code, Code::Ok, "basic was never charged");
+    let exempt = [("user", "a"), ("plan", "gold"), ("app", "monitor")];
+    for _ in 0..10 {
+        let told = gate.one(&exempt);
+        assert_eq!((told.code, told.statuses[0].1.is_none()), (Code::Ok, true));
+    }
+    // Several descriptors of one call describe one request: exempt in one is exempt in all.
+    let told = gate.ask("d", &[&[("user", "a")], &[("app", "monitor")]]);
+    assert_eq!(told.code, Code::Ok);
+}
+
+#[test]
+fn a_joint_denial_leaves_room_where_room_is() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: wide, per: [user], limits: [10/hour] }
+  - { name: narrow, per: [app], limits: [1/hour] }",
+    );
+    let both: &[&[(&str, &str)]] = &[&[("user", "a")], &[("app", "x")]];
+    assert_eq!(gate.ask("d", both).code, Code::Ok);
+    let told = gate.ask("d", both);
+    assert_eq!(told.code, Code::OverLimit);
+    let codes: Vec<_> = told.statuses.iter().map(|(code, _)| *code).collect();
+    assert_eq!(codes, [Code::Ok, Code::OverLimit]);
+    assert_eq!(told.remaining(), 9, "the wide limit was not charged");
+}
+
+#[test]
+fn shadow_rules_measure_and_stay_out_of_sight() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: trial, per: [user], limits: [1/hour], mode: shadow }
+  - { name: real, per: [user], limits: [5/hour] }
+respond: { headers: x-ratelimit }",
+    );
+    let told: Vec<Told> = (0..6).map(|_| gate.one(&[("user", "a")])).collect();
+    assert!(told[..5].iter().all(|told| told.code == Code::Ok));
+    assert_eq!(told[5].code, Code::OverLimit);
+    assert!(told.iter().all(|told| told.header("x-ratelimit-limit") == Some("5")));
+}
+
+#[test]
+fn the_whole_set_can_be_in_shadow() {
+    let gate = Gate::with_mode(
+        "domain: d
+rules:
+  - { name: r, limits: [1/hour] }",
+        Mode::Shadow,
+    );
+    assert!((0..5).all(|_| gate.one(&[]).code == Code::Ok));
+}
+
+#[test]
+fn unknown_domains_and_unmatched_descriptors_are_let_through_bare() {
+    let gate = Gate::new("domain: d\nrules:\n  - { name: r, per: [user], limits: [1/hour] }");
+    let told = gate.ask("other", &[&[("user", "a")], &[]]);
+    assert_eq!((told.code, told.statuses.len()), (Code::Ok, 2));
+    assert!(told.statuses.iter().all(|(_, binding)| binding.is_none()));
+    assert!(told.headers.is_empty() && told.body.is_empty());
+    assert!(gate.ask("d", &[&[]]).statuses[0].1.is_none());
+}
+
+#[test]
+fn answers_carry_the_dialects_and_the_body_of_the_policy() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: burst, limits: [1/minute, 5/hour] }
+respond:
+  retry_after: http-date
+  headers: [x-ratelimit, ratelimit]
+  body: { error: slow_down, limit: '{limit}', text: 'rule {rule}, {reset_seconds} s', ms: '{window_ms}' }",
+    );
+    let told = gate.one(&[]);
+    assert_eq!(told.header("x-ratelimit-limit"), Some("1"));
+    assert_eq!(told.header("x-ratelimit-remaining"), Some("0"));
+    assert_eq!(told.header("x-ratelimit-reset"), Some("60"));
+    let policies = "\"burst/minute\";q=1;w=60, \"burst/hour\";q=5;w=3600";
+    assert_eq!(told.header("ratelimit-policy"), Some(policies));
+    let state = "\"burst/minute\";r=0;t=60, \"burst/hour\";r=4;t=3180";
+    assert_eq!(told.header("ratelimit"), Some(state));
+    assert_eq!((told.header("retry-after"), told.body.as_str()), (None, ""));
+    let denied = gate.one(&[]);
+    assert_eq!(denied.header("retry-after"), Some("Wed, 18 Nov 2026 11:08:00 GMT"));
+    assert_eq!(denied.header("content-type"), Some("application/json"));
+    let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+    let expected = serde_json::json!({
+        "error": "slow_down", "limit": 1, "text": "rule burst, 60 s", "ms": 60_000
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn a_denial_explains_itself_without_being_asked() {
+    let gate = Gate::new("domain: d\nrules:\n  - { name: 'a \"b\"', limits: [1/minute] }");
+    gate.one(&[]);
+    let denied = gate.one(&[]);
+    assert_eq!(denied.header("retry-after"), Some("60"));
+    assert_eq!(denied.header("content-type"), Some("application/problem+json"));
+    let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
+    assert_eq!(body["status"], 429);
+    assert_eq!(body["violated-policies"], serde_json::json!(["a \"b\""]));
+    assert_eq!(body["reset_seconds"], 60);
+}
+
+#[test]
+fn hits_weigh_look_and_give_back() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: kept, match: { a: x }, limits: [10/hour] }
+  - { name: refunded, match: { a: y }, limits: [10/hour], refund: true }",
+    );
+    let ask = |value: &str, hits| gate.ask_with("d", &[&[("a", value)]], hits, None);
+    assert_eq!(ask("x", Hits::Take(7)).remaining(), 3);
+    assert_eq!(ask("x", Hits::Take(4)).code, Code::OverLimit);
+    assert_eq!(ask("x", Hits::Take(0)).remaining(), 3);
+    assert_eq!(ask("x", Hits::GiveBack(5)).remaining(), 3);
+    assert_eq!(ask("x", Hits::Take(3)).code, Code::Ok);
+    assert_eq!(ask("x", Hits::Take(0)).code, Code::Ok, "looking is fine at exactly the limit");
+    assert_eq!(ask("y", Hits::Take(7)).remaining(), 3);
+    assert_eq!(ask("y", Hits::GiveBack(5)).remaining(), 8);
+}
+
+#[test]
+fn a_reload_keeps_what_was_used_unless_the_rule_counts_something_else() {
+    let mut gate = Gate::new("domain: d\nrules:\n  - { name: r, per: [user], limits: [5/hour] }");
+    gate.one(&[("user", "a")]);
+    gate.one(&[("user", "a")]);
+    gate.set = compile(
+        "domain: other\nrules: [{ name: x, limits: [1/s] }]
+---
+# Moved, re-ordered, given more: still the same counter.
+domain: d
+rules:
+  - { name: new, limits: [100/day] }
+  - { name: r, per: [user], limits: [50/minute, 10/60m], match: { user: present } }",
+        Mode::Enforce,
+    );
+    let told = gate.one(&[("user", "a")]);
+    assert_eq!(told.remaining(), 7);
+    gate.set = compile(
+        "domain: d\nrules:\n  - { name: r, per: [app], limits: [5/hour] }",
+        Mode::Enforce,
+    );
+    assert_eq!(gate.one(&[("app", "a")]).remaining(), 4, "per another attribute: a fresh start");
+}

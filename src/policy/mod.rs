@@ -5,6 +5,7 @@
 
 mod compile;
 pub mod diagnostic;
+pub mod diff;
 pub mod matcher;
 pub mod model;
 pub mod respond;

@@ -1,0 +1,42 @@
+//! The command line: one file for each command.
+//!
+//! Exit codes: 0 done, 1 it did not work out (problems found, server cannot start), 2 wrong usage.
+
+mod check;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// A quota sidecar: answers Envoy's rate limit protocol from YAML policies.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Run the sidecar
+    Serve(Box<serve::Arguments>),
+    /// Load policies and print every problem
+    Check(check::Arguments),
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+    }
+}
+
+/// Prints one line about what went wrong.
+fn complain(problem: &dyn std::fmt::Display) {
+    anstream::eprintln!("error: {problem}");
+}

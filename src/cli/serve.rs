@@ -1,0 +1,132 @@
+//! `tollgate serve`: runs the sidecar until a signal.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{FAILED, USAGE, complain};
+use crate::clock::Clock;
+use crate::server::{BuildError, Listeners, Server};
+use crate::settings::{Flags, Gathered, Settings};
+use crate::source::LoadError;
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each setting can be given as flag, as environment variable or in the \
+    settings file; a flag wins over a variable, and a variable over the file."
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+
+    /// Print every setting with its origin, and exit
+    #[arg(long)]
+    print_config: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let gathered = Gathered::from_process(&arguments.flags);
+    let checked = gathered.and_then(|gathered| gathered.settings().map(|s| (gathered, s)));
+    let (gathered, settings) = match checked {
+        Ok(checked) => checked,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
+    if arguments.print_config {
+        anstream::print!("{gathered}");
+        return ExitCode::SUCCESS;
+    }
+    telemetry::start(&settings.log_level, settings.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format_args!("cannot start threads: {error}"));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let ending = runtime.block_on(serve(&settings));
+    // What did not finish draining in its time does not hold up the end.
+    runtime.shutdown_timeout(Duration::ZERO);
+    ending
+}
+
+async fn serve(settings: &Settings) -> ExitCode {
+    let started = start(settings).await;
+    let (server, listeners, mut signals) = match started {
+        Ok(started) => started,
+        Err(failed) => return failed,
+    };
+    let stop = CancellationToken::new();
+    let running = server.run(listeners, stop.clone());
+    let signalled = async {
+        signals.next().await;
+        stop.cancel();
+        signals.next().await;
+    };
+    tokio::select! {
+        () = running => ExitCode::SUCCESS,
+        () = signalled => {
+            tracing::warn!("a second signal: stopping at once");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), ExitCode> {
+    let failed = |problem: &dyn std::fmt::Display| {
+        complain(problem);
+        ExitCode::from(FAILED)
+    };
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        store = "memory",
+        "tollgate starts"
+    );
+    let signals = Signals::new()
+        .map_err(|error| failed(&format_args!("cannot listen for signals: {error}")))?;
+    let server = Server::build(settings, Clock::system()).map_err(|error| match error {
+        BuildError::Load(LoadError::Problems {
+            sources,
+            diagnostics,
+        }) => {
+            super::check::print_problems(&sources, &diagnostics);
+            failed(&"the policies have problems; nothing is served")
+        }
+        other => failed(&other),
+    })?;
+    let listeners = Listeners::bind(settings)
+        .await
+        .map_err(|error| failed(&error))?;
+    Ok((server, listeners, signals))
+}
+
+/// SIGTERM, as Kubernetes sends it, and SIGINT, as a terminal does.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self {
+            terminate: signal(terminate)?,
+            interrupt: signal(interrupt)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Envoy's side: the gRPC services put together, with every bound of HTTP/2 set by hand.
+//!
+//! Wire types end here: `rls` turns them into requests and decisions, and `json` does the same
+//! for people with curl.
+
+pub mod health;
+pub mod json;
+pub mod rls;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::{Connected, Router};
+use tonic_health::pb::health_server::HealthServer;
+
+use crate::metrics::Metrics;
+use crate::pb;
+use crate::pb::rls::rate_limit_service_server::RateLimitServiceServer;
+use crate::readiness::Readiness;
+use crate::socket::{Connection, Listener};
+use health::HealthFromReadiness;
+use rls::Rls;
+
+/// Envoy opens up to 1024 streams before it has seen our settings, and lets the requests of those
+/// that we refuse pass unlimited. So exactly as many are allowed.
+const STREAMS_MAX: u32 = 1024;
+const HEADER_LIST_SIZE_MAX: u32 = 16 * 1024;
+/// Streams that the client reset before we came to accept them. The library's default of 20 guards
+/// against floods of resets, and takes Envoy for one: it cancels every call after its 20 ms
+/// deadline, all on one connection, so a stall of 300 ms with all 1024 streams in use leaves
+/// 15 x 1024 resets. Closing the connection then would fail every call on it. A reset that waits
+/// costs a few hundred bytes, so this bound is some megabytes of a connection at worst.
+const PENDING_RESETS_MAX: usize = 16 * 1024;
+/// Streams that we had to reset for the client's fault; the library's own default, made explicit.
+const LOCAL_ERROR_RESETS_MAX: usize = 1024;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections that were accepted and wait for the server to take them over.
+const HANDOVER_QUEUE: usize = 64;
+
+/// All services of the gRPC side.
+pub fn services(
+    rls: Rls,
+    readiness: Readiness,
+    message_size_max: usize,
+) -> Result<Router, tonic_reflection::server::Error> {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    Ok(tonic::transport::Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADER_LIST_SIZE_MAX)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .add_service(RateLimitServiceServer::new(rls).max_decoding_message_size(message_size_max))
+        .add_service(HealthServer::new(HealthFromReadiness(readiness)))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?))
+}
+
+/// Serves on all listeners until told to stop; ends when every call that was on its way has its
+/// answer. Connections that wait to be accepted at that time still are.
+pub async fn serve(
+    services: Router,
+    listeners: Vec<Listener>,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) -> Result<(), tonic::transport::Error> {
+    let connections = accepted(listeners, stop).map({
+        let (open, accepted) = (
+            metrics.connections.clone(),
+            metrics.connections_accepted.clone(),
+        );
+        move |connection| {
+            accepted.increment(1);
+            Ok::<_, std::convert::Infallible>(connection.counted(&open))
+        }
+    });
+    // The stream of connections ends by itself, after the backlog; the library would drop it.
+    services
+        .serve_with_incoming_shutdown(connections, std::future::pending())
+        .await
+}
+
+/// The connections of all listeners.
+fn accepted(
+    listeners: Vec<Listener>,
+    stop: &CancellationToken,
+) -> impl Stream<Item = Connection> + use<> {
+    let (sender, receiver) = mpsc::channel(HANDOVER_QUEUE);
+    for listener in listeners {
+        let (sender, stop) = (sender.clone(), stop.clone());
+        tokio::spawn(async move {
+            loop {
+                let connection = tokio::select! {
+                    () = stop.cancelled() => break,
+                    connection = listener.accept() => connection,
+                };
+                if sender.send(connection).await.is_err() {
+                    return;
+                }
+            }
+            for connection in listener.into_backlog() {
+                if sender.send(connection).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    ReceiverStream::new(receiver)
+}
+
+impl Connected for Connection {
+    /// Nothing of the peer matters to a decision.
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}

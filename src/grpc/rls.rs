@@ -1,0 +1,348 @@
+//! RLS v3, wire to core and back: `RateLimitRequest` → `Request`, `Decision` → `RateLimitResponse`.
+//!
+//! No content of a well-formed call is an error: Envoy lets a request through unlimited when its
+//! call fails. Only an empty domain and a call without descriptors are refused.
+
+use std::future::{Future, poll_fn};
+use std::num::NonZeroU32;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use crate::clock::Clock;
+use crate::decide::{self, Answer, Binding, Code, Decision, Status};
+use crate::limit::{Alignment, Kind, Limit, Unit, Window};
+use crate::metrics::Metrics;
+use crate::pb;
+use crate::pb::rls::rate_limit_response as wire;
+use crate::request::{Descriptor, Entry, Hits, Request};
+use crate::source::Active;
+use crate::store::Store;
+use crate::time::Span;
+
+/// Answers `ShouldRateLimit`, over gRPC and as JSON alike.
+#[derive(Clone, Debug)]
+pub struct Rls {
+    pub active: Arc<Active>,
+    pub store: Arc<Store>,
+    pub clock: Clock,
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why a call gets no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("`domain` is empty: it names the policy that limits the request")]
+    EmptyDomain,
+    #[error("`descriptors` is empty: there is nothing to match limits against")]
+    NoDescriptors,
+    #[error("an internal error; the log of tollgate says more")]
+    Internal,
+}
+
+impl Rls {
+    /// Decides one call. A panic on the way ends this call alone.
+    pub async fn should_rate_limit(
+        &self,
+        call: &pb::rls::RateLimitRequest,
+    ) -> Result<pb::rls::RateLimitResponse, Refusal> {
+        let decided = caught(self.decide(call))
+            .await
+            .unwrap_or(Err(Refusal::Internal));
+        match decided {
+            Err(Refusal::EmptyDomain) => self.metrics.invalid.empty_domain.increment(1),
+            Err(Refusal::NoDescriptors) => self.metrics.invalid.no_descriptors.increment(1),
+            Err(Refusal::Internal) => self.metrics.internal_errors.increment(1),
+            Ok(_) => {}
+        }
+        decided
+    }
+
+    async fn decide(
+        &self,
+        call: &pb::rls::RateLimitRequest,
+    ) -> Result<pb::rls::RateLimitResponse, Refusal> {
+        let begun = self.clock.steady();
+        if call.domain.is_empty() {
+            return Err(Refusal::EmptyDomain);
+        }
+        if call.descriptors.is_empty() {
+            return Err(Refusal::NoDescriptors);
+        }
+        let request = request_of(call);
+        let published = self.active.current();
+        let now = self.clock.now();
+
+        let plan = decide::plan(&published.set, &request);
+        let outcomes = self
+            .store
+            .charge(&plan.charges, now)
+            .await
+            .map_err(|error| {
+                self.metrics.store_errors.increment(1);
+                tracing::error!(%error, "counters cannot be charged");
+                Refusal::Internal
+            })?;
+        let decision = decide::conclude(&plan, &outcomes);
+        let response = response_of(&decision, decide::answer(&decision, now));
+
+        if decision.domain.is_none() {
+            self.metrics.unknown_domain.increment(1);
+        }
+        published.metrics.decided(&decision);
+        let taken = self
+            .clock
+            .steady()
+            .as_nanos()
+            .saturating_sub(begun.as_nanos());
+        self.metrics
+            .decision_duration
+            .record(Span::from_nanos(taken).to_duration());
+        Ok(response)
+    }
+}
+
+/// Runs a future to its end; `None` when it panicked.
+async fn caught<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
+        },
+    )
+    .await
+}
+
+fn request_of(call: &pb::rls::RateLimitRequest) -> Request<'_> {
+    let descriptors = call.descriptors.iter().map(|descriptor| Descriptor {
+        entries: descriptor
+            .entries
+            .iter()
+            .map(|entry| Entry {
+                key: &entry.key,
+                value: &entry.value,
+            })
+            .collect(),
+        hits: hits_of(descriptor, call.hits_addend),
+        limit: descriptor.limit.as_ref().and_then(limit_of),
+    });
+    Request {
+        domain: &call.domain,
+        descriptors: descriptors.collect(),
+    }
+}
+
+/// A descriptor's own hits, 0 included, win over the call's, of which 0 means not set.
+fn hits_of(descriptor: &pb::descriptor::RateLimitDescriptor, of_call: u32) -> Hits {
+    let hits = descriptor.hits_addend.unwrap_or(u64::from(of_call.max(1)));
+    match descriptor.is_negative_hits {
+        false => Hits::Take(hits),
+        true => Hits::GiveBack(hits),
+    }
+}
+
+/// The limit that a caller brings along; one without a unit that we know is as good as none.
+fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) -> Option<Limit> {
+    use crate::pb::envoy::r#type::v3::RateLimitUnit as WireUnit;
+    let unit = match WireUnit::try_from(brought.unit).ok()? {
+        WireUnit::Unknown => return None,
+        WireUnit::Second => Unit::Second,
+        WireUnit::Minute => Unit::Minute,
+        WireUnit::Hour => Unit::Hour,
+        WireUnit::Day => Unit::Day,
+        WireUnit::Month => Unit::Month,
+        WireUnit::Year => Unit::Year,
+    };
+    let count = NonZeroU32::new(brought.unit_multiplier.unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
+    let window = Window {
+        count,
+        unit,
+        alignment: Alignment::Epoch,
+    };
+    Some(Limit {
+        amount: u64::from(brought.requests_per_unit),
+        window,
+        kind: Kind::Fixed,
+    })
+}
+
+fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitResponse {
+    let headers = answer
+        .headers
+        .into_iter()
+        .map(|(name, value)| pb::core::HeaderValue {
+            key: name.to_owned(),
+            value,
+            ..Default::default()
+        });
+    pb::rls::RateLimitResponse {
+        overall_code: code_of(decision.code).into(),
+        statuses: decision.statuses.iter().map(status_of).collect(),
+        response_headers_to_add: headers.collect(),
+        raw_body: answer.body.into(),
+        dynamic_metadata: match (decision.code, decision.binding) {
+            (Code::OverLimit, Some(binding)) => Some(denial_metadata(binding)),
+            (Code::OverLimit, None) | (Code::Ok, _) => None,
+        },
+        ..Default::default()
+    }
+}
+
+fn code_of(code: Code) -> wire::Code {
+    match code {
+        Code::Ok => wire::Code::Ok,
+        Code::OverLimit => wire::Code::OverLimit,
+    }
+}
+
+fn status_of(status: &Status<'_>) -> wire::DescriptorStatus {
+    let unlimited = if status.is_unlimited { u32::MAX } else { 0 };
+    wire::DescriptorStatus {
+        code: code_of(status.code).into(),
+        current_limit: status.binding.map(current_limit),
+        limit_remaining: status
+            .binding
+            .map_or(unlimited, |binding| saturated(binding.remaining)),
+        duration_until_reset: status.binding.map(|binding| duration_of(binding.reset)),
+        quota: None,
+    }
+}
+
+fn current_limit(binding: Binding<'_>) -> wire::RateLimit {
+    use wire::rate_limit::Unit as WireUnit;
+    let Window { count, unit, .. } = binding.limit.window;
+    let unit = match unit {
+        Unit::Second => WireUnit::Second,
+        Unit::Minute => WireUnit::Minute,
+        Unit::Hour => WireUnit::Hour,
+        Unit::Day => WireUnit::Day,
+        Unit::Week => WireUnit::Week,
+        Unit::Month => WireUnit::Month,
+        Unit::Year => WireUnit::Year,
+    };
+    wire::RateLimit {
+        requests_per_unit: saturated(binding.limit.amount),
+        unit: unit.into(),
+        name: binding
+            .rule
+            .map_or_else(String::new, |rule| rule.wire_name.to_string()),
+        unit_multiplier: (count.get() != 1).then_some(count.get()),
+    }
+}
+
+fn duration_of(span: Span) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(span.seconds_floor()).unwrap_or(i64::MAX),
+        nanos: span.subsecond_nanos().cast_signed(),
+    }
+}
+
+/// What access logs and other filters of Envoy find about a denial.
+fn denial_metadata(binding: Binding<'_>) -> prost_types::Struct {
+    let text = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+    let fields = [
+        ("rule", text(decide::rule_name(binding))),
+        ("reason", text(decide::reason(binding.verdict))),
+        ("limit", number(binding.limit.amount)),
+        ("remaining", number(binding.remaining)),
+        ("reset_seconds", number(binding.reset.seconds_ceil())),
+        ("status", number(429)),
+    ];
+    let value = |kind| prost_types::Value { kind: Some(kind) };
+    prost_types::Struct {
+        fields: fields
+            .into_iter()
+            .map(|(name, kind)| (name.to_owned(), value(kind)))
+            .collect(),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "numbers of a Struct are floating point"
+)]
+fn number(number: u64) -> prost_types::value::Kind {
+    prost_types::value::Kind::NumberValue(number as f64)
+}
+
+fn saturated(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[tonic::async_trait]
+impl pb::rls::rate_limit_service_server::RateLimitService for Rls {
+    async fn should_rate_limit(
+        &self,
+        call: tonic::Request<pb::rls::RateLimitRequest>,
+    ) -> Result<tonic::Response<pb::rls::RateLimitResponse>, tonic::Status> {
+        match Self::should_rate_limit(self, call.get_ref()).await {
+            Ok(response) => Ok(tonic::Response::new(response)),
+            Err(refusal @ (Refusal::EmptyDomain | Refusal::NoDescriptors)) => {
+                Err(tonic::Status::invalid_argument(refusal.to_string()))
+            }
+            Err(refusal @ Refusal::Internal) => Err(tonic::Status::internal(refusal.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pb::descriptor::RateLimitDescriptor;
+    use crate::pb::descriptor::rate_limit_descriptor::RateLimitOverride;
+
+    #[test]
+    fn a_descriptors_own_hits_win_and_zero_means_look() {
+        let own = |hits_addend, is_negative_hits| RateLimitDescriptor {
+            hits_addend,
+            is_negative_hits,
+            ..Default::default()
+        };
+        for (descriptor, of_call, hits) in [
+            (own(None, false), 0, Hits::Take(1)),
+            (own(None, false), 7, Hits::Take(7)),
+            (own(Some(0), false), 7, Hits::Take(0)),
+            (own(Some(u64::MAX), false), 7, Hits::Take(u64::MAX)),
+            (own(Some(3), true), 7, Hits::GiveBack(3)),
+            (own(None, true), 0, Hits::GiveBack(1)),
+        ] {
+            assert_eq!(hits_of(&descriptor, of_call), hits);
+        }
+    }
+
+    #[test]
+    fn a_brought_limit_counts_a_multiplier_of_zero_as_one_and_needs_a_known_unit() {
+        let brought = |unit, unit_multiplier| RateLimitOverride {
+            requests_per_unit: 5,
+            unit,
+            unit_multiplier,
+        };
+        let count = |limit: Limit| (limit.window.count.get(), limit.window.unit);
+        assert_eq!(
+            limit_of(&brought(2, None)).map(count),
+            Some((1, Unit::Minute))
+        );
+        assert_eq!(
+            limit_of(&brought(1, Some(0))).map(count),
+            Some((1, Unit::Second))
+        );
+        assert_eq!(
+            limit_of(&brought(3, Some(6))).map(count),
+            Some((6, Unit::Hour))
+        );
+        assert_eq!(limit_of(&brought(0, None)), None);
+        assert_eq!(limit_of(&brought(7, None)), None);
+        assert_eq!(limit_of(&brought(-1, None)), None);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_caught_and_a_result_comes_through() {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(|_| {}));
+        assert_eq!(caught(async { panic!("on purpose") as u32 }).await, None);
+        std::panic::set_hook(hook);
+        assert_eq!(caught(async { 1 }).await, Some(1));
+    }
+}

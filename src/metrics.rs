@@ -1,0 +1,332 @@
+//! Every metric, with its help text and labels, in one table.
+//!
+//! Labels are bounded by construction: domains and rules of the policies, and fixed words; never
+//! a caller's text. The request path only touches handles that were registered beforehand.
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
+
+use crate::decide::{Code, Decision, RuleCode};
+use crate::policy::set::PolicySet;
+use crate::time::Timestamp;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// What a metric is called, what it means, and which labels it carries.
+#[derive(Debug)]
+pub struct Description {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub help: &'static str,
+}
+
+macro_rules! metrics_table {
+    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(const $constant: &str = $name;)*
+        /// All metrics, in the order in which they are declared.
+        pub const TABLE: &[Description] = &[
+            $(Description {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            },)*
+        ];
+    };
+}
+
+metrics_table! {
+    DECISIONS: Counter "tollgate_decisions_total" ["domain", "code"]
+        "Requests decided, by domain and answer (`ok`, `over_limit`).";
+    RULE_HITS: Counter "tollgate_rule_hits_total" ["domain", "rule", "code"]
+        "Hits that a rule was asked for: it let them through (`ok`), denied them (`over_limit`), \
+         would have denied them (`shadow_over_limit`), or had room while another rule denied \
+         (`denied_elsewhere`). One request adds at most 1000000000.";
+    UNKNOWN_DOMAIN: Counter "tollgate_unknown_domain_total" []
+        "Requests for a domain that no policy has; they are let through.";
+    INVALID_REQUESTS: Counter "tollgate_invalid_requests_total" ["reason"]
+        "Requests refused as malformed (`empty_domain`, `no_descriptors`, `bad_json`).";
+    INTERNAL_ERRORS: Counter "tollgate_internal_errors_total" []
+        "Requests that failed for a fault of tollgate itself.";
+    DECISION_DURATION: Histogram "tollgate_decision_duration_seconds" []
+        "Time from the decoded request to the finished answer.";
+    STORE_ERRORS: Counter "tollgate_store_errors_total" []
+        "Requests whose counters could not be charged.";
+    POLICY_RELOADS: Counter "tollgate_policy_reloads_total" ["result"]
+        "Policy loads after a change, the first one included (`ok`, `failed`).";
+    POLICY_LAST_RELOAD_TIMESTAMP: Gauge "tollgate_policy_last_reload_timestamp_seconds" []
+        "When policies were last taken into force, in seconds since the Unix epoch.";
+    POLICY_LAST_RELOAD_SUCCESSFUL: Gauge "tollgate_policy_last_reload_successful" []
+        "1 if the last policy load succeeded; 0 if it failed and an older set is in force.";
+    POLICY_SET_VERSION: Gauge "tollgate_policy_set_version" []
+        "Version of the policy set in force; grows by one with every set.";
+    POLICY_RULES: Gauge "tollgate_policy_rules" []
+        "Rules in force.";
+    COUNTERS: Gauge "tollgate_counters" []
+        "Counters held in memory.";
+    CONNECTIONS: Gauge "tollgate_connections" []
+        "Open gRPC connections.";
+    CONNECTIONS_ACCEPTED: Counter "tollgate_connections_accepted_total" []
+        "gRPC connections accepted.";
+    BUILD_INFO: Gauge "tollgate_build_info" ["version"]
+        "Always 1; the label says which version runs.";
+}
+
+/// Upper bounds in seconds: 10 µs to 1 s, with steps where Envoy's 20 ms deadline is.
+const DURATION_BUCKETS: [f64; 15] = [
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05,
+    0.1, 0.25, 1.0,
+];
+
+/// The most that one request adds to `tollgate_rule_hits_total`: as much as Envoy can be
+/// configured to send. Hits of 64 bits would make the counter run over.
+const HITS_COUNTED_MAX: u64 = 1_000_000_000;
+
+/// Typed handles of everything but what depends on the policy set.
+#[derive(Debug)]
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    pub unknown_domain: Counter,
+    pub invalid: InvalidRequests,
+    pub internal_errors: Counter,
+    pub decision_duration: Histogram,
+    pub store_errors: Counter,
+    pub counters: Gauge,
+    pub connections: Gauge,
+    pub connections_accepted: Counter,
+    reloads: Reloads,
+}
+
+#[derive(Debug)]
+pub struct InvalidRequests {
+    pub empty_domain: Counter,
+    pub no_descriptors: Counter,
+    pub bad_json: Counter,
+}
+
+#[derive(Debug)]
+struct Reloads {
+    ok: Counter,
+    failed: Counter,
+    last_timestamp: Gauge,
+    last_successful: Gauge,
+    version: Gauge,
+    rules: Gauge,
+}
+
+/// Handles for the domains and rules of one policy set. Registering a name again finds the same
+/// series, so what stays over a reload counts on.
+#[derive(Debug)]
+pub struct SetMetrics {
+    /// By name, as in the set.
+    domains: Vec<(Arc<str>, DomainMetrics)>,
+    /// By [`crate::policy::set::Rule::index`].
+    rules: Vec<RuleMetrics>,
+}
+
+#[derive(Debug)]
+struct DomainMetrics {
+    ok: Counter,
+    over_limit: Counter,
+}
+
+#[derive(Debug)]
+struct RuleMetrics {
+    ok: Counter,
+    over_limit: Counter,
+    shadow_over_limit: Counter,
+    denied_elsewhere: Counter,
+}
+
+impl Metrics {
+    /// Nothing is installed globally: each server, in tests many in a process, has its own.
+    pub fn new() -> Result<Self, BuildError> {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets(&DURATION_BUCKETS)?
+            .build_recorder();
+        for metric in TABLE {
+            let (name, help) = (metric.name.into(), metric.help.into());
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(name, None, help),
+                Kind::Gauge => recorder.describe_gauge(name, None, help),
+                Kind::Histogram => recorder.describe_histogram(name, None, help),
+            }
+        }
+        let counter = |name, labels: &[(&'static str, &str)]| counter(&recorder, name, labels);
+        let gauge = |name| gauge(&recorder, name, &[]);
+        gauge_of_build(&recorder);
+        let invalid = |reason| counter(INVALID_REQUESTS, &[("reason", reason)]);
+        Ok(Self {
+            unknown_domain: counter(UNKNOWN_DOMAIN, &[]),
+            invalid: InvalidRequests {
+                empty_domain: invalid("empty_domain"),
+                no_descriptors: invalid("no_descriptors"),
+                bad_json: invalid("bad_json"),
+            },
+            internal_errors: counter(INTERNAL_ERRORS, &[]),
+            decision_duration: recorder
+                .register_histogram(&Key::from_static_name(DECISION_DURATION), &METADATA),
+            store_errors: counter(STORE_ERRORS, &[]),
+            counters: gauge(COUNTERS),
+            connections: gauge(CONNECTIONS),
+            connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),
+            reloads: Reloads {
+                ok: counter(POLICY_RELOADS, &[("result", "ok")]),
+                failed: counter(POLICY_RELOADS, &[("result", "failed")]),
+                last_timestamp: gauge(POLICY_LAST_RELOAD_TIMESTAMP),
+                last_successful: gauge(POLICY_LAST_RELOAD_SUCCESSFUL),
+                version: gauge(POLICY_SET_VERSION),
+                rules: gauge(POLICY_RULES),
+            },
+            recorder,
+        })
+    }
+
+    /// The handles for a set that is about to be published.
+    pub fn for_set(&self, set: &PolicySet) -> SetMetrics {
+        let mut domains = Vec::with_capacity(set.domains.len());
+        let mut rules: Vec<RuleMetrics> = Vec::new();
+        for domain in &set.domains {
+            let name: &str = &domain.name;
+            let decisions = |code| {
+                counter(
+                    &self.recorder,
+                    DECISIONS,
+                    &[("domain", name), ("code", code)],
+                )
+            };
+            let metrics = DomainMetrics {
+                ok: decisions("ok"),
+                over_limit: decisions("over_limit"),
+            };
+            domains.push((Arc::clone(&domain.name), metrics));
+            rules.extend(domain.rules.iter().map(|rule| {
+                let hits = |code| {
+                    let labels = [("domain", name), ("rule", &*rule.name), ("code", code)];
+                    counter(&self.recorder, RULE_HITS, &labels)
+                };
+                RuleMetrics {
+                    ok: hits("ok"),
+                    over_limit: hits("over_limit"),
+                    shadow_over_limit: hits("shadow_over_limit"),
+                    denied_elsewhere: hits("denied_elsewhere"),
+                }
+            }));
+        }
+        SetMetrics { domains, rules }
+    }
+
+    /// A set was taken into force.
+    pub fn reload_succeeded(&self, set: &PolicySet, now: Timestamp) {
+        self.reloads.ok.increment(1);
+        self.reloads.last_successful.set(1.0);
+        self.reloads
+            .last_timestamp
+            .set(as_f64(now.seconds_floor().max(0).unsigned_abs()));
+        self.reloads.version.set(as_f64(set.version));
+        let rules = set
+            .domains
+            .iter()
+            .map(|domain| domain.rules.len() as u64)
+            .sum();
+        self.reloads.rules.set(as_f64(rules));
+    }
+
+    /// A candidate was refused; the set in force stays.
+    pub fn reload_failed(&self) {
+        self.reloads.failed.increment(1);
+        self.reloads.last_successful.set(0.0);
+    }
+
+    /// The Prometheus text form of everything.
+    pub fn render(&self) -> String {
+        self.recorder.handle().render()
+    }
+
+    /// Folds recorded durations into their buckets; called every few seconds, so that they do
+    /// not pile up while nobody scrapes.
+    pub fn upkeep(&self) {
+        self.recorder.handle().run_upkeep();
+    }
+}
+
+impl SetMetrics {
+    /// Counts one decision.
+    pub fn decided(&self, decision: &Decision<'_>) {
+        if let Some(domain) = decision.domain.and_then(|domain| self.domain(&domain.name)) {
+            match decision.code {
+                Code::Ok => domain.ok.increment(1),
+                Code::OverLimit => domain.over_limit.increment(1),
+            }
+        }
+        for outcome in &decision.rules {
+            let Some(rule) = self.rules.get(outcome.rule.index) else {
+                continue;
+            };
+            let counter = match outcome.code {
+                RuleCode::Ok => &rule.ok,
+                RuleCode::OverLimit => &rule.over_limit,
+                RuleCode::ShadowOverLimit => &rule.shadow_over_limit,
+                RuleCode::DeniedElsewhere => &rule.denied_elsewhere,
+            };
+            counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
+        }
+    }
+
+    fn domain(&self, name: &str) -> Option<&DomainMetrics> {
+        let found = self
+            .domains
+            .binary_search_by(|(candidate, _)| (**candidate).cmp(name));
+        found.ok().map(|position| &self.domains[position].1)
+    }
+}
+
+const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
+    let labels = labels
+        .iter()
+        .map(|(label, value)| Label::new(*label, (*value).to_owned()));
+    Key::from_parts(name, labels.collect::<Vec<_>>())
+}
+
+fn counter(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &str)],
+) -> Counter {
+    recorder.register_counter(&key(name, labels), &METADATA)
+}
+
+fn gauge(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: &[(&'static str, &str)],
+) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &METADATA)
+}
+
+fn gauge_of_build(recorder: &PrometheusRecorder) {
+    gauge(
+        recorder,
+        BUILD_INFO,
+        &[("version", env!("CARGO_PKG_VERSION"))],
+    )
+    .set(1.0);
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating point; 2^53 is far away"
+)]
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}

@@ -1,0 +1,222 @@
+//! The whole server from its parts: builds, joins, drains, in that order.
+//!
+//! Sockets, clock and stop signal are handed in, so a test runs all of it on port 0 at a chosen
+//! time. After start nothing ends the process but the signal.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::grpc;
+use crate::grpc::json::DescriptorError;
+use crate::grpc::rls::Rls;
+use crate::metrics::Metrics;
+use crate::policy::set::CounterSeed;
+use crate::readiness::Readiness;
+use crate::settings::{Settings, StoreChoice};
+use crate::socket::{BindError, Listener};
+use crate::source::{Active, LoadError, PolicyFiles};
+use crate::store::Store;
+
+/// Between visits to one shard of the store; all shards have their turn within some seconds.
+const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("no random numbers from the operating system: {0}")]
+    Random(getrandom::Error),
+    #[error("metrics cannot be set up: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("reflection cannot be set up: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
+}
+
+/// The sockets of a server, bound before it runs.
+#[derive(Debug)]
+pub struct Listeners {
+    pub grpc: Vec<Listener>,
+    pub http: Option<Listener>,
+}
+
+impl Listeners {
+    pub async fn bind(settings: &Settings) -> Result<Self, BindError> {
+        let mut grpc = Vec::with_capacity(settings.grpc.len());
+        for address in &settings.grpc {
+            grpc.push(Listener::bind(address).await?);
+        }
+        let http = match &settings.http {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
+        Ok(Self { grpc, http })
+    }
+
+    fn log(&self) {
+        for listener in &self.grpc {
+            tracing::info!(grpc = %listener.address(), "listening");
+        }
+        match &self.http {
+            Some(listener) => tracing::info!(http = %listener.address(), "listening"),
+            None => tracing::info!(http = "off", "no health, metrics and /json"),
+        }
+    }
+}
+
+/// A server that is ready to run: its policies are loaded.
+#[derive(Debug)]
+pub struct Server {
+    rls: Rls,
+    readiness: Readiness,
+    policy_files: PolicyFiles,
+    drain_timeout: Duration,
+    services: tonic::transport::server::Router,
+    routes: axum::Router,
+}
+
+impl Server {
+    pub fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let readiness = Readiness::default();
+        let store = match settings.store {
+            StoreChoice::Memory => Arc::new(Store::memory()),
+        };
+        let policy_files = PolicyFiles::load(
+            &settings.policies,
+            random_seed()?,
+            settings.mode,
+            Arc::clone(&metrics),
+            clock.clone(),
+        )?;
+        let rls = Rls {
+            active: Arc::clone(policy_files.active()),
+            store,
+            clock,
+            metrics,
+        };
+        let message_size_max = settings.message_size_max;
+        let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
+        let admin = Admin {
+            readiness: readiness.clone(),
+            metrics: Arc::clone(&rls.metrics),
+        };
+        let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
+        let drain_timeout = settings.drain_timeout;
+        Ok(Self {
+            rls,
+            readiness,
+            policy_files,
+            drain_timeout,
+            services,
+            routes,
+        })
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.rls.metrics
+    }
+
+    pub fn active(&self) -> &Arc<Active> {
+        &self.rls.active
+    }
+
+    /// Serves until `stop`, then answers what is on its way, for as long as the drain may take.
+    pub async fn run(self, listeners: Listeners, stop: CancellationToken) {
+        let Self {
+            rls,
+            readiness,
+            policy_files,
+            services,
+            routes,
+            ..
+        } = self;
+        // Background work, the accepting of calls and the HTTP side end one after the other.
+        let (background, accepting, http) = (
+            CancellationToken::new(),
+            CancellationToken::new(),
+            CancellationToken::new(),
+        );
+        listeners.log();
+        let tasks = TaskTracker::new();
+        tasks.spawn(policy_files.watch(background.clone()));
+        tasks.spawn(until(background.clone(), sweep(rls.clone())));
+        tasks.spawn(until(background.clone(), keep_up(Arc::clone(&rls.metrics))));
+        let serving = tasks.spawn({
+            let (metrics, accepting) = (Arc::clone(&rls.metrics), accepting.clone());
+            async move { grpc::serve(services, listeners.grpc, &metrics, &accepting).await }
+        });
+        if let Some(listener) = listeners.http {
+            tasks.spawn(admin::serve(
+                routes,
+                listener,
+                http.clone().cancelled_owned(),
+            ));
+        }
+        tasks.close();
+        readiness.policies_in_force();
+
+        stop.cancelled().await;
+        tracing::info!("told to stop; answering what is on its way");
+        readiness.draining();
+        background.cancel();
+        accepting.cancel();
+        let drained = tokio::time::timeout(self.drain_timeout, async {
+            if let Ok(Err(error)) = serving.await {
+                tracing::error!(%error, "serving ended with an error");
+            }
+            http.cancel();
+            tasks.wait().await;
+        });
+        match drained.await {
+            Ok(()) => tracing::info!("stopped"),
+            Err(_) => tracing::warn!("stopped with connections still open"),
+        }
+    }
+}
+
+fn random_seed() -> Result<CounterSeed, BuildError> {
+    let word = || getrandom::u64().map_err(BuildError::Random);
+    Ok(CounterSeed([word()?, word()?]))
+}
+
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    let _ = stop.run_until_cancelled(work).await;
+}
+
+/// Forgets idle counters, one shard at a time, for ever.
+async fn sweep(rls: Rls) {
+    let mut turn = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        for _ in 0..Store::SWEEP_STEPS {
+            turn.tick().await;
+            rls.store.sweep_step(rls.clock.now());
+            rls.metrics.counters.set(as_f64(rls.store.counter_count()));
+        }
+    }
+}
+
+async fn keep_up(metrics: Arc<Metrics>) {
+    let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
+    loop {
+        turn.tick().await;
+        metrics.upkeep();
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating point; 2^53 is far away"
+)]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}

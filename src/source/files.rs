@@ -1,0 +1,178 @@
+//! Which files the policies are in, and their texts.
+//!
+//! A folder stands for its own `*.yaml` and `*.yml` files; files in folders below it are not
+//! read, and neither are names that begin with a dot: a mounted ConfigMap keeps its files a
+//! second time below `..data`. Scenario files (`*.test.yaml`) are never policies.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::policy::model::Source;
+
+/// Why policies cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    #[error(
+        "no policy file in {}; put a `*.yaml` file there, or name another place with `--policies`",
+        quoted(.0)
+    )]
+    NoFiles(Vec<PathBuf>),
+    #[error("cannot read `{}`: {cause}; {hint}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        cause: String,
+        hint: &'static str,
+    },
+}
+
+fn quoted(paths: &[PathBuf]) -> String {
+    let quoted: Vec<String> = paths
+        .iter()
+        .map(|path| format!("`{}`", path.display()))
+        .collect();
+    quoted.join(", ")
+}
+
+/// The texts of all policy files below `paths`, ordered by name; each file once.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
+    let mut sources = BTreeMap::new();
+    for path in paths {
+        for file in policy_files(path)? {
+            // A file may be named itself and be in a named folder too.
+            let identity =
+                std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
+            let text = read_text(&file)?;
+            let name = file.display().to_string();
+            sources.entry(identity).or_insert(Source { name, text });
+        }
+    }
+    if sources.is_empty() {
+        return Err(ReadError::NoFiles(paths.to_vec()));
+    }
+    let mut sources: Vec<Source> = sources.into_values().collect();
+    sources.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(sources)
+}
+
+fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_dir() {
+        let is_scenario = file_name(path).is_some_and(is_scenario_name);
+        return Ok(if is_scenario {
+            Vec::new()
+        } else {
+            vec![path.to_owned()]
+        });
+    }
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
+        let file = entry.map_err(|error| unreadable(path, &error))?.path();
+        if !file_name(&file).is_some_and(is_policy_name) {
+            continue;
+        }
+        let metadata = std::fs::metadata(&file).map_err(|error| unreadable(&file, &error))?;
+        if metadata.is_file() {
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+fn file_name(path: &Path) -> Option<&str> {
+    path.file_name().and_then(|name| name.to_str())
+}
+
+fn is_policy_name(name: &str) -> bool {
+    let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+    is_yaml && !name.starts_with('.') && !is_scenario_name(name)
+}
+
+fn is_scenario_name(name: &str) -> bool {
+    name.ends_with(".test.yaml") || name.ends_with(".test.yml")
+}
+
+fn read_text(path: &Path) -> Result<String, ReadError> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ReadError {
+    let (cause, hint) = match error.kind() {
+        io::ErrorKind::NotFound => (
+            "it does not exist".to_owned(),
+            "check the path, or what the link points to",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "permission denied".to_owned(),
+            "let the user that runs tollgate read it",
+        ),
+        io::ErrorKind::InvalidData => (
+            "it is not UTF-8 text".to_owned(),
+            "save it as UTF-8, or move it elsewhere",
+        ),
+        _ => (error.to_string(), "check the file and its folder"),
+    };
+    ReadError::Unreadable {
+        path: path.to_owned(),
+        cause,
+        hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(paths: &[PathBuf]) -> Vec<String> {
+        let name = |source: Source| Path::new(&source.name).file_name().unwrap().to_owned();
+        let sources = read(paths).unwrap().into_iter();
+        sources
+            .map(|source| name(source).into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_yaml_files_without_scenarios_and_dot_files() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "b.yaml",
+            "a.yml",
+            "a.test.yaml",
+            ".hidden.yaml",
+            "notes.txt",
+        ] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("below.yaml")).unwrap();
+        let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
+        assert_eq!(names(&paths), ["a.yml", "b.yaml"]);
+    }
+
+    #[test]
+    fn a_config_map_is_read_through_its_links_and_only_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let version = folder.path().join("..2026_01_01");
+        std::fs::create_dir(&version).unwrap();
+        std::fs::write(version.join("a.yaml"), "text").unwrap();
+        std::os::unix::fs::symlink("..2026_01_01", folder.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/a.yaml", folder.path().join("a.yaml")).unwrap();
+        assert_eq!(names(&[folder.path().to_owned()]), ["a.yaml"]);
+    }
+
+    #[test]
+    fn an_empty_folder_is_an_error_that_names_it_and_the_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = read(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
+        assert!(error.contains("--policies"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_path_says_so() {
+        let error = read(&[PathBuf::from("no/such/folder")])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("`no/such/folder`"), "{error}");
+        assert!(error.contains("does not exist"), "{error}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Where policies come from, and the set that is in force.
+//!
+//! One task reads, compiles and swaps. A candidate is taken whole or not at all: whatever is
+//! wrong with it, the set in force stays. Readers take the published set once per request.
+
+pub mod files;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use notify::Watcher as _;
+use tokio::sync::{Notify, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::metrics::{Metrics, SetMetrics};
+use crate::policy::diagnostic::{Diagnostic, Severity};
+use crate::policy::model::{Mode, Source};
+use crate::policy::set::{CounterSeed, PolicySet};
+use crate::policy::{Compiled, diff};
+use files::ReadError;
+
+/// How often texts are compared even if no change was notified: notices get lost on network file
+/// systems, over links, and when a folder goes away and comes back.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// A change counts once two readings this far apart agree, so that no half-written file is taken.
+const SETTLE_SPAN: Duration = Duration::from_millis(200);
+/// A file that never stops changing is read all the same after so many tries: with the poll
+/// interval before them a change is in force within two seconds.
+const SETTLE_TRIES: u32 = 3;
+/// A busy folder must not keep the task reading.
+const READ_GAP: Duration = Duration::from_millis(50);
+/// Changes named in the log line of one reload.
+const CHANGES_NAMED_MAX: usize = 20;
+
+/// A policy set and what is counted by its rules.
+#[derive(Debug)]
+pub struct Published {
+    pub set: PolicySet,
+    pub metrics: SetMetrics,
+}
+
+/// How reloads went, for whoever waits for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reloads {
+    /// Version of the set in force.
+    pub version: u64,
+    /// Candidates refused so far.
+    pub failed_count: u64,
+}
+
+/// The set in force: read by every request, written by one task.
+#[derive(Debug)]
+pub struct Active {
+    published: ArcSwap<Published>,
+    reloads: watch::Sender<Reloads>,
+}
+
+impl Active {
+    fn new(published: Published) -> Self {
+        let (reloads, _) = watch::channel(Reloads {
+            version: published.set.version,
+            failed_count: 0,
+        });
+        Self {
+            published: ArcSwap::from_pointee(published),
+            reloads,
+        }
+    }
+
+    pub fn current(&self) -> Guard<Arc<Published>> {
+        self.published.load()
+    }
+
+    pub fn subscribe(&self) -> watch::Receiver<Reloads> {
+        self.reloads.subscribe()
+    }
+}
+
+/// Why there is no set to begin with.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the policies have problems")]
+    Problems {
+        sources: Vec<Source>,
+        diagnostics: Vec<Diagnostic>,
+    },
+}
+
+/// What was last read, and tried: equal readings are no change.
+type Reading = Result<Vec<Source>, ReadError>;
+
+/// Reads the policy files and keeps what is in force up to date.
+#[derive(Debug)]
+pub struct PolicyFiles {
+    paths: Arc<[PathBuf]>,
+    seed: CounterSeed,
+    mode: Mode,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    active: Arc<Active>,
+    last: Reading,
+}
+
+impl PolicyFiles {
+    /// The first load; without it there is nothing to serve.
+    pub fn load(
+        paths: &[PathBuf],
+        seed: CounterSeed,
+        mode: Mode,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+    ) -> Result<Self, LoadError> {
+        let sources = files::read(paths)?;
+        let Compiled { set, diagnostics } = crate::policy::compile(&sources, seed, mode);
+        let Some(mut set) = set else {
+            return Err(LoadError::Problems {
+                sources,
+                diagnostics,
+            });
+        };
+        set.version = 1;
+        log_diagnostics(&sources, &diagnostics);
+        metrics.reload_succeeded(&set, clock.now());
+        let rule_count: usize = set.domains.iter().map(|domain| domain.rules.len()).sum();
+        tracing::info!(
+            files = sources.len(),
+            domains = set.domains.len(),
+            rules = rule_count,
+            "policies in force"
+        );
+        let published = Published {
+            metrics: metrics.for_set(&set),
+            set,
+        };
+        let active = Arc::new(Active::new(published));
+        Ok(Self {
+            paths: paths.into(),
+            seed,
+            mode,
+            metrics,
+            clock,
+            active,
+            last: Ok(sources),
+        })
+    }
+
+    pub fn active(&self) -> &Arc<Active> {
+        &self.active
+    }
+
+    /// Takes every change into force, until told to stop.
+    pub async fn watch(mut self, stop: CancellationToken) {
+        let changed = Arc::new(Notify::new());
+        let mut watcher = watch_folders(&self.paths, &changed);
+        let mut poll = tokio::time::interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = changed.notified() => {}
+                _ = poll.tick() => {}
+            }
+            if let Some(reading) = self.changed_reading().await {
+                self.take(reading).await;
+                // A folder that was replaced has lost its watch.
+                watcher = watch_folders(&self.paths, &changed);
+            }
+            tokio::time::sleep(READ_GAP).await;
+        }
+        drop(watcher);
+    }
+
+    /// What the files say, once that has settled, if it is not what they said before.
+    async fn changed_reading(&self) -> Option<Reading> {
+        let mut reading = self.read().await?;
+        if reading == self.last {
+            return None;
+        }
+        for _ in 0..SETTLE_TRIES {
+            tokio::time::sleep(SETTLE_SPAN).await;
+            let again = self.read().await?;
+            let is_settled = again == reading;
+            reading = again;
+            if is_settled {
+                break;
+            }
+        }
+        (reading != self.last).then_some(reading)
+    }
+
+    async fn read(&self) -> Option<Reading> {
+        let paths = Arc::clone(&self.paths);
+        tokio::task::spawn_blocking(move || files::read(&paths))
+            .await
+            .ok()
+    }
+
+    async fn take(&mut self, reading: Reading) {
+        let candidate = match &reading {
+            Ok(sources) => self.compile(sources.clone()).await,
+            Err(error) => Err(error.to_string()),
+        };
+        match candidate {
+            Ok(set) => self.publish(set),
+            Err(problem) => self.refuse(&problem),
+        }
+        self.last = reading;
+    }
+
+    async fn compile(&self, sources: Vec<Source>) -> Result<PolicySet, String> {
+        let (seed, mode) = (self.seed, self.mode);
+        // Large sets take a while to compile; requests go on meanwhile.
+        let compiled = tokio::task::spawn_blocking(move || {
+            let compiled = crate::policy::compile(&sources, seed, mode);
+            log_diagnostics(&sources, &compiled.diagnostics);
+            compiled
+        });
+        let Ok(Compiled { set, diagnostics }) = compiled.await else {
+            return Err("the compiler failed on it; this is a fault of tollgate".to_owned());
+        };
+        set.ok_or_else(|| {
+            let is_error = |found: &&Diagnostic| found.severity == Severity::Error;
+            match diagnostics.iter().filter(is_error).count() {
+                1 => "1 problem, listed above".to_owned(),
+                count => format!("{count} problems, listed above"),
+            }
+        })
+    }
+
+    fn publish(&self, mut set: PolicySet) {
+        let before = self.active.published.load_full();
+        set.version = before.set.version + 1;
+        let changes = named_changes(diff::changes(&before.set, &set));
+        let version = set.version;
+        self.metrics.reload_succeeded(&set, self.clock.now());
+        let published = Published {
+            metrics: self.metrics.for_set(&set),
+            set,
+        };
+        self.active.published.store(Arc::new(published));
+        self.active
+            .reloads
+            .send_modify(|reloads| reloads.version = version);
+        tracing::info!(version, changes, "policies reloaded");
+    }
+
+    fn refuse(&self, problem: &str) {
+        self.metrics.reload_failed();
+        self.active
+            .reloads
+            .send_modify(|reloads| reloads.failed_count += 1);
+        let version = self.active.published.load().set.version;
+        tracing::error!(
+            version,
+            problem,
+            "policies not taken; the set in force stays"
+        );
+    }
+}
+
+fn named_changes(mut changes: Vec<String>) -> String {
+    if changes.is_empty() {
+        return "the same rules with the same limits".to_owned();
+    }
+    let more = changes.len().saturating_sub(CHANGES_NAMED_MAX);
+    changes.truncate(CHANGES_NAMED_MAX);
+    if more > 0 {
+        changes.push(format!("and {more} more"));
+    }
+    changes.join("; ")
+}
+
+fn log_diagnostics(sources: &[Source], diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        let problem = &diagnostic.message;
+        let _ = sources;
+        match diagnostic.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
+/// Watches the folders that policies are in, and the folders above them for replacement. What
+/// cannot be watched is left to the poll.
+fn watch_folders(paths: &[PathBuf], changed: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let changed = Arc::clone(changed);
+    let on_event = move |event: notify::Result<notify::Event>| {
+        // Reading the files is an event too; reacting to it would never end.
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            changed.notify_one();
+        }
+    };
+    let mut watcher = match notify::recommended_watcher(on_event) {
+        Ok(watcher) => watcher,
+        Err(error) => {
+            tracing::warn!(%error, "no notice of file changes; policies are compared every second");
+            return None;
+        }
+    };
+    for path in paths {
+        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+        for folder in [Some(path.as_path()), above].into_iter().flatten() {
+            if folder.is_dir()
+                && let Err(error) = watcher.watch(folder, notify::RecursiveMode::NonRecursive)
+            {
+                let folder = folder.display();
+                tracing::debug!(%error, %folder, "folder is not watched, only compared");
+            }
+        }
+    }
+    Some(watcher)
+}
