@@ -3,13 +3,24 @@
 //! Parse, compile, publish: a load is all or nothing, and shows every problem at once. Nothing
 //! here reads files; whoever calls hands in the texts.
 
+mod check;
 mod compile;
 pub mod diagnostic;
+mod envoy;
+mod findings;
 pub mod matcher;
 pub mod model;
+mod native;
+pub mod read;
+pub mod render;
 pub mod respond;
 pub mod set;
+mod suggest;
 pub mod template;
+mod units;
+
+#[cfg(test)]
+mod tests;
 
 use diagnostic::{Diagnostic, Severity};
 use model::{Mode, Source};
