@@ -29,4 +29,6 @@ pub mod settings;
 
 pub mod server;
 
+pub mod bench;
+
 pub mod cli;

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 it did not work out (problems found, server cannot start), 2 wrong usage.
 
+mod bench;
 mod check;
+mod explain;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,6 +25,10 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Load policies and print every problem
     Check(check::Arguments),
+    /// Say which rules a request meets, and why others do not apply
+    Explain(explain::Arguments),
+    /// Drive an RLS server and print throughput and latencies
+    Bench(Box<bench::Arguments>),
 }
 
 const FAILED: u8 = 1;
@@ -33,6 +39,8 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 

@@ -9,8 +9,10 @@
 
 mod support;
 
+mod chart;
 mod cli;
 mod drain;
+mod envoy;
 mod hostile;
 mod http;
 mod metrics;

@@ -138,7 +138,7 @@ async fn an_unknown_method_is_unimplemented() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let mut client = tonic::client::Grpc::new(server.channel());
     client.ready().await.unwrap();
-    let path = http::uri::PathAndQuery::from_static("/some.Service/Method");
+    let path = ::http::uri::PathAndQuery::from_static("/some.Service/Method");
     let codec = tonic_prost::ProstCodec::<(), ()>::default();
     let answer = client.unary(tonic::Request::new(()), path, codec).await;
     assert_eq!(answer.unwrap_err().code(), tonic::Code::Unimplemented);

@@ -1,7 +1,11 @@
 //! A server inside the test, and clients for it.
 
 mod call;
-mod process;
+pub mod envoy;
+pub mod http;
+pub mod process;
+mod program;
+pub mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +31,7 @@ use tollgate::time::Timestamp;
 use tonic::transport::{Channel, Endpoint};
 
 pub use call::*;
-pub use process::*;
+pub use program::*;
 
 /// Long enough for anything on a busy machine; only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_secs(20);

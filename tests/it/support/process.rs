@@ -1,94 +1,137 @@
-//! The program itself, as an operator runs it.
+//! Child processes whose log is read line by line, and which never outlive their test.
+//!
+//! Waiting means reading the log until a line says so: no sleeping, and a failure shows the whole log.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
-/// The program with arguments, without the settings of whoever runs the tests.
-pub fn tollgate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command
+/// Far above what a loaded machine needs; only a process that hangs meets it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    lines: Receiver<String>,
+    log: Vec<String>,
 }
 
-/// Runs to the end; gives the exit code, stdout and stderr.
-pub fn outcome(command: &mut Command) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
-
-/// A server in a process of its own. Killed when dropped.
-pub struct ServerProcess {
-    pub child: Child,
-    stderr: BufReader<ChildStderr>,
-    pub grpc: String,
-    pub http: String,
-}
-
-impl ServerProcess {
-    /// Serves on free ports, and waits until it listens.
-    pub fn start(policies: &str, more: &[&str]) -> Self {
-        let ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
-        let mut command = tollgate(&["serve", "--policies", policies]);
+impl Process {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
-            .args(ports)
-            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (grpc, http) = (String::new(), String::new());
-        let mut server = Self {
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
             child,
-            stderr,
-            grpc,
-            http,
-        };
-        server.grpc = server.value_logged("grpc=");
-        server.http = server.value_logged("http=");
-        server
+            lines,
+            log: Vec::new(),
+        }
     }
 
-    /// Reads the log up to a line with `name`, and gives what follows it.
-    pub fn value_logged(&mut self, name: &str) -> String {
-        let mut log = String::new();
+    /// The next line of the log that has `text` in it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
-            let start = log.len();
-            let is_end = self.stderr.read_line(&mut log).unwrap() == 0;
-            assert!(!is_end, "the server ended; its log:\n{log}");
-            if let Some((_, value)) = log[start..].split_once(name) {
-                return value
-                    .split_whitespace()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.log.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(error) => {
+                    panic!(
+                        "no line with `{text}` ({error}); the log:\n{}",
+                        self.log.join("\n")
+                    )
+                }
             }
         }
     }
 
-    pub fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([name, &process])
-                .status()
-                .unwrap()
-                .success()
-        );
+    /// What tollgate says it listens on.
+    fn wait_for_address(&mut self, name: &str) -> String {
+        let field = format!("listening {name}=");
+        let line = self.wait_for(&field);
+        let (_, address) = line.split_once(&field).expect("the line has it");
+        address.trim().to_owned()
     }
 
-    pub fn exit_code(&mut self) -> i32 {
-        self.child.wait().unwrap().code().unwrap()
+    /// Ends the process as a crash would.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
-impl Drop for ServerProcess {
+/// The real binary, with the addresses that it chose.
+#[derive(Debug)]
+pub(crate) struct Tollgate {
+    pub(crate) process: Process,
+    /// As `--grpc` takes it, so that a second one can come back there.
+    pub(crate) grpc: String,
+    pub(crate) http: SocketAddr,
+}
+
+impl Tollgate {
+    pub(crate) fn start(policies: &Path, grpc: &str) -> Self {
+        let policies = policies.to_str().expect("a readable path");
+        let fixed = ["--http", "127.0.0.1:0", "--store", "memory"];
+        Self::start_with(
+            ["serve", "--policies", policies, "--grpc", grpc]
+                .into_iter()
+                .chain(fixed),
+        )
+    }
+
+    /// Starts what a container would start: its folders are all `folder` here, its ports any free one.
+    pub(crate) fn start_as_container(arguments: &[&str], mounts: &[&str], folder: &Path) -> Self {
+        let folder = folder.to_str().expect("a readable path");
+        let arguments = arguments.iter().map(|argument| match *argument {
+            "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".to_owned(),
+            argument => mounts.iter().fold(argument.to_owned(), |argument, mount| {
+                argument.replace(mount, folder)
+            }),
+        });
+        Self::start_with(arguments)
+    }
+
+    /// Waits until it has said where it listens, first for gRPC, then for HTTP.
+    fn start_with(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(arguments);
+        let mut process = Process::start(command);
+        let grpc = process.wait_for_address("grpc");
+        let http = process.wait_for_address("http");
+        let http = http
+            .parse()
+            .unwrap_or_else(|error| panic!("`{http}`: {error}"));
+        Self {
+            process,
+            grpc,
+            http,
+        }
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
     }
 }

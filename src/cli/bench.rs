@@ -1,0 +1,230 @@
+//! `tollgate bench`: drives an RLS server and prints how it answered.
+//!
+//! A run is a success only if every call was answered, so that a script can rely on its figures.
+
+use std::num::{NonZeroU32, NonZeroU64};
+use std::process::ExitCode;
+use std::thread;
+
+use clap::builder::RangedU64ValueParser;
+
+use super::{FAILED, USAGE, complain};
+use crate::bench::drive::{End, Load, drive};
+use crate::bench::keys::Distribution;
+use crate::bench::report::Report;
+use crate::bench::template::{DescriptorTemplate, RequestTemplate};
+use crate::clock::Clock;
+use crate::socket::Address;
+use crate::time::Span;
+
+/// As many as a connection of Envoy carries.
+const STREAMS_MAX: u64 = 1_024;
+const CONNECTIONS_MAX: u64 = 1_024;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example: how fast is a server when 2 connections keep 32 calls each in flight?
+  tollgate bench --domain quickstart --descriptor 'tenant=t{n}' --keys 1000 --connections 2 \
+--streams 32
+
+Exit codes: 0 every call was answered, 1 a call failed or the server cannot be reached, 2 wrong \
+usage.")]
+pub(super) struct Arguments {
+    /// Server to drive: `host:port` or `unix:/path`
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = Address::parse)]
+    target: Address,
+
+    /// Domain of every request
+    #[arg(long)]
+    domain: String,
+
+    /// A descriptor of every request, such as `tenant=t{n},method=GET`; `{n}` becomes the key
+    /// number that the request is about. Repeat it for several descriptors in one request
+    #[arg(
+        long = "descriptor",
+        value_name = "KEY=VALUE,...",
+        required = true,
+        value_parser = DescriptorTemplate::parse
+    )]
+    descriptors: Vec<DescriptorTemplate>,
+
+    /// Draw key numbers from 0 to one less than this
+    #[arg(long, value_name = "N", default_value = "1")]
+    keys: NonZeroU64,
+
+    /// How often each key number comes
+    #[arg(long, value_enum, default_value_t = Distribution::Uniform)]
+    distribution: Distribution,
+
+    /// Runs with the same seed draw the same key numbers
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+
+    /// Hits that every request takes
+    #[arg(long, value_name = "N", default_value = "1")]
+    hits: NonZeroU32,
+
+    /// Connections to open
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=CONNECTIONS_MAX)
+    )]
+    connections: usize,
+
+    /// Calls in flight on each connection
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=STREAMS_MAX)
+    )]
+    streams: usize,
+
+    /// Send for this long, such as `10s` or `500ms`
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = positive_span)]
+    duration: Span,
+
+    /// Send this many requests, however long it takes
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    requests: Option<NonZeroU64>,
+
+    /// Send requests at this rate per second, answered or not, and count latencies from the time
+    /// each was due. Without it, a stream sends its next request when it has its answer
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroU64>,
+
+    /// Send for this long first, without counting
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span)]
+    warmup: Span,
+
+    /// Give up on an answer after this long
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = positive_span)]
+    timeout: Span,
+
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// One JSON document
+    Json,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let load = arguments.load();
+    if arguments.keys.get() > 1 && !load.template.is_numbered() {
+        complain(&format_args!(
+            "`--keys {}` has no effect: no value of a `--descriptor` has `{{n}}` in it",
+            arguments.keys
+        ));
+        return ExitCode::from(USAGE);
+    }
+    match measure(load) {
+        Err(error) => {
+            complain(&format_args!("{error:#}"));
+            ExitCode::from(FAILED)
+        }
+        Ok(report) => {
+            match arguments.format {
+                Format::Text => anstream::print!("{}", report.text()),
+                Format::Json => anstream::print!("{}", report.json()),
+            }
+            finish(&report)
+        }
+    }
+}
+
+/// Failed calls are told on standard error as well, where whoever only keeps the report sees them.
+fn finish(report: &Report) -> ExitCode {
+    let failed = report.tally.failure_count();
+    if failed == 0 {
+        return ExitCode::SUCCESS;
+    }
+    let calls = report.tally.call_count();
+    complain(&format_args!(
+        "{failed} of {calls} calls failed; the report says why"
+    ));
+    ExitCode::from(FAILED)
+}
+
+/// One thread for each connection, as far as there are processors; a single one needs no others.
+fn measure(load: Load) -> anyhow::Result<Report> {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    let runtime = match processors.min(load.connections) {
+        1 => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build(),
+        threads => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build(),
+    };
+    runtime?.block_on(drive(load, Clock::system()))
+}
+
+impl Arguments {
+    fn load(&self) -> Load {
+        Load {
+            target: self.target.clone(),
+            template: RequestTemplate {
+                domain: self.domain.clone().into(),
+                descriptors: self.descriptors.clone(),
+                hits: self.hits.get(),
+            },
+            keys: self.keys.get(),
+            distribution: self.distribution,
+            seed: self.seed,
+            connections: self.connections,
+            streams: self.streams,
+            end: match self.requests {
+                Some(requests) => End::Requests(requests.get()),
+                None => End::After(self.duration),
+            },
+            warmup: self.warmup,
+            rate: self.rate,
+            timeout: self.timeout,
+        }
+    }
+}
+
+/// `10s`, `500ms`, `1m 30s`.
+fn span(text: &str) -> Result<Span, String> {
+    let wrong = || format!("`{text}` is not a time; write it such as `10s` or `500ms`");
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    let nanos = u64::try_from(duration.as_nanos()).map_err(|_| wrong())?;
+    Ok(Span::from_nanos(nanos))
+}
+
+fn positive_span(text: &str) -> Result<Span, String> {
+    match span(text)? {
+        Span::ZERO => Err("the time must be longer than 0".to_owned()),
+        span => Ok(span),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_write_them() {
+        for (text, parsed) in [
+            ("10s", Some(Span::from_seconds(10))),
+            ("500ms", Some(Span::from_millis(500))),
+            ("1m 30s", Some(Span::from_seconds(90))),
+            ("0s", Some(Span::ZERO)),
+            ("-1s", None),
+            ("10", None),
+            ("soon", None),
+        ] {
+            assert_eq!(span(text).ok(), parsed, "{text}");
+        }
+        assert!(positive_span("0s").is_err());
+    }
+}

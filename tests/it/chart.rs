@@ -1,0 +1,360 @@
+//! The Helm chart: what it renders, what it refuses, and that the real binary starts with what it rendered.
+//!
+//! Each file of `helm/tollgate/ci` is a scenario; `helm/golden` holds what it renders to. Run with
+//! `TOLLGATE_REWRITE_GOLDEN=1` to write these anew, then read the difference.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::http::{request, send};
+use crate::support::process::Tollgate;
+use crate::support::tools;
+
+const SCENARIOS: [&str; 4] = [
+    "smallest",
+    "everything",
+    "existing-configmap",
+    "pinned-image",
+];
+
+/// The version whose rules the rendered objects are held to.
+const KUBERNETES: &str = "1.31.0";
+
+fn helm_folder() -> PathBuf {
+    tools::repository().join("helm")
+}
+
+fn scenario_file(scenario: &str) -> PathBuf {
+    helm_folder()
+        .join("tollgate/ci")
+        .join(format!("{scenario}.yaml"))
+}
+
+fn render(helm: &Path, values: &Path) -> Output {
+    Command::new(helm)
+        .args(["template", "tollgate"])
+        .arg(helm_folder().join("tollgate"))
+        .args([
+            "--namespace",
+            "quota",
+            "--kube-version",
+            KUBERNETES,
+            "--values",
+        ])
+        .arg(values)
+        .output()
+        .expect("Helm runs")
+}
+
+fn render_scenario(helm: &Path, scenario: &str) -> String {
+    let output = render(helm, &scenario_file(scenario));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{scenario}: {error}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    serde_yaml::from_multiple(text).expect("YAML")
+}
+
+fn object<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
+    objects
+        .iter()
+        .find(|object| object["kind"] == kind)
+        .unwrap_or_else(|| panic!("no {kind} was rendered"))
+}
+
+/// The pod and the container of it that runs tollgate, in the chart's Deployment or beside Envoy.
+fn pod_and_container(deployment: &Value) -> (&Value, &Value) {
+    let pod = &deployment["spec"]["template"]["spec"];
+    let container = ["initContainers", "containers"]
+        .iter()
+        .filter_map(|list| pod[*list].as_array())
+        .flatten()
+        .find(|container| container["name"] == "tollgate")
+        .expect("a container `tollgate`");
+    (pod, container)
+}
+
+fn snippet() -> String {
+    let path = helm_folder().join("snippets/native-sidecar.yaml");
+    std::fs::read_to_string(path).expect("the sidecar snippet")
+}
+
+#[test]
+fn every_scenario_renders_as_its_golden_file() {
+    let Some(helm) = tools::helm() else { return };
+    let mut listed = BTreeSet::new();
+    for entry in std::fs::read_dir(helm_folder().join("tollgate/ci")).expect("scenarios") {
+        listed.insert(entry.expect("a scenario").path());
+    }
+    assert_eq!(
+        listed,
+        SCENARIOS
+            .iter()
+            .map(|scenario| scenario_file(scenario))
+            .collect()
+    );
+
+    for scenario in SCENARIOS {
+        let rendered = render_scenario(&helm, scenario);
+        let golden = helm_folder()
+            .join("golden")
+            .join(format!("{scenario}.yaml"));
+        if tools::rewrites_golden_files() {
+            std::fs::write(&golden, &rendered).expect("a golden file");
+        }
+        let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+        assert!(
+            rendered == expected,
+            "`{scenario}` renders differently; TOLLGATE_REWRITE_GOLDEN=1 takes it over:\n{rendered}"
+        );
+    }
+}
+
+#[test]
+fn lint_has_nothing_to_say() {
+    let Some(helm) = tools::helm() else { return };
+    for scenario in SCENARIOS {
+        let output = Command::new(&helm)
+            .args(["lint", "--strict", "--quiet"])
+            .arg(helm_folder().join("tollgate"))
+            .arg("--values")
+            .arg(scenario_file(scenario))
+            .output()
+            .expect("Helm runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && text.trim().is_empty(),
+            "{scenario}: {text}"
+        );
+    }
+}
+
+#[test]
+fn kubernetes_accepts_every_object() {
+    let (Some(helm), Some(validate)) = (tools::helm(), tools::kubernetes_validate()) else {
+        return;
+    };
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut files = vec![folder.path().join("snippet.yaml")];
+    std::fs::write(&files[0], snippet()).expect("the snippet");
+    for scenario in SCENARIOS {
+        let file = folder.path().join(format!("{scenario}.yaml"));
+        std::fs::write(&file, render_scenario(&helm, scenario)).expect("a rendering");
+        files.push(file);
+    }
+    let (version, _) = KUBERNETES.rsplit_once('.').expect("three parts");
+    let output = Command::new(&validate)
+        .args(["--strict", "--kubernetes-version", version])
+        .args(&files)
+        .output()
+        .expect("the checker runs");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let object_count: usize = files
+        .iter()
+        .map(|file| objects(&std::fs::read_to_string(file).expect("a rendering")).len())
+        .sum();
+    assert_eq!(
+        text.matches(" passed for resource ").count(),
+        object_count,
+        "{text}"
+    );
+}
+
+/// Values on top of the smallest scenario, and what the refusal must name.
+const REFUSED: [(&str, &str); 21] = [
+    ("replica: 2", "replica"),
+    ("replicas: two", "replicas"),
+    ("replicas: -1", "replicas"),
+    ("image: { tagg: x }", "tagg"),
+    ("image: { repository: '' }", "image.repository"),
+    ("image: { digest: sha256:123 }", "image.digest"),
+    ("image: { pullPolicy: Sometimes }", "image.pullPolicy"),
+    ("policies: { quickstart: 'domain: x' }", "quickstart"),
+    (
+        "policies: { quickstart.yaml: { domain: x } }",
+        "policies.quickstart.yaml",
+    ),
+    ("policies: { a/b.yaml: 'domain: x' }", "a/b.yaml"),
+    ("existingConfigMap: other", "existingConfigMap"),
+    ("policies: null", "policies"),
+    ("store: disk", "store"),
+    ("service: { type: Internal }", "service.type"),
+    ("service: { grpcPort: 70000 }", "service.grpcPort"),
+    ("service: { port: 8081 }", "port"),
+    ("resources: { limit: { cpu: 1 } }", "limit"),
+    ("extraArgs: --store", "extraArgs"),
+    ("extraEnv: [{ value: x }]", "extraEnv.0"),
+    ("podLabels: { app.kubernetes.io/name: x }", "podLabels"),
+    (
+        "podDisruptionBudget: { maxUnavailable: some }",
+        "podDisruptionBudget.maxUnavailable",
+    ),
+];
+
+#[test]
+fn bad_values_are_refused_by_name() {
+    let Some(helm) = tools::helm() else { return };
+    let folder = TempDir::new().expect("a temporary folder");
+    let smallest = std::fs::read_to_string(scenario_file("smallest")).expect("a scenario");
+    for (bad, named) in REFUSED {
+        let file = folder.path().join("values.yaml");
+        let kept = if bad.starts_with("policies") {
+            ""
+        } else {
+            smallest.as_str()
+        };
+        std::fs::write(&file, format!("{kept}\n{bad}\n")).expect("values");
+        let output = render(&helm, &file);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "`{bad}` was accepted");
+        assert!(
+            error.contains(named),
+            "`{bad}` must name `{named}`: {error}"
+        );
+    }
+}
+
+#[test]
+fn text_of_policies_arrives_unchanged() {
+    let Some(helm) = tools::helm() else { return };
+    for scenario in ["smallest", "everything", "pinned-image"] {
+        let values = std::fs::read_to_string(scenario_file(scenario)).expect("a scenario");
+        let values: Value = serde_yaml::from_str(&values).expect("YAML");
+        let rendered = objects(&render_scenario(&helm, scenario));
+        assert_eq!(
+            object(&rendered, "ConfigMap")["data"],
+            values["policies"],
+            "{scenario}"
+        );
+    }
+}
+
+#[test]
+fn pods_keep_to_pod_security_restricted() {
+    let Some(helm) = tools::helm() else { return };
+    let mut deployments: Vec<Value> = SCENARIOS
+        .iter()
+        .map(|scenario| object(&objects(&render_scenario(&helm, scenario)), "Deployment").clone())
+        .collect();
+    deployments.extend(objects(&snippet()));
+    for deployment in &deployments {
+        let (pod, container) = pod_and_container(deployment);
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        assert_eq!(pod["enableServiceLinks"], false);
+        assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
+        assert_eq!(pod["securityContext"]["runAsUser"], 65532);
+        assert_eq!(
+            pod["securityContext"]["seccompProfile"]["type"],
+            "RuntimeDefault"
+        );
+        let context = json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        });
+        assert_eq!(container["securityContext"], context);
+        // tollgate drains by itself on SIGTERM; a hook would only delay it.
+        assert_eq!(container["lifecycle"], Value::Null);
+        assert_eq!(container["startupProbe"]["httpGet"]["path"], "/readyz");
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
+    }
+}
+
+#[tokio::test]
+async fn rendered_arguments_start_the_real_binary() {
+    let Some(helm) = tools::helm() else { return };
+    for scenario in ["smallest", "everything", "pinned-image"] {
+        let rendered = objects(&render_scenario(&helm, scenario));
+        let policies = &object(&rendered, "ConfigMap")["data"];
+        start_container(object(&rendered, "Deployment"), policies).await;
+    }
+    let quickstart = tools::repository().join("policies/quickstart.yaml");
+    let quickstart = std::fs::read_to_string(quickstart).expect("the shipped policy");
+    let policies = json!({ "quickstart.yaml": quickstart });
+    start_container(&objects(&snippet())[0], &policies).await;
+}
+
+/// Starts the binary as the container would, with its folders elsewhere, and asks its probes.
+async fn start_container(deployment: &Value, policies: &Value) {
+    let folder = TempDir::new().expect("a temporary folder");
+    for (name, text) in policies.as_object().expect("a ConfigMap's content") {
+        std::fs::write(folder.path().join(name), text.as_str().expect("text")).expect("a policy");
+    }
+    let (_, container) = pod_and_container(deployment);
+    let arguments: Vec<&str> = container["args"]
+        .as_array()
+        .expect("arguments")
+        .iter()
+        .map(|argument| argument.as_str().expect("text"))
+        .collect();
+    let mounts = ["/etc/tollgate/policies", "/run/tollgate"];
+    let tollgate = Tollgate::start_as_container(&arguments, &mounts, folder.path());
+
+    for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+        let Some(path) = container[probe]["httpGet"]["path"].as_str() else {
+            continue;
+        };
+        let answer = send(tollgate.http, request("GET", path, &[])).await;
+        assert_eq!(answer.status(), 200, "{probe}: {answer:?}");
+    }
+}
+
+/// The path of every value that a user may set, from the comments and nesting of `values.yaml`.
+fn value_paths(text: &str) -> Vec<(String, String)> {
+    let mut paths = Vec::new();
+    let mut parent = String::new();
+    let mut comment = Vec::new();
+    for line in text.lines() {
+        let inner = line.trim_start();
+        if let Some(words) = inner.strip_prefix("# ") {
+            comment.push(words);
+            continue;
+        }
+        let comment = std::mem::take(&mut comment).join(" ");
+        let Some((key, value)) = inner.split_once(':') else {
+            continue;
+        };
+        match line.len() - inner.len() {
+            0 if value.is_empty() && comment.is_empty() => parent = format!("{key}."),
+            0 => {
+                parent.clear();
+                paths.push((key.to_owned(), comment));
+            }
+            2 if !parent.is_empty() => paths.push((format!("{parent}{key}"), comment)),
+            _ => {}
+        }
+    }
+    paths
+}
+
+#[test]
+fn every_value_is_explained_in_place_and_in_the_readme() {
+    let chart = helm_folder().join("tollgate");
+    let values = std::fs::read_to_string(chart.join("values.yaml")).expect("values");
+    let readme = std::fs::read_to_string(chart.join("README.md")).expect("the chart's README");
+    let explained: Vec<&str> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|row| row.split('`').next())
+        .collect();
+    let paths = value_paths(&values);
+    for (path, comment) in &paths {
+        let begin = comment.split(' ').next().unwrap_or_default();
+        assert_eq!(
+            begin, path,
+            "the comment of `{path}` must start with its name"
+        );
+    }
+    let paths: Vec<&str> = paths.iter().map(|(path, _)| path.as_str()).collect();
+    assert_eq!(
+        explained, paths,
+        "the README lists every value, in the order of values.yaml"
+    );
+}

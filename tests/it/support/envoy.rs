@@ -1,0 +1,197 @@
+//! A real Envoy in front of the real binary, both on ports that the system chose.
+//!
+//! The configuration is the one in `examples/envoy`, with only addresses, domain and patience replaced. A call that
+//! Envoy misses fails the request here (`failure_mode_deny`), so it cannot pass for an admitted one.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use http::Request;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::http::{Answer, NoBody, request, send};
+use super::process::{Process, Tollgate};
+use super::tools;
+
+/// Where Envoy finds tollgate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Via {
+    Tcp,
+    UnixSocket,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) domain: &'a str,
+    pub(crate) policy: &'a str,
+    pub(crate) via: Via,
+    /// Envoy's own `x-ratelimit-*` headers and Retry-After.
+    pub(crate) envoy_headers: bool,
+}
+
+impl<'a> Setup<'a> {
+    pub(crate) fn new(domain: &'a str, policy: &'a str) -> Self {
+        Self {
+            domain,
+            policy,
+            via: Via::Tcp,
+            envoy_headers: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rig {
+    _envoy: Process,
+    edge: SocketAddr,
+    tollgate: Tollgate,
+    folder: TempDir,
+}
+
+impl Rig {
+    /// `None` when there is no Envoy on this machine.
+    pub(crate) async fn start(setup: Setup<'_>) -> Option<Self> {
+        let envoy = tools::envoy()?;
+        let folder = TempDir::new().expect("a temporary folder");
+        let policies = folder.path().join("policies");
+        std::fs::create_dir(&policies).expect("a folder for policies");
+        std::fs::write(policies.join("policy.yaml"), setup.policy).expect("a policy");
+
+        let wanted = match setup.via {
+            Via::Tcp => "127.0.0.1:0".to_owned(),
+            Via::UnixSocket => format!("unix:{}", folder.path().join("rls.sock").display()),
+        };
+        let tollgate = Tollgate::start(&policies, &wanted);
+        let config = folder.path().join("envoy.json");
+        let text = envoy_config(&setup, &tollgate.grpc, folder.path()).to_string();
+        std::fs::write(&config, text).expect("a configuration");
+        let (envoy, edge) = start_envoy(&envoy, &config).await;
+        Some(Self {
+            _envoy: envoy,
+            edge,
+            tollgate,
+            folder,
+        })
+    }
+
+    /// Replaces the policy as an editor does, and waits until it is in force.
+    pub(crate) fn change_policy(&mut self, policy: &str) {
+        let path = self.policies().join("policy.yaml");
+        let draft = self.folder.path().join("draft.yaml");
+        std::fs::write(&draft, policy).expect("a draft");
+        std::fs::rename(&draft, &path).expect("a changed policy");
+        self.tollgate.process.wait_for("policies reloaded");
+    }
+
+    pub(crate) fn stop_tollgate(&mut self) {
+        self.tollgate.process.kill();
+    }
+
+    pub(crate) fn start_tollgate_again(&mut self) {
+        self.tollgate = Tollgate::start(&self.policies(), &self.tollgate.grpc);
+    }
+
+    /// Sends a request through Envoy on a connection of its own.
+    pub(crate) async fn send(&self, request: Request<NoBody>) -> Answer {
+        send(self.edge, request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, headers: &[(&str, &[u8])]) -> Answer {
+        self.send(request("GET", path, headers)).await
+    }
+
+    fn policies(&self) -> PathBuf {
+        self.folder.path().join("policies")
+    }
+}
+
+async fn start_envoy(envoy: &Path, config: &Path) -> (Process, SocketAddr) {
+    let mut command = Command::new(envoy);
+    command.arg("--config-path").arg(config).args([
+        "--disable-hot-restart",
+        "--concurrency",
+        "1",
+        "--log-level",
+        "info",
+    ]);
+    let mut envoy = Process::start(command);
+    let line = envoy.wait_for("admin address: ");
+    let admin = line
+        .rsplit(' ')
+        .next()
+        .and_then(|address| address.parse().ok());
+    let admin = admin.unwrap_or_else(|| panic!("no address in `{line}`"));
+    envoy.wait_for("starting main dispatch loop");
+    let listeners = send(admin, request("GET", "/listeners?format=json", &[]))
+        .await
+        .json();
+    let port = listeners["listener_statuses"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|listener| listener["name"] == "edge")
+        .and_then(|edge| edge["local_address"]["socket_address"]["port_value"].as_u64())
+        .and_then(|port| u16::try_from(port).ok())
+        .unwrap_or_else(|| panic!("no port of `edge` in {listeners}"));
+    (envoy, SocketAddr::from(([127, 0, 0, 1], port)))
+}
+
+pub(crate) fn example(name: &str) -> PathBuf {
+    tools::repository().join("examples/envoy").join(name)
+}
+
+fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
+    let name = match setup.via {
+        Via::Tcp => "envoy.yaml",
+        Via::UnixSocket => "unix-socket.yaml",
+    };
+    let text = std::fs::read_to_string(example(name)).expect("an example");
+    let mut config: Value = serde_yaml::from_str(&text).expect("the example is YAML");
+
+    let any_port = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+    let upstream = json!({"pipe": {"path": folder.join("upstream.sock")}});
+    *place(&mut config, "/admin/address") = any_port.clone();
+    let resources = place(&mut config, "/static_resources");
+    *place(named(resources, "listeners", "edge"), "/address") = any_port;
+    *place(named(resources, "listeners", "upstream"), "/address") = upstream.clone();
+    *place(named(resources, "clusters", "upstream"), ENDPOINT) = upstream;
+    *place(named(resources, "clusters", "tollgate"), ENDPOINT) = match grpc.strip_prefix("unix:") {
+        Some(path) => json!({"pipe": {"path": path}}),
+        None => {
+            let address: SocketAddr = grpc.parse().expect("an address");
+            json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
+        }
+    };
+
+    let edge = named(resources, "listeners", "edge");
+    let manager = place(edge, "/filter_chains/0/filters/0/typed_config");
+    let filter = named(manager, "http_filters", "envoy.filters.http.ratelimit");
+    let filter = place(filter, "/typed_config");
+    filter["domain"] = json!(setup.domain);
+    filter["timeout"] = json!("5s");
+    filter["failure_mode_deny"] = json!(true);
+    if setup.envoy_headers {
+        filter["enable_x_ratelimit_headers"] = json!("DRAFT_VERSION_03");
+        filter["enable_retry_after_header"] = json!(true);
+    }
+    config
+}
+
+const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+
+fn place<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Value {
+    value
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("the example has no `{pointer}`"))
+}
+
+fn named<'v>(value: &'v mut Value, list: &str, name: &str) -> &'v mut Value {
+    value[list]
+        .as_array_mut()
+        .into_iter()
+        .flatten()
+        .find(|entry| entry["name"] == name)
+        .unwrap_or_else(|| panic!("the example has no `{name}` in `{list}`"))
+}
