@@ -80,19 +80,14 @@ pub async fn serve(
     stop: &CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
     let connections = accepted(listeners, stop).map({
-        let (open, accepted) = (
-            metrics.connections.clone(),
-            metrics.connections_accepted.clone(),
-        );
+        let (open, accepted) = (metrics.connections.clone(), metrics.connections_accepted.clone());
         move |connection| {
             accepted.increment(1);
             Ok::<_, std::convert::Infallible>(connection.counted(&open))
         }
     });
     // The stream of connections ends by itself, after the backlog; the library would drop it.
-    services
-        .serve_with_incoming_shutdown(connections, std::future::pending())
-        .await
+    services.serve_with_incoming_shutdown(connections, std::future::pending()).await
 }
 
 /// The connections of all listeners.

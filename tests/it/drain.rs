@@ -17,11 +17,7 @@ fn was_not_sent(error: &tonic::Status) -> bool {
         text.push_str(&format!("{error:?}"));
         cause = error.source();
     }
-    let signs = [
-        "ConnectionRefused",
-        "GoAway(b\"\", NO_ERROR, Remote)",
-        "Canceled",
-    ];
+    let signs = ["ConnectionRefused", "GoAway(b\"\", NO_ERROR, Remote)", "Canceled"];
     signs.iter().any(|sign| text.contains(sign))
 }
 
@@ -47,10 +43,7 @@ async fn every_call_that_is_decided_is_answered_when_the_server_stops_under_load
         within(answers.recv()).await.unwrap();
     }
     server.stop.cancel();
-    tokio::time::timeout(Duration::from_secs(2), server.running)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(Duration::from_secs(2), server.running).await.unwrap().unwrap();
     for error in within(callers.join_all()).await {
         assert!(was_not_sent(&error), "{error:?}");
     }
@@ -59,21 +52,14 @@ async fn every_call_that_is_decided_is_answered_when_the_server_stops_under_load
         answer_count += 1;
     }
     let series = "tollgate_decisions_total{domain=\"shop\",code=\"ok\"}";
-    assert_eq!(
-        metric(&server.metrics.render(), series),
-        f64::from(answer_count)
-    );
+    assert_eq!(metric(&server.metrics.render(), series), f64::from(answer_count));
 }
 
 #[tokio::test]
 async fn a_connection_that_waits_to_be_accepted_is_still_answered() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     // One call makes sure that the server runs.
-    server
-        .client()
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     let address = server.grpc[0].to_string();
     // On one thread, the server has no chance to accept before it is told to stop.
     let waiting = std::net::TcpStream::connect(&address).unwrap();
@@ -85,15 +71,9 @@ async fn a_connection_that_waits_to_be_accepted_is_still_answered() {
         async move { stream.ok_or_else(|| std::io::Error::other("only once")) }
     };
     let endpoint = Endpoint::from_static("http://ratelimit");
-    let channel = endpoint
-        .connect_with_connector(tower::service_fn(connect))
-        .await
-        .unwrap();
+    let channel = endpoint.connect_with_connector(tower::service_fn(connect)).await.unwrap();
     let mut client = RateLimitServiceClient::new(channel);
-    let response = client
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    let response = client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
     assert!(is_ok(response.get_ref()));
     drop(client);
     within(server.running).await.unwrap();
@@ -110,16 +90,10 @@ async fn a_process_ends_with_success_on_sigterm_and_removes_its_socket() {
     assert!(socket.exists());
     let address = format!("http://{}", server.grpc);
     let mut client = RateLimitServiceClient::connect(address).await.unwrap();
-    client
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
     server.signal("-TERM");
     let ended = tokio::task::spawn_blocking(move || server.exit_code());
-    let code = tokio::time::timeout(Duration::from_secs(2), ended)
-        .await
-        .unwrap()
-        .unwrap();
+    let code = tokio::time::timeout(Duration::from_secs(2), ended).await.unwrap().unwrap();
     assert_eq!(code, 0);
     assert!(!socket.exists());
 }
@@ -131,14 +105,8 @@ async fn a_client_that_never_lets_go_holds_the_end_up_no_longer_than_the_drain()
     })
     .await;
     // A connection on which nothing is ever said.
-    let _silent = tokio::net::TcpStream::connect(server.grpc[0].to_string())
-        .await
-        .unwrap();
-    server
-        .client()
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    let _silent = tokio::net::TcpStream::connect(server.grpc[0].to_string()).await.unwrap();
+    server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     server.stop.cancel();
     within(server.running).await.unwrap();
 }

@@ -36,10 +36,7 @@ async fn json_decides_like_grpc_and_shares_its_counters() {
     );
 
     for _ in 0..4 {
-        client
-            .should_rate_limit(tenant("shop", "acme"))
-            .await
-            .unwrap();
+        client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
     }
     let (code, text) = server.post("/json", &body("acme")).await;
     let answer: Value = serde_json::from_str(&text).unwrap();

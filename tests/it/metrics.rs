@@ -10,25 +10,17 @@ use crate::support::*;
 fn family(line: &str) -> &str {
     let name = line.split(['{', ' ']).next().unwrap();
     let is_histogram = |base: &&str| {
-        TABLE
-            .iter()
-            .any(|metric| metric.kind == Kind::Histogram && metric.name == *base)
+        TABLE.iter().any(|metric| metric.kind == Kind::Histogram && metric.name == *base)
     };
     let suffixes = ["_bucket", "_sum", "_count"];
-    let base = suffixes
-        .iter()
-        .find_map(|suffix| name.strip_suffix(suffix).filter(is_histogram));
+    let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix).filter(is_histogram));
     base.unwrap_or(name)
 }
 
 #[tokio::test]
 async fn every_metric_is_described_named_by_convention_and_scraped() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
-    server
-        .client()
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);
     for metric in TABLE {
@@ -44,33 +36,19 @@ async fn every_metric_is_described_named_by_convention_and_scraped() {
             metric.name
         );
         let kind = format!("{:?}", metric.kind).to_lowercase();
-        assert!(
-            text.contains(&format!("# TYPE {} {kind}\n", metric.name)),
-            "{}",
-            metric.name
-        );
+        assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}", metric.name);
     }
     let declared: BTreeSet<&str> = TABLE.iter().map(|metric| metric.name).collect();
-    let series = text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for line in series {
         let metric = TABLE.iter().find(|metric| metric.name == family(line));
         let metric = metric.unwrap_or_else(|| panic!("not in the table: {line}"));
-        let labels = line
-            .split_once('{')
-            .and_then(|(_, rest)| rest.split_once('}'));
+        let labels = line.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
         let labels = labels.map_or("", |(labels, _)| labels);
-        let names: BTreeSet<&str> = labels
-            .split("\",")
-            .filter_map(|label| label.split_once('='))
-            .map(|(n, _)| n)
-            .collect();
+        let names: BTreeSet<&str> =
+            labels.split("\",").filter_map(|label| label.split_once('=')).map(|(n, _)| n).collect();
         let expected: BTreeSet<&str> = metric.labels.iter().copied().collect();
-        let extra: Vec<&&str> = names
-            .difference(&expected)
-            .filter(|name| **name != "le")
-            .collect();
+        let extra: Vec<&&str> = names.difference(&expected).filter(|name| **name != "le").collect();
         assert!(extra.is_empty(), "{line}: {extra:?}");
     }
     let scraped: BTreeSet<&str> = text
@@ -86,10 +64,7 @@ async fn decisions_rules_and_connections_are_counted() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let mut client = server.client();
     for _ in 0..7 {
-        client
-            .should_rate_limit(tenant("shop", "acme"))
-            .await
-            .unwrap();
+        client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
     }
     let text = server.metrics.render();
     let series =
@@ -99,10 +74,7 @@ async fn decisions_rules_and_connections_are_counted() {
     let rule = "rule_hits_total{domain=\"shop\",rule=\"per-tenant\"";
     assert_eq!((series(rule, "ok"), series(rule, "over_limit")), (5.0, 2.0));
     assert_eq!(metric(&text, "tollgate_connections"), 1.0);
-    assert_eq!(
-        metric(&text, "tollgate_decision_duration_seconds_count"),
-        7.0
-    );
+    assert_eq!(metric(&text, "tollgate_decision_duration_seconds_count"), 7.0);
     assert_eq!(metric(&text, "tollgate_policy_rules"), 1.0);
     assert_eq!(metric(&text, "tollgate_policy_set_version"), 1.0);
 }

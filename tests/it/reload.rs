@@ -11,15 +11,11 @@ use tollgate::source::Reloads;
 use crate::support::*;
 
 async fn version(reloads: &mut watch::Receiver<Reloads>, version: u64) {
-    within(reloads.wait_for(|reloads| reloads.version >= version))
-        .await
-        .unwrap();
+    within(reloads.wait_for(|reloads| reloads.version >= version)).await.unwrap();
 }
 
 async fn failure(reloads: &mut watch::Receiver<Reloads>, count: u64) {
-    within(reloads.wait_for(|reloads| reloads.failed_count >= count))
-        .await
-        .unwrap();
+    within(reloads.wait_for(|reloads| reloads.failed_count >= count)).await.unwrap();
 }
 
 fn policy(amount: u32) -> String {
@@ -27,16 +23,8 @@ fn policy(amount: u32) -> String {
 }
 
 async fn amount(server: &TestServer) -> u32 {
-    let response = server
-        .client()
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
-    only_status(response.get_ref())
-        .current_limit
-        .as_ref()
-        .unwrap()
-        .requests_per_unit
+    let response = server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    only_status(response.get_ref()).current_limit.as_ref().unwrap().requests_per_unit
 }
 
 #[tokio::test]
@@ -45,27 +33,15 @@ async fn a_file_written_in_place_is_in_force_within_two_seconds_and_usage_is_kep
     let mut reloads = server.active.subscribe();
     let mut client = server.client();
     for _ in 0..3 {
-        client
-            .should_rate_limit(tenant("shop", "acme"))
-            .await
-            .unwrap();
+        client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
     }
     fs::write(server.folder.path().join("policy.yaml"), policy(8)).unwrap();
     let changed = version(&mut reloads, 2);
-    tokio::time::timeout(Duration::from_secs(2), changed)
-        .await
-        .expect("within two seconds");
-    let response = client
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap()
-        .into_inner();
+    tokio::time::timeout(Duration::from_secs(2), changed).await.expect("within two seconds");
+    let response = client.should_rate_limit(tenant("shop", "acme")).await.unwrap().into_inner();
     assert_eq!(only_status(&response).limit_remaining, 8 - 4);
     let metrics = server.metrics.render();
-    assert_eq!(
-        metric(&metrics, "tollgate_policy_reloads_total{result=\"ok\"}"),
-        2.0
-    );
+    assert_eq!(metric(&metrics, "tollgate_policy_reloads_total{result=\"ok\"}"), 2.0);
     assert_eq!(metric(&metrics, "tollgate_policy_set_version"), 2.0);
 }
 
@@ -88,11 +64,7 @@ async fn files_that_come_and_go_are_policies_that_come_and_go() {
     fs::write(&second, FIVE_A_MINUTE.replace("shop", "depot")).unwrap();
     version(&mut reloads, 2).await;
     let depot = || async {
-        let response = server
-            .client()
-            .should_rate_limit(tenant("depot", "acme"))
-            .await
-            .unwrap();
+        let response = server.client().should_rate_limit(tenant("depot", "acme")).await.unwrap();
         only_status(response.get_ref()).current_limit.is_some()
     };
     assert!(depot().await);
@@ -121,11 +93,7 @@ async fn a_config_map_is_swapped_whole() {
     fs::remove_dir_all(server.folder.path().join("..2026_1")).unwrap();
     version(&mut reloads, 2).await;
     assert_eq!(amount(&server).await, 9);
-    assert_eq!(
-        reloads.borrow().failed_count,
-        0,
-        "no torn state is ever tried"
-    );
+    assert_eq!(reloads.borrow().failed_count, 0, "no torn state is ever tried");
 }
 
 #[tokio::test]
@@ -153,39 +121,20 @@ async fn a_folder_that_vanishes_keeps_its_set_and_is_found_again() {
 async fn a_broken_set_is_refused_whole_and_the_old_one_stays() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let mut reloads = server.active.subscribe();
-    fs::write(
-        server.folder.path().join("good.yaml"),
-        FIVE_A_MINUTE.replace("shop", "depot"),
-    )
-    .unwrap();
-    fs::write(
-        server.folder.path().join("policy.yaml"),
-        "domain: shop\nrules: [",
-    )
-    .unwrap();
+    fs::write(server.folder.path().join("good.yaml"), FIVE_A_MINUTE.replace("shop", "depot"))
+        .unwrap();
+    fs::write(server.folder.path().join("policy.yaml"), "domain: shop\nrules: [").unwrap();
     failure(&mut reloads, 1).await;
     assert_eq!(amount(&server).await, 5);
     let metrics = server.metrics.render();
-    assert_eq!(
-        metric(&metrics, "tollgate_policy_last_reload_successful"),
-        0.0
-    );
-    assert_eq!(
-        server.get("/readyz").await.0,
-        200,
-        "an old set is still a set"
-    );
+    assert_eq!(metric(&metrics, "tollgate_policy_last_reload_successful"), 0.0);
+    assert_eq!(server.get("/readyz").await.0, 200, "an old set is still a set");
 
     fs::write(server.folder.path().join("policy.yaml"), policy(6)).unwrap();
-    within(reloads.wait_for(|reloads| reloads.version >= 2))
-        .await
-        .unwrap();
+    within(reloads.wait_for(|reloads| reloads.version >= 2)).await.unwrap();
     assert_eq!(amount(&server).await, 6);
     let metrics = server.metrics.render();
-    assert_eq!(
-        metric(&metrics, "tollgate_policy_last_reload_successful"),
-        1.0
-    );
+    assert_eq!(metric(&metrics, "tollgate_policy_last_reload_successful"), 1.0);
 }
 
 #[tokio::test]
@@ -195,15 +144,9 @@ async fn the_same_text_written_again_is_no_reload() {
     fs::write(server.folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
     fs::write(server.folder.path().join("x.test.yaml"), "not a policy").unwrap();
     // A change that comes after tells that the same text was seen and passed over.
-    fs::write(
-        server.folder.path().join("second.yaml"),
-        FIVE_A_MINUTE.replace("shop", "depot"),
-    )
-    .unwrap();
+    fs::write(server.folder.path().join("second.yaml"), FIVE_A_MINUTE.replace("shop", "depot"))
+        .unwrap();
     version(&mut reloads, 2).await;
     let metrics = server.metrics.render();
-    assert_eq!(
-        metric(&metrics, "tollgate_policy_reloads_total{result=\"ok\"}"),
-        2.0
-    );
+    assert_eq!(metric(&metrics, "tollgate_policy_reloads_total{result=\"ok\"}"), 2.0);
 }

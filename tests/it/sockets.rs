@@ -16,10 +16,7 @@ async fn unix_channel(path: std::path::PathBuf) -> Channel {
         async move { UnixStream::connect(path).await.map(TokioIo::new) }
     };
     let endpoint = Endpoint::from_static("http://ratelimit");
-    endpoint
-        .connect_with_connector(tower::service_fn(connect))
-        .await
-        .unwrap()
+    endpoint.connect_with_connector(tower::service_fn(connect)).await.unwrap()
 }
 
 #[tokio::test]
@@ -35,15 +32,8 @@ async fn tcp_and_unix_listeners_serve_the_same_counters() {
     assert_eq!(mode & 0o777, 0o660);
     let mut by_unix = RateLimitServiceClient::new(unix_channel(path.clone()).await);
     let mut by_tcp = server.client();
-    by_unix
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
-    let response = by_tcp
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap()
-        .into_inner();
+    by_unix.should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    let response = by_tcp.should_rate_limit(tenant("shop", "acme")).await.unwrap().into_inner();
     assert_eq!(only_status(&response).limit_remaining, 3);
     drop((by_unix, by_tcp));
     server.shut_down().await;
@@ -70,10 +60,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("precious");
     std::fs::write(&path, "text").unwrap();
-    let error = Listener::bind(&Address::Unix(path.clone()))
-        .await
-        .unwrap_err()
-        .to_string();
+    let error = Listener::bind(&Address::Unix(path.clone())).await.unwrap_err().to_string();
     assert!(error.contains("no socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
     let missing = Address::Unix(folder.path().join("none/rls.sock"));

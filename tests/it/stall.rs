@@ -19,11 +19,7 @@ async fn a_stall_of_300_ms_loses_no_connection() {
     let server = ServerProcess::start(folder.path().to_str().unwrap(), &[]);
     let address = format!("http://{}", server.grpc);
     let client = RateLimitServiceClient::connect(address).await.unwrap();
-    client
-        .clone()
-        .should_rate_limit(tenant("shop", "acme"))
-        .await
-        .unwrap();
+    client.clone().should_rate_limit(tenant("shop", "acme")).await.unwrap();
 
     server.signal("-STOP");
     for _ in 0..WAVES {
@@ -34,24 +30,14 @@ async fn a_stall_of_300_ms_loses_no_connection() {
             let call = async move { client.should_rate_limit(tenant("shop", "acme")).await };
             wave.spawn(tokio::time::timeout(DEADLINE, call));
         }
-        let given_up = wave
-            .join_all()
-            .await
-            .into_iter()
-            .filter(Result::is_err)
-            .count();
-        assert_eq!(
-            given_up, CALLS,
-            "nobody answers while the server stands still"
-        );
+        let given_up = wave.join_all().await.into_iter().filter(Result::is_err).count();
+        assert_eq!(given_up, CALLS, "nobody answers while the server stands still");
     }
     server.signal("-CONT");
 
     for _ in 0..CALLS {
         let mut client = client.clone();
-        within(client.should_rate_limit(tenant("shop", "acme")))
-            .await
-            .unwrap();
+        within(client.should_rate_limit(tenant("shop", "acme"))).await.unwrap();
     }
     let (_, metrics) = http(&server.http, "GET", "/metrics", "").await;
     assert_eq!(metric(&metrics, "tollgate_connections_accepted_total"), 1.0);

@@ -15,18 +15,11 @@ where
         key: key.as_ref().to_vec().into(),
         value: value.as_ref().to_vec().into(),
     };
-    RateLimitDescriptor {
-        entries: entries.iter().map(entry).collect(),
-        ..Default::default()
-    }
+    RateLimitDescriptor { entries: entries.iter().map(entry).collect(), ..Default::default() }
 }
 
 pub fn call(domain: &str, descriptors: Vec<RateLimitDescriptor>) -> RateLimitRequest {
-    RateLimitRequest {
-        domain: domain.to_owned().into(),
-        descriptors,
-        hits_addend: 0,
-    }
+    RateLimitRequest { domain: domain.to_owned().into(), descriptors, hits_addend: 0 }
 }
 
 /// One hit of one tenant.
@@ -46,8 +39,5 @@ pub fn is_ok(response: &RateLimitResponse) -> bool {
 
 pub fn header<'r>(response: &'r RateLimitResponse, name: &str) -> Option<&'r str> {
     let headers = response.response_headers_to_add.iter();
-    headers
-        .clone()
-        .find(|header| header.key == name)
-        .map(|header| header.value.as_str())
+    headers.clone().find(|header| header.key == name).map(|header| header.value.as_str())
 }

@@ -12,11 +12,7 @@ pub fn tollgate(arguments: &[&str]) -> Command {
 
 /// Runs to the end; gives the exit code, stdout and stderr.
 pub fn outcome(command: &mut Command) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
 }
@@ -34,20 +30,10 @@ impl ServerProcess {
     pub fn start(policies: &str, more: &[&str]) -> Self {
         let ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut command = tollgate(&["serve", "--policies", policies]);
-        let mut child = command
-            .args(ports)
-            .args(more)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.args(ports).args(more).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (grpc, http) = (String::new(), String::new());
-        let mut server = Self {
-            child,
-            stderr,
-            grpc,
-            http,
-        };
+        let mut server = Self { child, stderr, grpc, http };
         server.grpc = server.value_logged("grpc=");
         server.http = server.value_logged("http=");
         server
@@ -61,24 +47,14 @@ impl ServerProcess {
             let is_end = self.stderr.read_line(&mut log).unwrap() == 0;
             assert!(!is_end, "the server ended; its log:\n{log}");
             if let Some((_, value)) = log[start..].split_once(name) {
-                return value
-                    .split_whitespace()
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
+                return value.split_whitespace().next().unwrap_or_default().to_owned();
             }
         }
     }
 
     pub fn signal(&self, name: &str) {
         let process = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([name, &process])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
     }
 
     pub fn exit_code(&mut self) -> i32 {
