@@ -83,3 +83,46 @@ fn limits(rule: &Rule) -> String {
     });
     texts.collect::<Vec<_>>().join(" and ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::compile;
+    use crate::policy::model::Source;
+    use crate::policy::set::CounterSeed;
+
+    const BEFORE: &str =
+        "domain: shop\nrules:\n  - { name: a, per: [user], limits: [100/minute] }\n";
+
+    fn set(text: &str) -> PolicySet {
+        let source = Source { name: "p.yaml".to_owned(), text: text.to_owned() };
+        compile(&[source], CounterSeed([1, 2]), Mode::Enforce).set.unwrap()
+    }
+
+    fn changes_to(after: &str) -> Vec<String> {
+        changes(&set(BEFORE), &set(after))
+    }
+
+    #[test]
+    fn a_changed_amount_keeps_usage_and_a_changed_window_does_not() {
+        let amount = BEFORE.replace("100/minute", "200/minute");
+        let kept = "rule `a` of `shop`: 100/minute → 200/minute; usage so far is kept";
+        assert_eq!(changes_to(&amount), [kept]);
+        let window = BEFORE.replace("100/minute", "100/minute, 30/10s");
+        let fresh = "rule `a` of `shop`: 100/minute → 100/minute and 30 per 10 seconds; a changed \
+                     window starts at zero";
+        assert_eq!(changes_to(&window), [fresh]);
+        assert_eq!(changes_to(BEFORE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn rules_that_come_go_or_change_their_mode_are_named() {
+        let more = format!("{BEFORE}  - {{ name: b, per: [user], limits: [5/day] }}\n");
+        assert_eq!(changes_to(&more), ["rule `b` of `shop` added: 5/day"]);
+        let other = BEFORE.replace("shop", "depot");
+        let (came, went) = ("rule `a` of `depot` added: 100/minute", "rule `a` of `shop` removed");
+        assert_eq!(changes_to(&other), [came, went]);
+        let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
+        assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
+    }
+}
