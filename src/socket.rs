@@ -184,10 +184,12 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 
 async fn bind_tcp(address: &Address, text: &str) -> Result<Listener, BindError> {
     let other = |source, hint| BindError::Other { address: address.clone(), source, hint };
-    let candidates: Vec<SocketAddr> = tokio::net::lookup_host(text)
+    let mut candidates: Vec<SocketAddr> = tokio::net::lookup_host(text)
         .await
         .map_err(|error| other(error, "write an address of this machine, or check the name"))?
         .collect();
+    // A name such as `localhost` may stand for both; most clients that are told a number use v4.
+    candidates.sort_by_key(SocketAddr::is_ipv6);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in candidates {
         match listen_tcp(candidate) {

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
+const FREE_PORTS: [&str; 4] = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+
 /// The program with arguments, without the settings of whoever runs the tests.
 pub fn tollgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
@@ -28,9 +30,22 @@ pub struct ServerProcess {
 impl ServerProcess {
     /// Serves on free ports, and waits until it listens.
     pub fn start(policies: &str, more: &[&str]) -> Self {
-        let ports = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
         let mut command = tollgate(&["serve", "--policies", policies]);
-        let mut child = command.args(ports).args(more).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(FREE_PORTS).args(more);
+        Self::listening(command)
+    }
+
+    /// Serves with so many file descriptors at most.
+    pub fn start_limited(policies: &str, descriptors: u32) -> Self {
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors} && exec \"$@\"");
+        let serve = [env!("CARGO_BIN_EXE_tollgate"), "serve", "--policies", policies];
+        command.args(["-c", &limited, "sh"]).args(serve).args(FREE_PORTS).stdin(Stdio::null());
+        Self::listening(command)
+    }
+
+    fn listening(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (grpc, http) = (String::new(), String::new());
         let mut server = Self { child, stderr, grpc, http };
