@@ -1,11 +1,11 @@
 //! A server inside the test, and clients for it.
 
 mod call;
-pub mod envoy;
-pub mod http;
-pub mod process;
+pub(crate) mod envoy;
+pub(crate) mod http;
+pub(crate) mod process;
 mod program;
-pub mod tools;
+pub(crate) mod tools;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,17 +30,17 @@ use tollgate::telemetry::LogFormat;
 use tollgate::time::Timestamp;
 use tonic::transport::{Channel, Endpoint};
 
-pub use call::*;
-pub use program::*;
+pub(crate) use call::*;
+pub(crate) use program::*;
 
 /// Long enough for anything on a busy machine; only a failing test waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// 2026-01-01 00:00:10 UTC, a Thursday.
-pub const START: Timestamp = Timestamp::from_seconds(1_767_225_610);
+pub(crate) const START: Timestamp = Timestamp::from_seconds(1_767_225_610);
 
 /// 5 a minute for each tenant.
-pub const FIVE_A_MINUTE: &str = "\
+pub(crate) const FIVE_A_MINUTE: &str = "\
 domain: shop
 rules:
   - name: per-tenant
@@ -48,22 +48,22 @@ rules:
     limits: [5/minute]
 ";
 
-pub type Client = RateLimitServiceClient<Channel>;
+pub(crate) type Client = RateLimitServiceClient<Channel>;
 
 /// A running server with its policy folder.
-pub struct TestServer {
-    pub clock: Clock,
-    pub stop: CancellationToken,
-    pub running: JoinHandle<()>,
-    pub metrics: Arc<Metrics>,
-    pub active: Arc<Active>,
-    pub grpc: Vec<Address>,
-    pub http: Address,
-    pub folder: TempDir,
+pub(crate) struct TestServer {
+    pub(crate) clock: Clock,
+    pub(crate) stop: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) active: Arc<Active>,
+    pub(crate) grpc: Vec<Address>,
+    pub(crate) http: Address,
+    pub(crate) folder: TempDir,
 }
 
 /// What a test may want otherwise.
-pub fn settings(policies: &Path) -> Settings {
+pub(crate) fn settings(policies: &Path) -> Settings {
     Settings {
         policies: vec![policies.to_owned()],
         grpc: vec![Address::parse("127.0.0.1:0").unwrap()],
@@ -79,18 +79,18 @@ pub fn settings(policies: &Path) -> Settings {
 
 impl TestServer {
     /// Serves one policy.
-    pub async fn start(policy: &str) -> Self {
+    pub(crate) async fn start(policy: &str) -> Self {
         Self::start_with(policy, |_| {}).await
     }
 
-    pub async fn start_with(policy: &str, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_with(policy: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
         Self::start_in(folder, change).await
     }
 
     /// Serves what is in a folder.
-    pub async fn start_in(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn start_in(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(folder.path());
         change(&mut settings);
         let clock = Clock::manual(START);
@@ -118,40 +118,40 @@ impl TestServer {
     }
 
     /// A channel to the first address, connected with the first call.
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn channel(&self) -> Channel {
         Endpoint::from_shared(format!("http://{}", self.grpc[0]))
             .unwrap()
             .connect_lazy()
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         RateLimitServiceClient::new(self.channel())
     }
 
     /// Tells the server to stop, and waits until it has.
-    pub async fn shut_down(self) {
+    pub(crate) async fn shut_down(self) {
         self.stop.cancel();
         within(self.running).await.unwrap();
     }
 
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         http(&self.http.to_string(), "GET", path, "").await
     }
 
-    pub async fn post(&self, path: &str, body: &str) -> (u16, String) {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> (u16, String) {
         http(&self.http.to_string(), "POST", path, body).await
     }
 }
 
 /// Waits for what must happen soon.
-pub async fn within<F: Future>(future: F) -> F::Output {
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future)
         .await
         .expect("this takes too long")
 }
 
 /// One HTTP/1.1 request on a connection of its own.
-pub async fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) async fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -174,7 +174,7 @@ pub async fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, 
 }
 
 /// The value of one metric line, given up to its value.
-pub fn metric(text: &str, series: &str) -> f64 {
+pub(crate) fn metric(text: &str, series: &str) -> f64 {
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));

@@ -6,37 +6,37 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 const FREE_PORTS: [&str; 4] = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
 
 /// The program with arguments, without the settings of whoever runs the tests.
-pub fn tollgate(arguments: &[&str]) -> Command {
+pub(crate) fn tollgate(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
 }
 
 /// Runs to the end; gives the exit code, stdout and stderr.
-pub fn outcome(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn outcome(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
 /// A server in a process of its own. Killed when dropped.
-pub struct ServerProcess {
-    pub child: Child,
+pub(crate) struct ServerProcess {
+    pub(crate) child: Child,
     stderr: BufReader<ChildStderr>,
-    pub grpc: String,
-    pub http: String,
+    pub(crate) grpc: String,
+    pub(crate) http: String,
 }
 
 impl ServerProcess {
     /// Serves on free ports, and waits until it listens.
-    pub fn start(policies: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(policies: &str, more: &[&str]) -> Self {
         let mut command = tollgate(&["serve", "--policies", policies]);
         command.args(FREE_PORTS).args(more);
         Self::listening(command)
     }
 
     /// Serves with so many file descriptors at most.
-    pub fn start_limited(policies: &str, descriptors: u32) -> Self {
+    pub(crate) fn start_limited(policies: &str, descriptors: u32) -> Self {
         let mut command = Command::new("sh");
         let limited = format!("ulimit -n {descriptors} && exec \"$@\"");
         let serve = [env!("CARGO_BIN_EXE_tollgate"), "serve", "--policies", policies];
@@ -55,7 +55,7 @@ impl ServerProcess {
     }
 
     /// Reads the log up to a line with `name`, and gives what follows it.
-    pub fn value_logged(&mut self, name: &str) -> String {
+    pub(crate) fn value_logged(&mut self, name: &str) -> String {
         let mut log = String::new();
         loop {
             let start = log.len();
@@ -67,12 +67,12 @@ impl ServerProcess {
         }
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let process = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
     }
 
-    pub fn exit_code(&mut self) -> i32 {
+    pub(crate) fn exit_code(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
     }
 }
