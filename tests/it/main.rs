@@ -19,5 +19,6 @@ mod metrics;
 mod protocol;
 mod reload;
 mod rls;
+mod service_manager;
 mod sockets;
 mod stall;
