@@ -4,6 +4,7 @@
 //! it so. A request walks `grpc` → `decide::plan` → `store` → `decide::conclude` → `grpc`.
 
 pub mod time;
+pub mod yaml;
 
 pub mod limit;
 pub mod request;

@@ -18,10 +18,7 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     for name @ (domain, rule) in names {
         match (old_rules.get(&name), new_rules.get(&name)) {
             (None, Some(new)) => {
-                changes.push(format!(
-                    "rule `{rule}` of `{domain}` added: {}",
-                    limits(new)
-                ));
+                changes.push(format!("rule `{rule}` of `{domain}` added: {}", limits(new)));
             }
             (Some(_), None) => changes.push(format!("rule `{rule}` of `{domain}` removed")),
             (Some(old), Some(new)) => {
@@ -41,23 +38,13 @@ type RuleName<'s> = (&'s str, &'s str);
 fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, &Rule> {
     let domains = set.domains.iter();
     domains
-        .flat_map(|domain| {
-            domain
-                .rules
-                .iter()
-                .map(|rule| ((&*domain.name, &*rule.name), rule))
-        })
+        .flat_map(|domain| domain.rules.iter().map(|rule| ((&*domain.name, &*rule.name), rule)))
         .collect()
 }
 
 fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
     let mut parts = Vec::new();
-    if !old
-        .limits
-        .iter()
-        .map(|old| old.limit)
-        .eq(new.limits.iter().map(|new| new.limit))
-    {
+    if !old.limits.iter().map(|old| old.limit).eq(new.limits.iter().map(|new| new.limit)) {
         let usage = if has_same_counters(old, new) {
             "usage so far is kept"
         } else {
@@ -83,21 +70,16 @@ fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
 /// Whether every window that is limited afterwards was limited before.
 fn has_same_counters(old: &Rule, new: &Rule) -> bool {
     let identity = |of: &RuleLimit| of.limit.window.identity();
-    new.limits
-        .iter()
-        .all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
+    new.limits.iter().all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
 }
 
 fn limits(rule: &Rule) -> String {
     if rule.limits.is_empty() {
         return "unlimited".to_owned();
     }
-    let texts = rule
-        .limits
-        .iter()
-        .map(|RuleLimit { limit, .. }| match limit.window.count.get() {
-            1 => format!("{}/{}", limit.amount, limit.window),
-            _ => format!("{} per {}", limit.amount, limit.window),
-        });
+    let texts = rule.limits.iter().map(|RuleLimit { limit, .. }| match limit.window.count.get() {
+        1 => format!("{}/{}", limit.amount, limit.window),
+        _ => format!("{} per {}", limit.amount, limit.window),
+    });
     texts.collect::<Vec<_>>().join(" and ")
 }

@@ -40,7 +40,7 @@ struct Counter {
 }
 
 impl MemoryStore {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
         Self {
             shards,
@@ -48,7 +48,7 @@ impl MemoryStore {
         }
     }
 
-    pub(super) fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+    pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
         let mut locked = Locked::new(self, charges);
         let mut outcomes = Outcomes::new();
         let mut is_denied = false;
@@ -73,7 +73,7 @@ impl MemoryStore {
         outcomes
     }
 
-    pub(super) fn sweep_step(&self, now: Timestamp) -> usize {
+    pub fn sweep_step(&self, now: Timestamp) -> usize {
         let next = self.sweep_next.fetch_add(1, Ordering::Relaxed) % SHARD_COUNT;
         let mut shard = self.shards[next].lock();
         let before = shard.counters.len();
@@ -88,7 +88,7 @@ impl MemoryStore {
         before - held
     }
 
-    pub(super) fn counter_count(&self) -> usize {
+    pub fn counter_count(&self) -> usize {
         self.shards
             .iter()
             .map(|shard| shard.lock().counters.len())
