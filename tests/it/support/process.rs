@@ -38,11 +38,7 @@ impl Process {
                 }
             }
         });
-        Self {
-            child,
-            lines,
-            log: Vec::new(),
-        }
+        Self { child, lines, log: Vec::new() }
     }
 
     /// The next line of the log that has `text` in it.
@@ -56,10 +52,7 @@ impl Process {
                     }
                 }
                 Err(error) => {
-                    panic!(
-                        "no line with `{text}` ({error}); the log:\n{}",
-                        self.log.join("\n")
-                    )
+                    panic!("no line with `{text}` ({error}); the log:\n{}", self.log.join("\n"))
                 }
             }
         }
@@ -93,11 +86,7 @@ impl Tollgate {
     pub(crate) fn start(policies: &Path, grpc: &str) -> Self {
         let policies = policies.to_str().expect("a readable path");
         let fixed = ["--http", "127.0.0.1:0", "--store", "memory"];
-        Self::start_with(
-            ["serve", "--policies", policies, "--grpc", grpc]
-                .into_iter()
-                .chain(fixed),
-        )
+        Self::start_with(["serve", "--policies", policies, "--grpc", grpc].into_iter().chain(fixed))
     }
 
     /// Starts what a container would start: its folders are all `folder` here, its ports any free one.
@@ -105,9 +94,9 @@ impl Tollgate {
         let folder = folder.to_str().expect("a readable path");
         let arguments = arguments.iter().map(|argument| match *argument {
             "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".to_owned(),
-            argument => mounts.iter().fold(argument.to_owned(), |argument, mount| {
-                argument.replace(mount, folder)
-            }),
+            argument => mounts
+                .iter()
+                .fold(argument.to_owned(), |argument, mount| argument.replace(mount, folder)),
         });
         Self::start_with(arguments)
     }
@@ -119,14 +108,8 @@ impl Tollgate {
         let mut process = Process::start(command);
         let grpc = process.wait_for_address("grpc");
         let http = process.wait_for_address("http");
-        let http = http
-            .parse()
-            .unwrap_or_else(|error| panic!("`{http}`: {error}"));
-        Self {
-            process,
-            grpc,
-            http,
-        }
+        let http = http.parse().unwrap_or_else(|error| panic!("`{http}`: {error}"));
+        Self { process, grpc, http }
     }
 }
 
