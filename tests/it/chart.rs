@@ -246,8 +246,13 @@ async fn start_container(deployment: &Value, policies: &Value) {
         .iter()
         .map(|argument| argument.as_str().expect("text"))
         .collect();
-    let mounts = ["/etc/tollgate/policies", "/run/tollgate"];
-    let tollgate = Tollgate::start_as_container(&arguments, &mounts, folder.path());
+    let environment: Vec<(&str, &str)> = container["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?)))
+        .collect();
+    let tollgate = Tollgate::start_as_container(&arguments, &environment, folder.path());
 
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let Some(path) = container[probe]["httpGet"]["path"].as_str() else {

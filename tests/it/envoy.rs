@@ -310,7 +310,7 @@ async fn compose_file_starts_what_the_walk_starts() {
     assert!(!command.contains(&"--grpc"));
     let command = [command.as_slice(), &["--grpc", "127.0.0.1:0"]].concat();
     let policies = tools::repository().join("policies");
-    let tollgate = Tollgate::start_as_container(&command, &["/etc/tollgate/policies"], &policies);
+    let tollgate = Tollgate::start_as_container(&command, &[], &policies);
     let ready = send(tollgate.http, request("GET", "/readyz", &[])).await;
     assert_eq!(ready.status(), 200, "{ready:?}");
 }
