@@ -121,6 +121,8 @@ impl Server {
         // Background work, the accepting of calls and the HTTP side end one after the other.
         let (background, accepting, http) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        // The policies were loaded before: whoever reads where we listen may ask at once.
+        readiness.policies_in_force();
         listeners.log();
         let tasks = TaskTracker::new();
         tasks.spawn(policy_files.watch(background.clone()));
@@ -134,7 +136,6 @@ impl Server {
             tasks.spawn(admin::serve(routes, listener, http.clone().cancelled_owned()));
         }
         tasks.close();
-        readiness.policies_in_force();
 
         stop.cancelled().await;
         tracing::info!("told to stop; answering what is on its way");
