@@ -2,6 +2,7 @@
 //!
 //! Modules in reading order; each may use those above it in this list, and `tests/tidy.rs` keeps
 //! it so. A request walks `grpc` → `decide::plan` → `store` → `decide::conclude` → `grpc`.
+#![forbid(unsafe_code)]
 
 pub mod time;
 pub mod yaml;

@@ -78,12 +78,7 @@ impl KeyDraw {
 
 /// Scales evenly spread bits to `0..bound`.
 fn below(bound: u64, bits: u64) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the upper half of a product of two 64-bit numbers"
-    )]
-    let scaled = ((u128::from(bits) * u128::from(bound)) >> 64) as u64;
-    scaled
+    ((u128::from(bits) * u128::from(bound)) >> 64) as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,372 @@
+//! What one decision costs without the wire: plan, charge, conclude, answer, and all of it.
+//!
+//! Requests are borrowed from texts made beforehand, and time moves on with every decision, so
+//! that windows end as they do in life and no figure is about one warm counter by accident.
+#![allow(
+    unsafe_code,
+    reason = "an allocator that counts cannot be written without"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a bench prints its result, and stops at what it did not expect"
+)]
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use criterion::{BenchmarkId, Criterion};
+use mimalloc::MiMalloc;
+use tollgate::decide::{Answer, Charge, Code, Decision, Plan, answer, conclude, plan};
+use tollgate::limit::{Alignment, ChargeWhen, Kind, Limit, Unit, Window};
+use tollgate::policy::compile;
+use tollgate::policy::model::{self, Mode, Place, Placed, Source};
+use tollgate::policy::respond::Respond;
+use tollgate::policy::set::{CounterSeed, PolicySet};
+use tollgate::request::{Descriptor, Entry, Hits, Request};
+use tollgate::store::{Outcomes, Store};
+use tollgate::time::{Span, Timestamp};
+
+/// Calls for memory by the whole process.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The product's allocator, counting.
+struct CountingAllocator;
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+// SAFETY: every call is handed on as it is.
+unsafe impl GlobalAlloc for CountingAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those that `alloc` asks for.
+        unsafe { MiMalloc.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promises are those that `realloc` asks for.
+        unsafe { MiMalloc.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are those that `dealloc` asks for.
+        unsafe { MiMalloc.dealloc(memory, layout) }
+    }
+}
+
+const SEED: CounterSeed = CounterSeed([1, 2]);
+const SERVICE_MANAGER: &str = include_str!("../policies/sap-service-manager.yaml");
+const THREE_DESCRIPTORS: &str = "\
+domain: bench
+rules:
+  - { name: per-tenant, match: { method: GET }, per: [tenant], limits: [1000000000/day] }
+  - { name: per-app, match: { endpoint: /v1/orders }, per: [app], limits: [1000000000/day] }
+  - { name: per-user, match: { region: eu }, per: [user], limits: [1000000000/day] }
+";
+
+/// One request, as text: descriptors of entries.
+type Texts = Vec<Vec<(&'static str, String)>>;
+
+/// A policy and requests to it, asked in turn.
+struct Case {
+    name: String,
+    set: PolicySet,
+    domain: &'static str,
+    requests: Vec<Texts>,
+    store: Store,
+    /// How far time moves with every decision.
+    step: Span,
+    expected: Code,
+}
+
+impl Case {
+    fn new(name: &str, policy: &str, domain: &'static str, requests: Vec<Texts>) -> Self {
+        let source = Source {
+            name: "bench.yaml".to_owned(),
+            text: policy.to_owned(),
+        };
+        let compiled = compile(&[source], SEED, Mode::Enforce);
+        let set = compiled.set.expect("the policy has no errors");
+        Self::of(name, set, domain, requests)
+    }
+
+    fn of(name: &str, set: PolicySet, domain: &'static str, requests: Vec<Texts>) -> Self {
+        Self {
+            name: name.to_owned(),
+            set,
+            domain,
+            requests,
+            store: Store::memory(),
+            step: Span::from_seconds(1),
+            expected: Code::Ok,
+        }
+    }
+
+    /// Stands still in time, with the limits used up.
+    fn denied(mut self) -> Self {
+        self.step = Span::ZERO;
+        self.expected = Code::OverLimit;
+        while self.decide(&mut Turn::default()).0 == Code::Ok {}
+        self
+    }
+
+    fn request(&self, turn: &Turn) -> Request<'_> {
+        let descriptor = |entries: &Vec<(&'static str, String)>| Descriptor {
+            entries: entries
+                .iter()
+                .map(|(key, value)| Entry {
+                    key: key.as_bytes(),
+                    value: value.as_bytes(),
+                })
+                .collect(),
+            hits: Hits::Take(1),
+            limit: None,
+        };
+        Request {
+            domain: self.domain.as_bytes(),
+            descriptors: self.requests[turn.place].iter().map(descriptor).collect(),
+        }
+    }
+
+    fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+        let charging = pin!(self.store.charge(charges, now));
+        match charging.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcomes) => outcomes.expect("the memory store can always charge"),
+            Poll::Pending => unreachable!("the memory store is always ready"),
+        }
+    }
+
+    /// All of a decision: the request is put together, decided, and its answer written.
+    fn decide(&self, turn: &mut Turn) -> (Code, Answer) {
+        turn.advance(self);
+        let request = self.request(turn);
+        let plan = plan(&self.set, &request);
+        let outcomes = self.charge(&plan.charges, turn.now);
+        let decision = conclude(&plan, &outcomes);
+        let answer = answer(&decision, turn.now);
+        (decision.code, answer)
+    }
+}
+
+/// Which request comes next, and when.
+struct Turn {
+    place: usize,
+    now: Timestamp,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            place: 0,
+            now: Timestamp::from_seconds(1_750_000_000),
+        }
+    }
+}
+
+impl Turn {
+    /// Keys follow one another far apart, as those of unrelated callers do in memory.
+    fn advance(&mut self, case: &Case) {
+        self.place = (self.place + 7_919) % case.requests.len();
+        self.now = self.now.plus(case.step);
+    }
+}
+
+fn one_descriptor<const N: usize>(entries: [(&'static str, &str); N]) -> Texts {
+    vec![entries.map(|(key, value)| (key, value.to_owned())).into()]
+}
+
+fn service_manager(name: &str, method: &str, endpoint: &str) -> Case {
+    let texts = one_descriptor([
+        ("user", "u-81344"),
+        ("method", method),
+        ("endpoint", endpoint),
+    ]);
+    Case::new(name, SERVICE_MANAGER, "sap-service-manager", vec![texts])
+}
+
+fn three_descriptors(keys: u32) -> Case {
+    let request = |key: u32| {
+        vec![
+            vec![("tenant", format!("t{key}")), ("method", "GET".to_owned())],
+            vec![
+                ("app", format!("a{key}")),
+                ("endpoint", "/v1/orders".to_owned()),
+            ],
+            vec![("user", format!("u{key}")), ("region", "eu".to_owned())],
+        ]
+    };
+    let requests = (0..keys).map(request).collect();
+    Case::new("three-descriptors", THREE_DESCRIPTORS, "bench", requests)
+}
+
+/// One rule for each tenant: more than a policy file may hold, so compiled from the model.
+fn many_rules(count: u32) -> Case {
+    let rule = |rule: u32| model::Rule {
+        name: placed(format!("r{rule}")),
+        conditions: vec![model::Condition {
+            attribute: placed("tenant".to_owned()),
+            pattern: model::Pattern::Equals(format!("t{rule}")),
+        }],
+        per: vec![placed("user".to_owned())],
+        limits: vec![placed(Limit {
+            amount: 90_000,
+            window: Window {
+                count: NonZeroU32::MIN,
+                unit: Unit::Day,
+                alignment: Alignment::Epoch,
+            },
+            kind: Kind::Fixed,
+        })],
+        unlimited: false,
+        replaces: Vec::new(),
+        charge: ChargeWhen::Admitted,
+        mode: Mode::Enforce,
+        refund: false,
+        respond: None,
+    };
+    let policy = model::Policy {
+        domain: placed("bench".to_owned()),
+        body: model::Body::Native(model::NativePolicy {
+            attributes: Vec::new(),
+            rules: (0..count).map(rule).collect(),
+            respond: Respond::NATIVE,
+        }),
+    };
+    let request = |rule: u32| {
+        let tenant = format!("t{rule}");
+        one_descriptor([("tenant", &tenant), ("user", "u1")])
+    };
+    let set = PolicySet::new(&[policy], SEED, Mode::Enforce);
+    Case::of(
+        &count.to_string(),
+        set,
+        "bench",
+        (0..count).map(request).collect(),
+    )
+}
+
+fn placed<T>(value: T) -> Placed<T> {
+    Placed {
+        value,
+        place: Place::default(),
+    }
+}
+
+fn many_keys(count: u32) -> Case {
+    let policy = "domain: bench\nrules: [{ name: all, per: [tenant], limits: [90000/day] }]\n";
+    let request = |key: u32| one_descriptor([("tenant", &format!("tenant-{key}"))]);
+    let mut case = Case::new(
+        &count.to_string(),
+        policy,
+        "bench",
+        (0..count).map(request).collect(),
+    );
+    case.step = Span::from_millis(1);
+    let mut turn = Turn::default();
+    for _ in 0..count {
+        case.decide(&mut turn);
+    }
+    case
+}
+
+/// Each step of one case by itself, then all of them.
+fn bench_steps(criterion: &mut Criterion, case: &Case) {
+    let mut group = criterion.benchmark_group(&case.name);
+    let start = Turn::default();
+    let request = case.request(&start);
+    let planned: Plan<'_> = plan(&case.set, &request);
+    let outcomes = case.charge(&planned.charges, start.now);
+    let decision: Decision<'_> = conclude(&planned, &outcomes);
+    assert_eq!(decision.code, case.expected, "{}", case.name);
+
+    group.bench_function("plan", |bencher| {
+        bencher.iter(|| plan(black_box(&case.set), black_box(&request)));
+    });
+    group.bench_function("charge", |bencher| {
+        let mut turn = Turn::default();
+        bencher.iter(|| {
+            turn.advance(case);
+            case.charge(black_box(&planned.charges), turn.now)
+        });
+    });
+    group.bench_function("conclude", |bencher| {
+        bencher.iter(|| conclude(black_box(&planned), black_box(&outcomes)));
+    });
+    group.bench_function("answer", |bencher| {
+        bencher.iter(|| answer(black_box(&decision), start.now));
+    });
+    group.bench_function("all", |bencher| {
+        let mut turn = Turn::default();
+        bencher.iter(|| case.decide(&mut turn));
+    });
+    group.finish();
+}
+
+fn bench_scale(criterion: &mut Criterion, group: &str, cases: impl Iterator<Item = Case>) {
+    let mut group = criterion.benchmark_group(group);
+    for case in cases {
+        group.bench_function(BenchmarkId::new("all", &case.name), |bencher| {
+            let mut turn = Turn::default();
+            bencher.iter(|| case.decide(&mut turn));
+        });
+    }
+    group.finish();
+}
+
+/// Allocations of one decision, its answer included; the first ones, that make room, apart.
+fn print_allocations(case: &Case) {
+    const DECISIONS: u64 = 1_000;
+    let mut turn = Turn::default();
+    for _ in 0..DECISIONS {
+        case.decide(&mut turn);
+    }
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..DECISIONS {
+        black_box(case.decide(&mut turn));
+    }
+    let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    println!(
+        "allocations per decision, {}: {}.{:03}",
+        case.name,
+        made / DECISIONS,
+        made % DECISIONS
+    );
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let cases = [
+        service_manager("one-rule-two-windows", "GET", "/v1/platforms"),
+        service_manager(
+            "two-rules-four-windows",
+            "PATCH",
+            "/v1/service_instances/42",
+        ),
+        three_descriptors(1),
+        service_manager("denied", "POST", "/v1/service_instances").denied(),
+    ];
+    for case in &cases {
+        print_allocations(case);
+    }
+    for case in &cases {
+        bench_steps(&mut criterion, case);
+    }
+    bench_scale(
+        &mut criterion,
+        "rules",
+        [10, 1_000, 100_000].into_iter().map(many_rules),
+    );
+    bench_scale(
+        &mut criterion,
+        "keys",
+        [1, 10_000, 1_000_000].into_iter().map(many_keys),
+    );
+    criterion.final_summary();
+}
