@@ -44,10 +44,7 @@ pub(super) struct Fields<'n> {
 
 impl<'n> Fields<'n> {
     pub(super) fn value(&self, name: &str) -> Option<&'n Node> {
-        self.known
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(_, _, value)| *value)
+        self.known.iter().find(|(known, ..)| *known == name).map(|(_, _, value)| *value)
     }
 
     /// Whether a key is missing, and not just misspelt, which has been reported.
@@ -56,19 +53,13 @@ impl<'n> Fields<'n> {
     }
 
     pub(super) fn key(&self, name: &str) -> Option<&'n Node> {
-        self.known
-            .iter()
-            .find(|(known, ..)| *known == name)
-            .map(|(_, key, _)| *key)
+        self.known.iter().find(|(known, ..)| *known == name).map(|(_, key, _)| *key)
     }
 }
 
 impl Findings {
     pub(super) fn new(source: usize) -> Self {
-        Self {
-            source,
-            found: Vec::new(),
-        }
+        Self { source, found: Vec::new() }
     }
 
     pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
@@ -76,17 +67,11 @@ impl Findings {
     }
 
     pub(super) fn place(&self, bytes: &Range<usize>) -> Place {
-        Place {
-            source: self.source,
-            bytes: bytes.clone(),
-        }
+        Place { source: self.source, bytes: bytes.clone() }
     }
 
     pub(super) fn placed<T>(&self, value: T, node: &Node) -> Placed<T> {
-        Placed {
-            value,
-            place: self.place(&node.bytes),
-        }
+        Placed { value, place: self.place(&node.bytes) }
     }
 
     pub(super) fn error(
@@ -117,15 +102,9 @@ impl Findings {
         message: String,
         hint: String,
     ) {
+        let (message, hint) = (clean(message), clean(hint));
         let place = self.place(bytes);
-        self.found.push(Diagnostic {
-            severity,
-            code,
-            message,
-            place,
-            related: None,
-            hint,
-        });
+        self.found.push(Diagnostic { severity, code, message, place, related: None, hint });
     }
 
     /// Gives the finding just recorded a second place.
@@ -206,12 +185,7 @@ impl Findings {
     ) -> Option<&'n Node> {
         if fields.misses(name) {
             let start = node.bytes.start..node.bytes.start;
-            self.error(
-                "missing-key",
-                &start,
-                format!("{what} has no `{name}`"),
-                hint,
-            );
+            self.error("missing-key", &start, format!("{what} has no `{name}`"), hint);
         }
         fields.value(name)
     }
@@ -232,11 +206,7 @@ impl Findings {
     pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
         let value = node.scalar().and_then(Scalar::as_bool);
         if value.is_none() {
-            self.unexpected(
-                node,
-                "`true` or `false`",
-                "write `true` or `false`, without quotes",
-            );
+            self.unexpected(node, "`true` or `false`", "write `true` or `false`, without quotes");
         }
         value
     }
@@ -253,10 +223,7 @@ impl Findings {
             self.unexpected(node, what, suggest::one_of(&names));
             return None;
         };
-        let value = words
-            .iter()
-            .find(|(name, _)| *name == scalar.text)
-            .map(|(_, value)| *value);
+        let value = words.iter().find(|(name, _)| *name == scalar.text).map(|(_, value)| *value);
         if value.is_none() {
             let message = format!("{} is not {what}", shown(&scalar.text));
             let hint = suggest::hint(&scalar.text, &names);
@@ -275,12 +242,7 @@ impl Findings {
             };
             if let Some(first) = firsts.get(scalar.text.as_str()) {
                 let message = format!("{} stands twice in this list", shown(&scalar.text));
-                self.error(
-                    "duplicate-item",
-                    &item.bytes,
-                    message,
-                    "keep one of the two",
-                );
+                self.error("duplicate-item", &item.bytes, message, "keep one of the two");
                 self.relate(first, "first written here");
                 continue;
             }
@@ -300,9 +262,10 @@ pub(super) fn one_or_more(node: &Node) -> &[Node] {
 }
 
 fn nearest_key(name: &str, keys: &Keys) -> Option<&'static str> {
-    let own = keys
-        .iter()
-        .filter(|(_, standing)| !matches!(standing, Standing::Elsewhere(_)));
+    if name.len() > MOST_SHOWN {
+        return None;
+    }
+    let own = keys.iter().filter(|(_, standing)| !matches!(standing, Standing::Elsewhere(_)));
     suggest::nearest(name, own.map(|(known, _)| *known))
 }
 
@@ -310,28 +273,31 @@ fn key_hint(near: Option<&str>, keys: &Keys) -> String {
     if let Some(near) = near {
         return format!("did you mean `{near}`?");
     }
-    let read = keys
-        .iter()
-        .filter(|(_, standing)| matches!(standing, Standing::Read));
+    let read = keys.iter().filter(|(_, standing)| matches!(standing, Standing::Read));
     suggest::one_of(&read.map(|(known, _)| *known).collect::<Vec<_>>())
 }
 
-/// An operator's text inside a message: in backticks, cut short, and without control characters.
+/// Of an operator's text a message shows so many characters.
+const MOST_SHOWN: usize = 60;
+
+/// An operator's text inside a message: in backticks and cut short.
 pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 60;
-    let mut short: String = text.chars().take(MOST).collect();
-    if short.len() < text.len() {
-        short.push('…');
+    match text.char_indices().nth(MOST_SHOWN) {
+        None => format!("`{text}`"),
+        Some((end, _)) => format!("`{}…`", &text[..end]),
     }
-    let clean: String = short
-        .chars()
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
-        .collect();
-    format!("`{clean}`")
+}
+
+/// A message or hint as it may be printed, whatever of an operator's text is in it: one line
+/// without control characters, and not without end.
+pub(super) fn clean(mut text: String) -> String {
+    const MOST: usize = 400;
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, "\u{fffd}");
+    }
+    text
 }

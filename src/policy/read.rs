@@ -32,12 +32,7 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
     diagnostics.extend(check::check(&policies));
     diagnostics.sort_by_key(|found| {
         let place = &found.place;
-        (
-            place.source,
-            place.bytes.start,
-            place.bytes.end,
-            found.severity,
-        )
+        (place.source, place.bytes.start, place.bytes.end, found.severity)
     });
     cut_short(&mut diagnostics);
     (policies, diagnostics)
@@ -53,11 +48,7 @@ fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {
             let message = "a document has either `rules` or `descriptors`";
             let hint = "put the two into documents of their own, separated by `---`";
             let later = rules.bytes.start.max(descriptors.bytes.start);
-            let bytes = if later == rules.bytes.start {
-                &rules.bytes
-            } else {
-                &descriptors.bytes
-            };
+            let bytes = if later == rules.bytes.start { &rules.bytes } else { &descriptors.bytes };
             findings.error("conflict", &(bytes.start..bytes.start), message, hint);
             None
         }
@@ -79,11 +70,7 @@ fn cut_short(diagnostics: &mut Vec<Diagnostic>) {
     let rest = diagnostics.split_off(MOST_DIAGNOSTICS);
     let Some(first) = rest.first() else { return };
     // An error that is left out must still refuse the set.
-    let severity = rest
-        .iter()
-        .map(|found| found.severity)
-        .min()
-        .unwrap_or(Severity::Error);
+    let severity = rest.iter().map(|found| found.severity).min().unwrap_or(Severity::Error);
     diagnostics.push(Diagnostic {
         severity,
         code: "too-many-findings",

@@ -12,8 +12,11 @@ use serde_json::json;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::model::{Place, Source};
 
-/// Longer lines are shown in part.
 const WIDTH: usize = 140;
+/// Of longer lines only what stands around the place is shown.
+const LONGEST_LINE: usize = 400;
+/// How many bytes of a longer line are shown before and after the place, and of the place.
+const AROUND: usize = 60;
 /// Two places that are further apart are shown in excerpts of their own.
 const NEAR_LINES: usize = 40;
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -32,24 +35,25 @@ impl Position {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
         let in_line = before[line_start..].trim_start_matches(BYTE_ORDER_MARK);
-        Self {
-            line,
-            column: in_line.chars().count() + 1,
-        }
+        Self { line, column: in_line.chars().count() + 1 }
     }
 }
 
 /// All diagnostics with the text they are about, a few lines each.
 pub fn render(sources: &[Source], diagnostics: &[Diagnostic], colour: bool) -> String {
-    let renderer = if colour {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
     let mut rendered = String::new();
     for diagnostic in diagnostics {
-        rendered.push_str(&renderer.render(&[group(sources, diagnostic)]));
+        let text = renderer.render(&[group(sources, diagnostic)]);
+        match Excerpt::around(sources, &diagnostic.place) {
+            Some(excerpt) if excerpt.is_part => {
+                let (title, rest) = text.split_once('\n').unwrap_or((&text, ""));
+                let located = excerpt.location();
+                rendered.push_str(&format!("{title}\n --> {located}\n{rest}"));
+            }
+            _ => rendered.push_str(&text),
+        }
         rendered.push_str("\n\n");
     }
     rendered
@@ -60,10 +64,7 @@ pub fn line(sources: &[Source], diagnostic: &Diagnostic) -> String {
     let (name, from, _) = located(sources, &diagnostic.place);
     let Position { line, column } = from;
     let severity = severity(diagnostic.severity);
-    format!(
-        "{name}:{line}:{column}: {severity}: {}; {}",
-        diagnostic.message, diagnostic.hint
-    )
+    format!("{name}:{line}:{column}: {severity}: {}; {}", diagnostic.message, diagnostic.hint)
 }
 
 /// For `--format json`: one object for each diagnostic.
@@ -104,11 +105,7 @@ fn severity(severity: Severity) -> &'static str {
 fn located<'s>(sources: &'s [Source], place: &Place) -> (&'s str, Position, Position) {
     let source = sources.get(place.source);
     let (name, text) = source.map_or(("", ""), |source| (&source.name, &source.text));
-    (
-        name,
-        Position::of(text, place.bytes.start),
-        Position::of(text, place.bytes.end),
-    )
+    (name, Position::of(text, place.bytes.start), Position::of(text, place.bytes.end))
 }
 
 fn group<'s>(sources: &'s [Source], diagnostic: &'s Diagnostic) -> Group<'s> {
@@ -116,9 +113,7 @@ fn group<'s>(sources: &'s [Source], diagnostic: &'s Diagnostic) -> Group<'s> {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let title = level
-        .primary_title(diagnostic.message.as_str())
-        .id(diagnostic.code);
+    let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code);
     let mut group = Group::with_title(title);
     let excerpt = |place: &Place| Excerpt::around(sources, place);
     let related = diagnostic.related.as_ref();
@@ -127,13 +122,17 @@ fn group<'s>(sources: &'s [Source], diagnostic: &'s Diagnostic) -> Group<'s> {
         (None, _) => {}
         (Some(only), None) => group = group.element(only.snippet().annotation(only.primary())),
         (Some(mut first), Some((mut second, label))) => {
-            if first.widen(&mut second) {
-                let snippet = first.snippet().annotation(first.primary());
-                group = group.element(snippet.annotation(second.context(label)));
+            let are_joined = first.widen(&mut second);
+            let snippet = first.snippet().annotation(first.primary());
+            group = if are_joined {
+                group.element(snippet.annotation(second.context(label)))
+            } else if second.is_part {
+                let note = format!("{label}: {}", second.location());
+                group.element(snippet).element(Level::NOTE.message(note))
             } else {
-                group = group.element(first.snippet().annotation(first.primary()));
-                group = group.element(second.snippet().annotation(second.context(label)));
-            }
+                let other = second.snippet().annotation(second.context(label));
+                group.element(snippet).element(other)
+            };
         }
     }
     group.element(Level::HELP.message(diagnostic.hint.as_str()))
@@ -142,8 +141,9 @@ fn group<'s>(sources: &'s [Source], diagnostic: &'s Diagnostic) -> Group<'s> {
 /// The lines that a place is shown in.
 struct Excerpt<'s> {
     source: &'s Source,
-    /// Whole lines of the source.
+    /// Whole lines of the source, or a part of a long one.
     lines: Range<usize>,
+    is_part: bool,
     /// What is marked, at most to the end of its first line.
     marked: Range<usize>,
 }
@@ -155,24 +155,26 @@ impl<'s> Excerpt<'s> {
         let start = place.bytes.start.min(text.len());
         let before = text.get(..start)?;
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line_end = text
-            .get(start..)?
-            .find('\n')
-            .map_or(text.len(), |newline| start + newline);
+        let line_end = text.get(start..)?.find('\n').map_or(text.len(), |newline| start + newline);
         let line = text.get(line_start..line_end)?.trim_end_matches('\r');
         let line_end = line_start + line.len();
         let mark = line.len() - line.trim_start_matches(BYTE_ORDER_MARK).len();
         let line_start = line_start + mark;
         let start = start.max(line_start);
-        let end = place
-            .bytes
-            .end
-            .clamp(start, start.max(line_start + line.trim_end().len()));
-        Some(Self {
-            source,
-            lines: line_start..line_end,
-            marked: start..end,
-        })
+        let end = place.bytes.end.clamp(start, start.max(line_start + line.trim_end().len()));
+        let is_part = line.len() > LONGEST_LINE;
+        if !is_part {
+            return Some(Self { source, lines: line_start..line_end, is_part, marked: start..end });
+        }
+        let end = text.floor_char_boundary(end.min(start + AROUND));
+        let from = text.floor_char_boundary(start.saturating_sub(AROUND).max(line_start));
+        let to = text.floor_char_boundary((end + AROUND).min(line_end));
+        Some(Self { source, lines: from..to, is_part, marked: start..end })
+    }
+
+    fn location(&self) -> String {
+        let Position { line, column } = Position::of(&self.source.text, self.marked.start);
+        format!("{}:{line}:{column}", self.source.name)
     }
 
     /// Makes both excerpts one stretch of lines, when they are near each other.
@@ -180,7 +182,8 @@ impl<'s> Excerpt<'s> {
         let lines = self.lines.start.min(other.lines.start)..self.lines.end.max(other.lines.end);
         let between = self.source.text.get(lines.clone()).unwrap_or_default();
         let near = between.bytes().filter(|byte| *byte == b'\n').count() <= NEAR_LINES;
-        let joined = std::ptr::eq(self.source, other.source) && near;
+        let joined =
+            std::ptr::eq(self.source, other.source) && near && !self.is_part && !other.is_part;
         if joined {
             (self.lines, other.lines) = (lines.clone(), lines);
         }
@@ -190,9 +193,9 @@ impl<'s> Excerpt<'s> {
     fn snippet(&self) -> Snippet<'s, Annotation<'s>> {
         let text = self.source.text.get(self.lines.clone()).unwrap_or_default();
         let first_line = Position::of(&self.source.text, self.lines.start).line;
-        Snippet::source(text)
-            .line_start(first_line)
-            .path(self.source.name.as_str())
+        // The library would count the column in the part alone, so it is not let to.
+        let path = (!self.is_part).then_some(self.source.name.as_str());
+        Snippet::source(text).line_start(first_line).path(path)
     }
 
     fn primary(&self) -> Annotation<'s> {
@@ -228,31 +231,16 @@ mod tests {
 
     #[test]
     fn one_line_form_and_json_name_the_place() {
-        let sources = [Source {
-            name: "p.yaml".to_owned(),
-            text: "a: b\nc: d\n".to_owned(),
-        }];
+        let sources = [Source { name: "p.yaml".to_owned(), text: "a: b\nc: d\n".to_owned() }];
         let diagnostic = Diagnostic {
             severity: Severity::Error,
             code: "some-code",
             message: "wrong".to_owned(),
-            place: Place {
-                source: 0,
-                bytes: 8..9,
-            },
-            related: Some((
-                Place {
-                    source: 0,
-                    bytes: 0..1,
-                },
-                "here".to_owned(),
-            )),
+            place: Place { source: 0, bytes: 8..9 },
+            related: Some((Place { source: 0, bytes: 0..1 }, "here".to_owned())),
             hint: "do better".to_owned(),
         };
-        assert_eq!(
-            line(&sources, &diagnostic),
-            "p.yaml:2:4: error: wrong; do better"
-        );
+        assert_eq!(line(&sources, &diagnostic), "p.yaml:2:4: error: wrong; do better");
         assert_eq!(
             to_json(&sources, &[diagnostic]),
             json!([{

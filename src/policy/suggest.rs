@@ -16,12 +16,7 @@ pub(super) fn nearest<'c>(
     };
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                distance(&word, &candidate.to_lowercase(), allowed),
-                candidate,
-            )
-        })
+        .map(|candidate| (distance(&word, &candidate.to_lowercase(), allowed), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.len())
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -93,9 +88,6 @@ mod tests {
     #[test]
     fn hint_lists_all_when_nothing_is_near() {
         assert_eq!(hint("zzzzzz", &["a", "b"]), "use one of `a`, `b`");
-        assert_eq!(
-            hint("limit", &["limits", "match"]),
-            "did you mean `limits`?"
-        );
+        assert_eq!(hint("limit", &["limits", "match"]), "did you mean `limits`?");
     }
 }

@@ -15,37 +15,23 @@ use crate::policy::respond::{self, Dialect, Field, Piece, Respond, RetryAfter};
 use crate::time::Span;
 
 fn corpus(kind: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/policies")
-        .join(kind);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies").join(kind);
     let entries = fs::read_dir(&folder).unwrap();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "yaml")
-    });
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     paths.sort();
     paths
 }
 
 fn source(path: &Path) -> Source {
     let name = path.file_name().unwrap().to_string_lossy().into_owned();
-    Source {
-        name,
-        text: fs::read_to_string(path).unwrap(),
-    }
+    Source { name, text: fs::read_to_string(path).unwrap() }
 }
 
 fn check(text: &str) -> (Vec<Policy>, Vec<String>) {
-    let sources = [Source {
-        name: "p.yaml".to_owned(),
-        text: text.to_owned(),
-    }];
+    let sources = [Source { name: "p.yaml".to_owned(), text: text.to_owned() }];
     let (policies, diagnostics) = read(&sources);
-    let lines = diagnostics
-        .iter()
-        .map(|found| line(&sources, found))
-        .collect();
+    let lines = diagnostics.iter().map(|found| line(&sources, found)).collect();
     (policies, lines)
 }
 
@@ -54,21 +40,14 @@ fn good_policies_have_no_findings() {
     for path in corpus("good") {
         let sources = [source(&path)];
         let (policies, diagnostics) = read(&sources);
-        assert!(
-            diagnostics.is_empty(),
-            "{}",
-            render(&sources, &diagnostics, false)
-        );
+        assert!(diagnostics.is_empty(), "{}", render(&sources, &diagnostics, false));
         assert!(!policies.is_empty(), "{}", path.display());
     }
 }
 
 #[test]
 fn bad_policies_show_what_is_expected() {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a switch of the test run, not a setting"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting")]
     let write = std::env::var("TOLLGATE_GOLDEN").is_ok_and(|value| value == "write");
     let paths = corpus("bad");
     assert!(paths.len() >= 40, "only {} bad policies", paths.len());
@@ -135,11 +114,7 @@ fn patterns_read_as_they_are_written() {
         ("endpoint", "[/a, '/b/**']", "`/a` or `/b/**`"),
         ("endpoint", "present", "any value"),
         ("ip", "203.0.113.7", "`203.0.113.7/32`"),
-        (
-            "ip",
-            "['2001:db8::1', 10.0.0.0/8]",
-            "`2001:db8::1/128` or `10.0.0.0/8`",
-        ),
+        ("ip", "['2001:db8::1', 10.0.0.0/8]", "`2001:db8::1/128` or `10.0.0.0/8`"),
         ("ip", "{ not: 10.0.0.0/8 }", "anything but `10.0.0.0/8`"),
     ] {
         assert_eq!(pattern(attribute, written), meant, "{attribute}: {written}");
@@ -152,17 +127,9 @@ fn rules_take_what_they_do_not_say_from_their_policy() {
         "domain: d\ncharge: always\nmode: shadow\nrules:\n  - { name: a, limits: 1/s }\n  \
          - { name: b, per: x, limits: 1/s, charge: admitted, mode: enforce, refund: true }\n",
     );
-    let [a, b] = policy.rules.as_slice() else {
-        panic!("two rules")
-    };
-    assert_eq!(
-        (a.charge, a.mode, a.refund),
-        (ChargeWhen::Always, Mode::Shadow, false)
-    );
-    assert_eq!(
-        (b.charge, b.mode, b.refund),
-        (ChargeWhen::Admitted, Mode::Enforce, true)
-    );
+    let [a, b] = policy.rules.as_slice() else { panic!("two rules") };
+    assert_eq!((a.charge, a.mode, a.refund), (ChargeWhen::Always, Mode::Shadow, false));
+    assert_eq!((b.charge, b.mode, b.refund), (ChargeWhen::Admitted, Mode::Enforce, true));
     assert!(a.respond.is_none() && a.per.is_empty());
 }
 
@@ -172,14 +139,8 @@ fn short_and_long_form_are_one_limit() {
         let rule = format!("domain: d\nrules:\n  - name: r\n    limits: {written}\n");
         native(&rule).rules[0].limits[0].value
     };
-    assert_eq!(
-        limit("10_000 / 15 minutes"),
-        limit("{ amount: 10000, window: 15m }")
-    );
-    assert_eq!(
-        limit("5/month"),
-        limit("[{ amount: \"5\", window: 1 mo, kind: fixed }]")
-    );
+    assert_eq!(limit("10_000 / 15 minutes"), limit("{ amount: 10000, window: 15m }"));
+    assert_eq!(limit("5/month"), limit("[{ amount: \"5\", window: 1 mo, kind: fixed }]"));
 }
 
 #[test]
@@ -197,10 +158,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
     assert_eq!(whole.body, json);
 
     let a = policy.rules[0].respond.as_ref().unwrap();
-    let without_headers = Respond {
-        headers: Vec::new(),
-        ..whole.clone()
-    };
+    let without_headers = Respond { headers: Vec::new(), ..whole.clone() };
     assert_eq!(*a, without_headers);
 
     let b = policy.rules[1].respond.as_ref().unwrap();
@@ -217,10 +175,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
 
 #[test]
 fn policy_without_respond_answers_as_native_ones_do() {
-    assert_eq!(
-        native("domain: d\nrules: [{ name: r, limits: 1/s }]\n").respond,
-        Respond::NATIVE
-    );
+    assert_eq!(native("domain: d\nrules: [{ name: r, limits: 1/s }]\n").respond, Respond::NATIVE);
 }
 
 /// A body with its placeholders in angle brackets.
@@ -240,22 +195,10 @@ fn body(written: &str) -> String {
 #[test]
 fn bodies_become_json_with_their_keys_in_order() {
     for (written, json) in [
-        (
-            "{ b: 1, a: [1.50, -2, true, null, ~] }",
-            r#"{"b":1,"a":[1.50,-2,true,null,null]}"#,
-        ),
-        (
-            "{ a: '1', b: 010, c: yes, d: }",
-            r#"{"a":"1","b":"010","c":"yes","d":null}"#,
-        ),
-        (
-            "{ n: '{limit}', t: '{rule}' }",
-            r#"{"n":<Limit>,"t":"<Rule>"}"#,
-        ),
-        (
-            "{ t: 'in {window_ms} ms' }",
-            r#"{"t":"in <WindowMillis> ms"}"#,
-        ),
+        ("{ b: 1, a: [1.50, -2, true, null, ~] }", r#"{"b":1,"a":[1.50,-2,true,null,null]}"#),
+        ("{ a: '1', b: 010, c: yes, d: }", r#"{"a":"1","b":"010","c":"yes","d":null}"#),
+        ("{ n: '{limit}', t: '{rule}' }", r#"{"n":<Limit>,"t":"<Rule>"}"#),
+        ("{ t: 'in {window_ms} ms' }", r#"{"t":"in <WindowMillis> ms"}"#),
         (r#"{ t: "{{limit}} \"\\\n" }"#, r#"{"t":"{limit} \"\\\n"}"#),
         (r#"{ "a\"b": "ü\u0001" }"#, r#"{"a\"b":"ü\u0001"}"#),
         ("[]", "[]"),
@@ -273,16 +216,10 @@ fn descriptors_read_with_the_meaning_of_their_server() {
          value: ''\n    rate_limit: { unlimited: true, replaces: [{ name: n }] }\n    \
          descriptors:\n      - { key: c, value: '*x**', share_threshold: true }\n",
     );
-    let [a, b] = nodes.as_slice() else {
-        panic!("two descriptors")
-    };
+    let [a, b] = nodes.as_slice() else { panic!("two descriptors") };
     assert_eq!(a.value, NodeValue::Exact("010".to_owned()));
     let limit = a.limit.as_ref().unwrap();
-    let month = Limit {
-        amount: 1_000,
-        window: Window::epoch(Unit::Month),
-        kind: Kind::Fixed,
-    };
+    let month = Limit { amount: 1_000, window: Window::epoch(Unit::Month), kind: Kind::Fixed };
     assert_eq!(limit.limit, Some(month));
     assert_eq!(limit.name.as_ref().unwrap().value, "n");
     assert!(a.shadow_mode && !a.share_threshold);
@@ -298,16 +235,10 @@ fn descriptors_read_with_the_meaning_of_their_server() {
 
 #[test]
 fn findings_of_all_files_come_sorted_by_file_and_place() {
-    let source = |name: &str, text: &str| Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    };
+    let source = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
     let sources = [
         source("a.yaml", "domain: d\nrules: 5\nx: 1\n---\nrules: []\n"),
-        source(
-            "b.yaml",
-            "domain: d\nrules:\n  - { name: r, limits: 1/parsec }\n",
-        ),
+        source("b.yaml", "domain: d\nrules:\n  - { name: r, limits: 1/parsec }\n"),
     ];
     let (_, diagnostics) = read(&sources);
     let found: Vec<_> = diagnostics
@@ -331,17 +262,11 @@ fn findings_of_all_files_come_sorted_by_file_and_place() {
 fn more_findings_than_anybody_reads_are_counted_and_still_refuse_the_set() {
     let unknown = |number| format!("  - {{ name: r{number}, limits: 1/s, per: [x], zero: 1 }}\n");
     let rules: String = (0..600).map(unknown).collect();
-    let sources = [Source {
-        name: "p".to_owned(),
-        text: format!("domain: d\nrules:\n{rules}"),
-    }];
+    let sources = [Source { name: "p".to_owned(), text: format!("domain: d\nrules:\n{rules}") }];
     let (_, diagnostics) = read(&sources);
     assert_eq!(diagnostics.len(), 501);
     let last = diagnostics.last().unwrap();
-    assert_eq!(
-        (last.severity, last.code),
-        (Severity::Error, "too-many-findings")
-    );
+    assert_eq!((last.severity, last.code), (Severity::Error, "too-many-findings"));
 }
 
 #[test]
@@ -350,18 +275,9 @@ fn findings_tell_what_and_where_and_what_to_do() {
         let sources = [source(&path)];
         for found in read(&sources).1 {
             let line = line(&sources, &found);
-            assert!(
-                !found.message.is_empty() && !found.hint.is_empty(),
-                "{line}"
-            );
-            assert!(
-                !found.message.ends_with('.') && !found.hint.ends_with('.'),
-                "{line}"
-            );
-            assert!(
-                !found.message.starts_with(|c: char| c.is_ascii_uppercase()),
-                "{line}"
-            );
+            assert!(!found.message.is_empty() && !found.hint.is_empty(), "{line}");
+            assert!(!found.message.ends_with('.') && !found.hint.ends_with('.'), "{line}");
+            assert!(!found.message.starts_with(|c: char| c.is_ascii_uppercase()), "{line}");
             assert!(!line.contains(char::is_control), "{line:?}");
             let kebab = |c: char| c.is_ascii_lowercase() || c == '-';
             assert!(found.code.chars().all(kebab), "{line}");
@@ -377,11 +293,7 @@ fn no_piece_of_any_text_stops_the_reader() {
     let small = |path: &PathBuf| {
         fs::metadata(path).unwrap().len() < 4_000 && !path.ends_with("yaml-bomb.yaml")
     };
-    for path in corpus("good")
-        .into_iter()
-        .chain(corpus("bad"))
-        .filter(small)
-    {
+    for path in corpus("good").into_iter().chain(corpus("bad")).filter(small) {
         let Source { name, text } = source(&path);
         for end in (0..text.len()).step_by(11) {
             let Some(head) = text.get(..end) else {
@@ -390,14 +302,40 @@ fn no_piece_of_any_text_stops_the_reader() {
             let tail = text.get(end..).unwrap_or_default();
             let cut = text.get(end + 3..).unwrap_or_default();
             for piece in [head.to_owned(), tail.to_owned(), format!("{head}{cut}")] {
-                let sources = [Source {
-                    name: name.clone(),
-                    text: piece,
-                }];
+                let sources = [Source { name: name.clone(), text: piece }];
                 let (_, diagnostics) = read(&sources);
                 let shown = render(&sources, &diagnostics, true);
                 assert_eq!(shown.is_empty(), diagnostics.is_empty());
             }
         }
     }
+}
+
+#[test]
+fn second_place_in_another_file_is_shown_by_its_name() {
+    let source = |name: &str| Source {
+        name: name.to_owned(),
+        text: "domain: d\nrules: [{ name: r, limits: 1/s }]\n".to_owned(),
+    };
+    let sources = [source("a.yaml"), source("b.yaml")];
+    let (_, diagnostics) = read(&sources);
+    let shown = render(&sources, &diagnostics, false);
+    assert!(shown.contains("--> b.yaml:1:9"), "{shown}");
+    assert!(shown.contains("::: a.yaml:1:9"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown}");
+    assert!(render(&sources, &diagnostics, true).contains('\u{1b}'));
+}
+
+#[test]
+fn shipped_policies_have_no_findings() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let is_policy = |path: &PathBuf| {
+        let name = path.to_string_lossy();
+        name.ends_with(".yaml") && !name.ends_with(".test.yaml")
+    };
+    let sources: Vec<_> = paths.filter(is_policy).map(|path| source(&path)).collect();
+    assert!(!sources.is_empty());
+    let (_, diagnostics) = read(&sources);
+    assert!(diagnostics.is_empty(), "{}", render(&sources, &diagnostics, false));
 }

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::ops::Range;
 
 use crate::limit::{Kind, Limit, Unit, Window};
+use crate::policy::findings::shown;
 use crate::policy::suggest;
 
 /// Why a text is no amount, window or limit; `bytes` are of that text.
@@ -60,37 +61,21 @@ struct Piece<'t> {
 impl<'t> Piece<'t> {
     fn cut(text: &'t str, bytes: Range<usize>) -> Self {
         let start = bytes.start;
-        Self {
-            text: text.get(bytes).unwrap_or_default(),
-            start,
-        }
-        .trimmed()
+        Self { text: text.get(bytes).unwrap_or_default(), start }.trimmed()
     }
 
     fn trimmed(self) -> Self {
         let lead = self.text.len() - self.text.trim_start().len();
-        Self {
-            text: self.text.trim(),
-            start: self.start + lead,
-        }
+        Self { text: self.text.trim(), start: self.start + lead }
     }
 
     fn misread(self, code: &'static str, message: String, hint: impl Into<String>) -> Misread {
         let bytes = self.start..self.start + self.text.len();
-        Misread {
-            code,
-            message,
-            hint: hint.into(),
-            bytes,
-        }
+        Misread { code, message, hint: hint.into(), bytes }
     }
 
     fn later(self, what: &str, hint: &str) -> Misread {
-        self.misread(
-            "not-supported",
-            format!("{what} not supported by this version yet"),
-            hint,
-        )
+        self.misread("not-supported", format!("{what} not supported by this version yet"), hint)
     }
 }
 
@@ -110,11 +95,7 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
     };
     let amount = read_amount(Piece::cut(text, 0..slash))?;
     let window = read_window(Piece::cut(text, slash + 1..text.len()))?;
-    Ok(Limit {
-        amount,
-        window,
-        kind: Kind::Fixed,
-    })
+    Ok(Limit { amount, window, kind: Kind::Fixed })
 }
 
 /// A whole number of hits.
@@ -130,27 +111,15 @@ pub(super) fn window(text: &str) -> Result<Window, Misread> {
 /// Most people who leave out the slash write `per`, or nothing but the amount.
 fn without_slash(whole: Piece<'_>) -> Misread {
     let amount = whole.text.split_whitespace().next().unwrap_or_default();
-    let rest = whole
-        .text
-        .split_whitespace()
-        .skip(1)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let rest = whole.text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
     let rest = rest.trim_start_matches("requests").trim_start();
-    let rest = rest
-        .strip_prefix("per ")
-        .or_else(|| rest.strip_prefix("every "))
-        .unwrap_or(rest);
+    let rest = rest.strip_prefix("per ").or_else(|| rest.strip_prefix("every ")).unwrap_or(rest);
     let hint = match (digits(amount), window(rest)) {
         (Some(_), Ok(_)) => format!("write `{amount}/{rest}`"),
         (Some(_), Err(_)) => format!("say per what, as in `{amount}/minute`"),
         (None, _) => "write an amount, a `/` and a window, as in `1000/minute`".to_owned(),
     };
-    whole.misread(
-        "bad-limit",
-        "a limit is an amount per window".to_owned(),
-        hint,
-    )
+    whole.misread("bad-limit", "a limit is an amount per window".to_owned(), hint)
 }
 
 /// Decimal digits, which single underscores may group; the plain digits are given back.
@@ -162,33 +131,29 @@ fn digits(text: &str) -> Option<String> {
 
 fn read_amount(piece: Piece<'_>) -> Result<u64, Misread> {
     let text = piece.text;
-    let shown = text.escape_debug();
+    let shown = shown(text);
     if text.is_empty() {
         let hint = "write it before the `/`, as in `1000/minute`";
         return Err(piece.misread("bad-amount", "the amount is missing".to_owned(), hint));
     }
     if let Some(digits) = digits(text) {
         return digits.parse().map_err(|_| {
-            let message = format!("the amount `{shown}` is too large");
-            piece.misread(
-                "bad-amount",
-                message,
-                format!("the largest amount is {}", u64::MAX),
-            )
+            let message = format!("the amount {shown} is too large");
+            piece.misread("bad-amount", message, format!("the largest amount is {}", u64::MAX))
         });
     }
     if text.strip_prefix('-').and_then(digits).is_some() {
-        let message = format!("the amount `{shown}` is negative");
+        let message = format!("the amount {shown} is negative");
         return Err(piece.misread("bad-amount", message, "an amount is 0 or more"));
     }
     let without_commas: String = text.chars().filter(|c| *c != ',').collect();
     if let Some(plain) = digits(&without_commas) {
-        let message = format!("`{shown}` is not an amount because of the `,`");
+        let message = format!("{shown} is not an amount because of the `,`");
         let hint = format!("write `{plain}` or `{}`", text.replace(',', "_"));
         return Err(piece.misread("bad-amount", message, hint));
     }
     if text.parse::<f64>().is_ok() && text.contains('.') {
-        let message = format!("the amount `{shown}` is not a whole number");
+        let message = format!("the amount {shown} is not a whole number");
         let hint = "use a longer window: `30/minute` instead of `0.5/second`";
         return Err(piece.misread("bad-amount", message, hint));
     }
@@ -201,11 +166,7 @@ fn read_amount(piece: Piece<'_>) -> Result<u64, Misread> {
         let message = "a limit has one `/`".to_owned();
         return Err(piece.misread("bad-limit", message, "write `AMOUNT/WINDOW`"));
     }
-    Err(piece.misread(
-        "bad-amount",
-        format!("`{shown}` is not an amount"),
-        spelt_out(text),
-    ))
+    Err(piece.misread("bad-amount", format!("{shown} is not an amount"), spelt_out(text)))
 }
 
 /// A hint for `10k`, `2M` and `1e6`.
@@ -224,35 +185,29 @@ fn spelt_out(text: &str) -> String {
 
 fn read_window(piece: Piece<'_>) -> Result<Window, Misread> {
     let text = piece.text;
-    let shown = text.escape_debug();
-    let number_end = text
-        .find(|c: char| !c.is_ascii_digit() && c != '_')
-        .unwrap_or(text.len());
+    let shown = shown(text);
+    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
     let (number, name) = (&text[..number_end], text[number_end..].trim());
     if text.is_empty() {
         let hint = "write it after the `/`, as in `1000/minute`";
         return Err(piece.misread("bad-window", "the window is missing".to_owned(), hint));
     }
     if text.starts_with('-') {
-        let message = format!("the window `{shown}` is negative");
+        let message = format!("the window {shown} is negative");
         return Err(piece.misread("bad-window", message, "a window is a second or longer"));
     }
     if name.is_empty() {
-        let message = format!("the window `{shown}` has no unit");
+        let message = format!("the window {shown} has no unit");
         let hint = format!("write `{text}s`, `{text}m`, `{text}h` or `{text}d`");
         return Err(piece.misread("bad-window", message, hint));
     }
     let Some((_, unit)) = UNITS.iter().find(|(spelling, _)| *spelling == name) else {
         return Err(bad_unit(piece, name));
     };
-    let count = if number.is_empty() {
-        Some("1".to_owned())
-    } else {
-        digits(number)
-    };
+    let count = if number.is_empty() { Some("1".to_owned()) } else { digits(number) };
     let count = count.and_then(|count| count.parse::<u32>().ok());
     if count == Some(0) {
-        let message = format!("the window `{shown}` has no length");
+        let message = format!("the window {shown} has no length");
         return Err(piece.misread("bad-window", message, "the smallest window is `1s`"));
     }
     count
@@ -260,32 +215,31 @@ fn read_window(piece: Piece<'_>) -> Result<Window, Misread> {
         .map(|count| Window::calendar(count, *unit))
         .filter(|window| window.nominal_span().seconds_floor() <= LONGEST_WINDOW_SECONDS)
         .ok_or_else(|| {
-            let message = format!("the window `{shown}` is too long");
+            let message = format!("the window {shown} is too long");
             piece.misread("bad-window", message, "the longest window is `100 years`")
         })
 }
 
 fn bad_unit(piece: Piece<'_>, name: &str) -> Misread {
-    let shown = piece.text.escape_debug();
-    let unit = name.escape_debug();
+    let (unit, shown) = (shown(name), shown(piece.text));
     match name {
         "ms" | "us" | "ns" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => {
-            let message = format!("the window `{shown}` is given in parts of a second");
+            let message = format!("the window {shown} is given in parts of a second");
             return piece.misread("bad-window", message, "the smallest window is `1s`");
         }
         "quarter" | "quarters" => {
-            let message = format!("`{unit}` is not a unit");
+            let message = format!("{unit} is not a unit");
             return piece.misread("bad-window", message, "a quarter is `3 months`");
         }
         _ => {}
     }
     if name.starts_with('.') {
-        let message = format!("the window `{shown}` is not a whole number of units");
+        let message = format!("the window {shown} is not a whole number of units");
         let hint = "use a smaller unit: `90s` instead of `1.5m`";
         return piece.misread("bad-window", message, hint);
     }
     if name.contains(|c: char| c.is_ascii_digit()) {
-        let message = format!("the window `{shown}` is more than one number and one unit");
+        let message = format!("the window {shown} is more than one number and one unit");
         let hint = "use the smaller unit alone: `90m` instead of `1h30m`";
         return piece.misread("bad-window", message, hint);
     }
@@ -296,11 +250,7 @@ fn bad_unit(piece: Piece<'_>, name: &str) -> Misread {
         Some(spelling) => format!("did you mean `{spelling}`?"),
         None => suggest::one_of(&names),
     };
-    piece.misread(
-        "bad-window",
-        format!("`{unit}` is not a unit of time"),
-        hint,
-    )
+    piece.misread("bad-window", format!("{unit} is not a unit of time"), hint)
 }
 
 #[cfg(test)]
@@ -326,15 +276,7 @@ mod tests {
             ("007/24hrs", 7, 24, Unit::Hour),
         ] {
             let window = Window::calendar(NonZeroU32::new(count).unwrap(), unit);
-            assert_eq!(
-                limit(text),
-                Ok(Limit {
-                    amount,
-                    window,
-                    kind: Kind::Fixed
-                }),
-                "{text}"
-            );
+            assert_eq!(limit(text), Ok(Limit { amount, window, kind: Kind::Fixed }), "{text}");
         }
     }
 
@@ -350,20 +292,10 @@ mod tests {
     #[test]
     fn refusals_underline_the_part_and_say_what_to_type() {
         for (text, part, code, hint) in [
-            (
-                "1,000/minute",
-                "1,000",
-                "bad-amount",
-                "write `1000` or `1_000`",
-            ),
+            ("1,000/minute", "1,000", "bad-amount", "write `1000` or `1_000`"),
             ("-5/minute", "-5", "bad-amount", "an amount is 0 or more"),
             ("0.5/second", "0.5", "bad-amount", "`30/minute`"),
-            (
-                "18446744073709551616/s",
-                "18446744073709551616",
-                "bad-amount",
-                "largest",
-            ),
+            ("18446744073709551616/s", "18446744073709551616", "bad-amount", "largest"),
             ("10k/minute", "10k", "bad-amount", "write `10_000`"),
             ("2M/day", "2M", "bad-amount", "write `2_000_000`"),
             ("1__0/day", "1__0", "bad-amount", "in digits"),
@@ -372,12 +304,7 @@ mod tests {
             ("5/", "", "bad-window", "`1000/minute`"),
             ("5/0s", "0s", "bad-window", "`1s`"),
             ("5/100ms", "100ms", "bad-window", "`1s`"),
-            (
-                "5/minuets",
-                "minuets",
-                "bad-window",
-                "did you mean `minute`?",
-            ),
+            ("5/minuets", "minuets", "bad-window", "did you mean `minute`?"),
             ("5/Minute", "Minute", "bad-window", "did you mean `minute`?"),
             ("5/1.5h", "1.5h", "bad-window", "smaller unit"),
             ("5/1h30m", "1h30m", "bad-window", "`90m`"),
@@ -385,41 +312,16 @@ mod tests {
             ("5/-10s", "-10s", "bad-window", "a second or longer"),
             ("5/quarter", "quarter", "bad-window", "`3 months`"),
             ("5/101y", "101y", "bad-window", "`100 years`"),
-            (
-                "5/99999999999s",
-                "99999999999s",
-                "bad-window",
-                "`100 years`",
-            ),
+            ("5/99999999999s", "99999999999s", "bad-window", "`100 years`"),
             ("5/parsec", "parsec", "bad-window", "`second`"),
             ("1000", "1000", "bad-limit", "`1000/minute`"),
-            (
-                "1000 per minute",
-                "1000 per minute",
-                "bad-limit",
-                "write `1000/minute`",
-            ),
-            (
-                "1000 requests per day",
-                "1000 requests per day",
-                "bad-limit",
-                "write `1000/day`",
-            ),
+            ("1000 per minute", "1000 per minute", "bad-limit", "write `1000/minute`"),
+            ("1000 requests per day", "1000 requests per day", "bad-limit", "write `1000/day`"),
             ("unlimited", "unlimited", "bad-limit", "`1000/minute`"),
             ("5/minute/user", "5/minute", "bad-limit", "AMOUNT/WINDOW"),
-            (
-                "concurrent 10",
-                "concurrent 10",
-                "not-supported",
-                "`100/10s`",
-            ),
+            ("concurrent 10", "concurrent 10", "not-supported", "`100/10s`"),
             ("80% of daily", "80% of daily", "not-supported", "in digits"),
-            (
-                "150 + 2 * tenant.units / day",
-                "150 + 2 * tenant.units",
-                "not-supported",
-                "digits",
-            ),
+            ("150 + 2 * tenant.units / day", "150 + 2 * tenant.units", "not-supported", "digits"),
         ] {
             let misread = limit(text).expect_err(text);
             assert_eq!(&text[misread.bytes.clone()], part, "{text}: {misread:?}");

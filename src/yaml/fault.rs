@@ -23,13 +23,7 @@ pub struct Fault {
 
 impl Fault {
     fn new(code: &'static str, bytes: Range<usize>, message: &str, hint: &str) -> Self {
-        Self {
-            code,
-            message: message.to_owned(),
-            hint: hint.to_owned(),
-            bytes,
-            related: None,
-        }
+        Self { code, message: message.to_owned(), hint: hint.to_owned(), bytes, related: None }
     }
 
     pub(super) fn too_large() -> Self {
@@ -40,12 +34,7 @@ impl Fault {
 
     pub(super) fn too_deep(bytes: Range<usize>) -> Self {
         let message = format!("nested more than {MAX_DEPTH} levels deep");
-        Self::new(
-            "nested-too-deep",
-            bytes,
-            &message,
-            "flatten what is nested here",
-        )
+        Self::new("nested-too-deep", bytes, &message, "flatten what is nested here")
     }
 
     pub(super) fn too_many_nodes(bytes: Range<usize>) -> Self {
@@ -55,58 +44,29 @@ impl Fault {
     }
 
     pub(super) fn too_much_repeated(bytes: Range<usize>) -> Self {
-        let message = format!(
-            "aliases repeat more than {} MiB of text",
-            MAX_REPEATED_BYTES >> 20
-        );
-        Self::new(
-            "too-many-values",
-            bytes,
-            &message,
-            "repeat less through aliases",
-        )
+        let message = format!("aliases repeat more than {} MiB of text", MAX_REPEATED_BYTES >> 20);
+        Self::new("too-many-values", bytes, &message, "repeat less through aliases")
     }
 
     pub(super) fn alias_inside_itself(bytes: Range<usize>) -> Self {
         let message = "this alias stands inside of what it repeats";
-        Self::new(
-            "yaml-syntax",
-            bytes,
-            message,
-            "move the anchor to a value that is complete",
-        )
+        Self::new("yaml-syntax", bytes, message, "move the anchor to a value that is complete")
     }
 
     pub(super) fn foreign_tag(tag: &str, bytes: Range<usize>) -> Self {
         let message = format!("the tag `{}` has no meaning here", tag.escape_debug());
-        Self::new(
-            "yaml-tag",
-            bytes,
-            &message,
-            "remove the tag, or quote the text if it is text",
-        )
+        Self::new("yaml-tag", bytes, &message, "remove the tag, or quote the text if it is text")
     }
 
     pub(super) fn key_not_text(bytes: Range<usize>) -> Self {
         let hint = "write `key: value`; a text that begins with `[` or `{` needs quotes";
-        Self::new(
-            "yaml-key",
-            bytes,
-            "a key is text, not a list or a mapping",
-            hint,
-        )
+        Self::new("yaml-key", bytes, "a key is text, not a list or a mapping", hint)
     }
 
     pub(super) fn duplicate_key(key: &str, bytes: Range<usize>, first: Range<usize>) -> Self {
-        let message = format!(
-            "the key `{}` stands twice in one mapping",
-            key.escape_debug()
-        );
+        let message = format!("the key `{}` stands twice in one mapping", key.escape_debug());
         let related = Some((first, "first written here".to_owned()));
-        Self {
-            related,
-            ..Self::new("duplicate-key", bytes, &message, "keep one of the two")
-        }
+        Self { related, ..Self::new("duplicate-key", bytes, &message, "keep one of the two") }
     }
 
     pub(super) fn merge_not_mapping(bytes: Range<usize>) -> Self {
@@ -155,10 +115,7 @@ impl Fault {
 
 /// The character at a byte; nothing at the end of the text.
 fn character_at(text: &str, at: usize) -> Range<usize> {
-    let width = text
-        .get(at..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
+    let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + width
 }
 
@@ -187,14 +144,8 @@ fn open_quote(text: &str, stretch: Range<usize>) -> Option<Range<usize>> {
 
 fn word_at(text: &str, at: usize) -> Range<usize> {
     let rest = text.get(at..).unwrap_or_default();
-    let length = rest
-        .find(|c: char| c.is_whitespace() || ",]}".contains(c))
-        .unwrap_or(rest.len());
-    if length == 0 {
-        character_at(text, at)
-    } else {
-        at..at + length
-    }
+    let length = rest.find(|c: char| c.is_whitespace() || ",]}".contains(c)).unwrap_or(rest.len());
+    if length == 0 { character_at(text, at) } else { at..at + length }
 }
 
 const COLON: &str = "a `:` cannot stand here";
@@ -208,10 +159,9 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
         | ErrorKind::TabInBlockIndentation
         | ErrorKind::TabAtBlockScalarStart
         | ErrorKind::TabInIndentation
-        | ErrorKind::TabInPlainScalar => (
-            "a tab cannot stand here",
-            "YAML is indented with spaces: replace the tab",
-        ),
+        | ErrorKind::TabInPlainScalar => {
+            ("a tab cannot stand here", "YAML is indented with spaces: replace the tab")
+        }
         ErrorKind::InvalidIndentation
         | ErrorKind::ExpectedBlockMappingKey
         | ErrorKind::ExpectedBlockSequenceEntry
@@ -220,16 +170,14 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
             "this does not line up with what stands above it",
             "indent it by as many spaces as its neighbours, or further to put it inside",
         ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => (
-            "a `key: value` is expected here",
-            "write a `:` and a space after the key",
-        ),
+        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => {
+            ("a `key: value` is expected here", "write a `:` and a space after the key")
+        }
         ErrorKind::MappingValueNotAllowed
         | ErrorKind::InvalidColonPlacement
-        | ErrorKind::InvalidMappingValueWhitespace => (
-            COLON,
-            "quote a text that contains `: `; put a nested key on a line of its own",
-        ),
+        | ErrorKind::InvalidMappingValueWhitespace => {
+            (COLON, "quote a text that contains `: `; put a nested key on a line of its own")
+        }
         ErrorKind::UnknownAnchor => (
             "no anchor of this name stands before this alias",
             "a `*` at the start makes an alias; quote it if it is text, as in `\"*\"`",
@@ -240,10 +188,9 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
         ),
         ErrorKind::UnclosedQuotedScalar
         | ErrorKind::InvalidQuotedScalarIndent
-        | ErrorKind::DocumentIndicatorInQuotedScalar => (
-            "a quoted text is not closed",
-            "add the missing quote at the end of the text",
-        ),
+        | ErrorKind::DocumentIndicatorInQuotedScalar => {
+            ("a quoted text is not closed", "add the missing quote at the end of the text")
+        }
         ErrorKind::InvalidTrailingSingleQuotedScalar
         | ErrorKind::InvalidTrailingDoubleQuotedScalar => (
             "text follows the closing quote",
@@ -254,10 +201,7 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
             "use single quotes, in which a `\\` is just a `\\`",
         ),
         ErrorKind::UnclosedFlowCollection { open } => {
-            return (
-                format!("the `{open}` is never closed"),
-                "add the closing bracket",
-            );
+            return (format!("the `{open}` is never closed"), "add the closing bracket");
         }
         ErrorKind::MismatchedFlowCollectionEnd { open, close } => {
             let message = format!("`{open}` is closed by `{close}`");
@@ -272,23 +216,18 @@ fn words(kind: &ErrorKind) -> (String, &'static str) {
             SEPARATOR,
             "separate items by `,`, and quote a text that contains brackets, braces or commas",
         ),
-        ErrorKind::MisplacedFlowCollectionEnd => (
-            "this bracket closes nothing",
-            "remove it, or quote the text if it is text",
-        ),
+        ErrorKind::MisplacedFlowCollectionEnd => {
+            ("this bracket closes nothing", "remove it, or quote the text if it is text")
+        }
         ErrorKind::UnexpectedCharacter { character } => {
             let message = format!("`{}` cannot begin a text", character.escape_debug());
             return (message, "put the text in quotes");
         }
-        ErrorKind::DirectiveDisallowed => (
-            "a line that begins with `%` is not accepted",
-            "remove the line",
-        ),
+        ErrorKind::DirectiveDisallowed => {
+            ("a line that begins with `%` is not accepted", "remove the line")
+        }
         other => {
-            return (
-                format!("not YAML: {other}"),
-                "check quotes, brackets and indentation",
-            );
+            return (format!("not YAML: {other}"), "check quotes, brackets and indentation");
         }
     };
     (message.to_owned(), hint)

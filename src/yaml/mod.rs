@@ -75,20 +75,16 @@ impl Node {
             return None;
         };
         let is_key = |name: &Self| name.scalar().is_some_and(|name| name.text == key);
-        pairs
-            .iter()
-            .find(|(name, _)| is_key(name))
-            .map(|(_, value)| value)
+        pairs.iter().find(|(name, _)| is_key(name)).map(|(_, value)| value)
     }
 
     /// Where a part of a scalar's text stands: exactly when it was written verbatim, else the
     /// whole scalar.
     pub fn part(&self, part: Range<usize>) -> Range<usize> {
         match &self.value {
-            Value::Scalar(Scalar {
-                verbatim: Some(start),
-                ..
-            }) => start + part.start..start + part.end,
+            Value::Scalar(Scalar { verbatim: Some(start), .. }) => {
+                start + part.start..start + part.end
+            }
             Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_) => self.bytes.clone(),
         }
     }
@@ -123,10 +119,7 @@ impl Scalar {
 /// Reads all documents of a text. Documents after a broken one are read too.
 pub fn parse(text: &str) -> Parsed {
     if text.len() > MAX_BYTES {
-        return Parsed {
-            documents: Vec::new(),
-            faults: vec![Fault::too_large()],
-        };
+        return Parsed { documents: Vec::new(), faults: vec![Fault::too_large()] };
     }
     tree::read(text)
 }

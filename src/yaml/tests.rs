@@ -79,13 +79,8 @@ fn parts_of_a_text_are_found_unless_it_is_escaped() {
 #[test]
 fn scalars_keep_their_text_as_written() {
     let document = only("[1.50, 010, yes, 2026-01-01, 10_000, ~, '', !!str 5]");
-    let Value::Sequence(items) = document.value else {
-        panic!("a list")
-    };
-    let texts: Vec<_> = items
-        .iter()
-        .map(|item| item.scalar().map(|s| s.text.as_str()))
-        .collect();
+    let Value::Sequence(items) = document.value else { panic!("a list") };
+    let texts: Vec<_> = items.iter().map(|item| item.scalar().map(|s| s.text.as_str())).collect();
     let expected = ["1.50", "010", "yes", "2026-01-01", "10_000"].map(Some);
     assert_eq!(texts[..5], expected);
     assert_eq!(texts[5..], [None, Some(""), Some("5")]);
@@ -121,10 +116,7 @@ fn own_keys_win_over_merged_ones() {
     let text = "base: &base {a: 1, b: 2}\nover: {<<: *base, b: 3}\nmany: {<<: [{a: 4}, *base]}\n";
     let document = only(text);
     let value = |key: &str, inner: &str| {
-        let value = document
-            .member(key)
-            .and_then(|node| node.member(inner))
-            .cloned();
+        let value = document.member(key).and_then(|node| node.member(inner)).cloned();
         value.and_then(|node| node.scalar().map(|scalar| scalar.text.clone()))
     };
     assert_eq!(value("over", "a").as_deref(), Some("1"));
@@ -167,12 +159,7 @@ fn depth_and_size_are_bounded() {
     let dashes = fault(&"- ".repeat(100_000));
     assert_eq!(dashes.code, "nested-too-deep", "{dashes:?}");
     let half = MAX_DEPTH / 2 + 1;
-    let mixed = format!(
-        "{}{}{}",
-        "- ".repeat(half),
-        "[".repeat(half),
-        "]".repeat(half)
-    );
+    let mixed = format!("{}{}{}", "- ".repeat(half), "[".repeat(half), "]".repeat(half));
     let mixed = fault(&mixed);
     assert_eq!(mixed.code, "nested-too-deep", "{mixed:?}");
     let fits = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));

@@ -55,10 +55,7 @@ pub(super) fn read(text: &str) -> Parsed {
         repeated_bytes_left: MAX_REPEATED_BYTES,
     };
     let documents = builder.documents();
-    Parsed {
-        documents,
-        faults: builder.faults,
-    }
+    Parsed { documents, faults: builder.faults }
 }
 
 impl<'t> Builder<'t> {
@@ -124,10 +121,7 @@ impl<'t> Builder<'t> {
             Event::Alias(anchor) => return self.repeat(anchor, bytes),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = self.check_tag(tag.as_deref(), span);
-                (
-                    anchor,
-                    self.scalar(&text, is_text || style != ScalarStyle::Plain, bytes),
-                )
+                (anchor, self.scalar(&text, is_text || style != ScalarStyle::Plain, bytes))
             }
             Event::SequenceStart(_, anchor, tag) => {
                 self.check_tag(tag.as_deref(), span);
@@ -141,14 +135,7 @@ impl<'t> Builder<'t> {
         };
         if anchor != 0 {
             let (nodes, text_bytes) = cost(&node);
-            self.anchors.insert(
-                anchor,
-                Anchored {
-                    node: node.clone(),
-                    nodes,
-                    text_bytes,
-                },
-            );
+            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, text_bytes });
         }
         Ok(node)
     }
@@ -162,15 +149,8 @@ impl<'t> Builder<'t> {
         } else {
             None
         };
-        let scalar = Scalar {
-            text: text.to_owned(),
-            quoted,
-            verbatim,
-        };
-        Node {
-            value: Value::Scalar(scalar),
-            bytes,
-        }
+        let scalar = Scalar { text: text.to_owned(), quoted, verbatim };
+        Node { value: Value::Scalar(scalar), bytes }
     }
 
     fn sequence(&mut self, start: Range<usize>, depth: usize) -> Built<Node> {
@@ -186,10 +166,7 @@ impl<'t> Builder<'t> {
             end = end.max(item_end);
             items.push(item);
         }
-        Ok(Node {
-            value: Value::Sequence(items),
-            bytes: start.start..end,
-        })
+        Ok(Node { value: Value::Sequence(items), bytes: start.start..end })
     }
 
     fn mapping(&mut self, start: Range<usize>, depth: usize) -> Built<Node> {
@@ -210,19 +187,15 @@ impl<'t> Builder<'t> {
             pairs.add(key, value, &mut self.faults);
         }
         let merged = pairs.merged(&mut self.faults);
-        Ok(Node {
-            value: Value::Mapping(merged),
-            bytes: start.start..end,
-        })
+        Ok(Node { value: Value::Mapping(merged), bytes: start.start..end })
     }
 
     /// A node of a collection, and where it ends as written here, which is not where the node
     /// says when it was repeated from elsewhere.
     fn child(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Built<(Node, usize)> {
         let alias_end = matches!(event, Event::Alias(_)).then(|| self.bytes(span).end);
-        let node = self
-            .node(event, span, depth)
-            .map_err(|given_up| self.name_opener(given_up, span))?;
+        let node =
+            self.node(event, span, depth).map_err(|given_up| self.name_opener(given_up, span))?;
         let end = alias_end.unwrap_or(node.bytes.end);
         Ok((node, end))
     }
@@ -283,19 +256,13 @@ impl<'t> Builder<'t> {
     }
 
     fn offset(&self, marker: &Marker) -> usize {
-        marker
-            .byte_offset()
-            .unwrap_or(self.text.len())
-            .min(self.text.len())
+        marker.byte_offset().unwrap_or(self.text.len()).min(self.text.len())
     }
 
     /// Flow collections end with a bracket; block collections where their last item does.
     fn end_of(&self, span: &Span, last: usize) -> usize {
         let bytes = self.bytes(span);
-        let closes = self
-            .text
-            .get(bytes.clone())
-            .is_some_and(|text| text.ends_with([']', '}']));
+        let closes = self.text.get(bytes.clone()).is_some_and(|text| text.ends_with([']', '}']));
         if closes { bytes.end } else { last }
     }
 }
@@ -316,9 +283,9 @@ fn cost(node: &Node) -> (usize, usize) {
     match &node.value {
         Value::Scalar(scalar) => (1, scalar.text.len()),
         Value::Sequence(items) => items.iter().fold((1, 0), add),
-        Value::Mapping(pairs) => pairs
-            .iter()
-            .fold((1, 0), |sum, (key, value)| add(add(sum, key), value)),
+        Value::Mapping(pairs) => {
+            pairs.iter().fold((1, 0), |sum, (key, value)| add(add(sum, key), value))
+        }
     }
 }
 

@@ -50,20 +50,15 @@ fn check_captures(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&
             continue;
         }
         if capturing > 0 {
-            let message = format!(
-                "{} is captured by only some of the templates",
-                shown(&per.value)
-            );
+            let message =
+                format!("{} is captured by only some of the templates", shown(&per.value));
             let hint = "capture it in each, or make two rules: where it is absent, the rule does \
                         not apply";
             found.push(warning("capture-missing", &per.place, message, hint));
             continue;
         }
         let names = templates.iter().flat_map(|template| template.captures());
-        let matched = rule
-            .conditions
-            .iter()
-            .any(|known| known.attribute.value == per.value);
+        let matched = rule.conditions.iter().any(|known| known.attribute.value == per.value);
         if let Some(near) = suggest::nearest(&per.value, names).filter(|_| !matched) {
             let message = format!("no template captures {}", shown(&per.value));
             let hint = format!("did you mean `{near}`, which is captured?");
@@ -102,23 +97,16 @@ fn can_hold(pattern: &Pattern) -> Can {
         | Pattern::Prefix(_)
         | Pattern::Present
         | Pattern::Endpoint(_)
-        | Pattern::Network(_) => Can {
-            present: true,
-            absent: false,
-        },
-        Pattern::Absent => Can {
-            present: false,
-            absent: true,
-        },
+        | Pattern::Network(_) => Can { present: true, absent: false },
+        Pattern::Absent => Can { present: false, absent: true },
         Pattern::AnyOf(patterns) => Can {
             present: patterns.iter().any(|pattern| can_hold(pattern).present),
             absent: patterns.iter().any(|pattern| can_hold(pattern).absent),
         },
         // Of an absent attribute a pattern holds or does not, whatever the request.
-        Pattern::Not(inner) => Can {
-            present: !holds_if_present(inner),
-            absent: !can_hold(inner).absent,
-        },
+        Pattern::Not(inner) => {
+            Can { present: !holds_if_present(inner), absent: !can_hold(inner).absent }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use crate::limit::WindowIdentity;
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::findings::{MOST_DIAGNOSTICS, shown};
+use crate::policy::findings::{clean, shown};
 use crate::policy::model::{Body, NativePolicy, Node, Place, Placed, Policy, Rule};
 use crate::policy::suggest;
 
@@ -39,15 +39,8 @@ fn error(
     message: impl Into<String>,
     hint: impl Into<String>,
 ) -> Diagnostic {
-    let (place, message, hint) = (place.clone(), message.into(), hint.into());
-    Diagnostic {
-        severity: Severity::Error,
-        code,
-        message,
-        place,
-        related: None,
-        hint,
-    }
+    let (place, message, hint) = (place.clone(), clean(message.into()), clean(hint.into()));
+    Diagnostic { severity: Severity::Error, code, message, place, related: None, hint }
 }
 
 fn warning(
@@ -56,10 +49,7 @@ fn warning(
     message: impl Into<String>,
     hint: impl Into<String>,
 ) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Warning,
-        ..error(code, place, message, hint)
-    }
+    Diagnostic { severity: Severity::Warning, ..error(code, place, message, hint) }
 }
 
 impl Diagnostic {
@@ -81,14 +71,12 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
             names.insert(&rule.name.value, rule);
         }
     }
-    let declared = policy
-        .attributes
-        .iter()
-        .map(|known| known.attribute.as_str())
-        .collect();
+    let mut sorted: Vec<&str> = names.keys().copied().collect();
+    sorted.sort_unstable();
+    let declared = policy.attributes.iter().map(|known| known.attribute.as_str()).collect();
     for rule in &policy.rules {
         check_windows(found, rule);
-        check_replaces(found, rule, &names);
+        check_replaces(found, rule, &names, &sorted);
         check_effect(found, rule);
         condition::check(found, rule, &declared);
     }
@@ -110,7 +98,12 @@ fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
     }
 }
 
-fn check_replaces(found: &mut Vec<Diagnostic>, rule: &Rule, rules: &HashMap<&str, &Rule>) {
+fn check_replaces(
+    found: &mut Vec<Diagnostic>,
+    rule: &Rule,
+    rules: &HashMap<&str, &Rule>,
+    names: &[&str],
+) {
     for replaced in &rule.replaces {
         let name = replaced.value.as_str();
         if name == rule.name.value {
@@ -120,13 +113,10 @@ fn check_replaces(found: &mut Vec<Diagnostic>, rule: &Rule, rules: &HashMap<&str
             continue;
         }
         let Some(other) = rules.get(name) else {
-            let message = format!(
-                "`replaces` names {}, and there is no such rule",
-                shown(name)
-            );
-            // Beyond so many findings nobody reads the hints, and looking for names is dear.
-            let hint = if found.len() < MOST_DIAGNOSTICS {
-                unknown_rule_hint(name, &other_names(rule, rules))
+            let message = format!("`replaces` names {}, and there is no such rule", shown(name));
+            let hint = if found.len() < MOST_SUGGESTIONS {
+                let others = names.iter().copied().filter(|other| *other != rule.name.value);
+                unknown_rule_hint(name, &others.collect::<Vec<_>>())
             } else {
                 NAME_A_RULE.to_owned()
             };
@@ -134,18 +124,12 @@ fn check_replaces(found: &mut Vec<Diagnostic>, rule: &Rule, rules: &HashMap<&str
             continue;
         };
         // One of the two rules of a pair reports it.
-        let back = other
-            .replaces
-            .iter()
-            .find(|back| back.value == rule.name.value);
+        let back = other.replaces.iter().find(|back| back.value == rule.name.value);
         if let Some(back) = back
             && rule.name.value.as_str() > name
         {
-            let message = format!(
-                "{} and {} replace each other",
-                shown(&rule.name.value),
-                shown(name)
-            );
+            let message =
+                format!("{} and {} replace each other", shown(&rule.name.value), shown(name));
             let hint = "when both match, neither counts; keep one of the two `replaces`";
             let related = (back.place.clone(), "and back again here");
             found.push(warning("mutual-replaces", &replaced.place, message, hint).with(related));
@@ -153,17 +137,9 @@ fn check_replaces(found: &mut Vec<Diagnostic>, rule: &Rule, rules: &HashMap<&str
     }
 }
 
+/// Looking for the name that was meant among all names is dear, so it is not done for ever.
+const MOST_SUGGESTIONS: usize = 20;
 const NAME_A_RULE: &str = "write the `name` of another rule of this policy";
-
-fn other_names<'r>(rule: &Rule, rules: &HashMap<&'r str, &Rule>) -> Vec<&'r str> {
-    let mut names: Vec<_> = rules
-        .keys()
-        .copied()
-        .filter(|name| *name != rule.name.value)
-        .collect();
-    names.sort_unstable();
-    names
-}
 
 fn unknown_rule_hint(name: &str, names: &[&str]) -> String {
     const MOST: usize = 8;
@@ -177,10 +153,7 @@ fn unknown_rule_hint(name: &str, names: &[&str]) -> String {
 
 fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
     if rule.unlimited && rule.replaces.is_empty() {
-        let message = format!(
-            "the unlimited rule {} does nothing",
-            shown(&rule.name.value)
-        );
+        let message = format!("the unlimited rule {} does nothing", shown(&rule.name.value));
         let hint = "name the rules that it exempts from: `replaces: [...]`";
         found.push(warning("no-effect", &rule.name.place, message, hint));
     }
@@ -193,9 +166,7 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
         let counted = condition::counted(rule);
         for limit in &rule.limits {
             let key = (counted.clone(), limit.value.window.identity());
-            let Some(first) = seen
-                .get(&key)
-                .filter(|first| first.name.value != rule.name.value)
+            let Some(first) = seen.get(&key).filter(|first| first.name.value != rule.name.value)
             else {
                 seen.insert(key, rule);
                 continue;
@@ -221,13 +192,14 @@ fn check_descriptors(found: &mut Vec<Diagnostic>, nodes: &[Node]) {
     names.sort_unstable();
     names.dedup();
     for place in replaced {
-        if found.len() >= MOST_DIAGNOSTICS {
-            break;
-        }
         if names.binary_search(&place.value.as_str()).is_err() {
             let name = shown(&place.value);
             let message = format!("`replaces` names {name}, and no limit has that name");
-            let hint = unknown_rule_hint(&place.value, &names);
+            let hint = if found.len() < MOST_SUGGESTIONS {
+                unknown_rule_hint(&place.value, &names)
+            } else {
+                "write the `name` of another limit".to_owned()
+            };
             found.push(warning("unknown-rule", &place.place, message, hint));
         }
     }

@@ -20,12 +20,7 @@ pub(super) fn check(findings: &mut Findings, descriptors: &[Descriptor]) {
         if let Some(first) = firsts.get(&slot) {
             let message = format!("{} stands twice on this level", label(descriptor));
             let hint = "keep one of the two, and put the `descriptors` of both into it";
-            findings.error(
-                "duplicate-descriptor",
-                &descriptor.place.bytes,
-                message,
-                hint,
-            );
+            findings.error("duplicate-descriptor", &descriptor.place.bytes, message, hint);
             findings.relate(&first.place.bytes, "first written here");
             continue;
         }
@@ -33,28 +28,28 @@ pub(super) fn check(findings: &mut Findings, descriptors: &[Descriptor]) {
         if let (NodeValue::Wildcard(_), Some(pattern)) = (&descriptor.value, value) {
             let earlier = wildcards.entry(&descriptor.key).or_default();
             if let Some((_, taker)) = earlier.iter().find(|(wider, _)| covers(wider, &pattern)) {
-                unreachable(findings, descriptor, taker);
+                unreachable(findings, descriptor, taker, NARROWER_FIRST);
             }
             if earlier.len() < MOST_WILDCARDS {
                 earlier.push((pattern, descriptor));
             }
         }
     }
-    for descriptor in descriptors
-        .iter()
-        .filter(|node| node.value == NodeValue::Any)
-    {
+    for descriptor in descriptors.iter().filter(|node| node.value == NodeValue::Any) {
         let every_value = |(pattern, _): &&(String, _)| pattern.bytes().all(|byte| byte == b'*');
         let of_key = wildcards.get(descriptor.key.as_str());
         if let Some((_, taker)) = of_key.and_then(|of_key| of_key.iter().find(every_value)) {
-            unreachable(findings, descriptor, taker);
+            let hint = "a `*` takes every value, the empty one too; remove one of the two";
+            unreachable(findings, descriptor, taker, hint);
         }
     }
 }
 
-fn unreachable(findings: &mut Findings, descriptor: &Descriptor, taker: &Descriptor) {
+const NARROWER_FIRST: &str =
+    "what it matches is taken by the other; put the narrower wildcard first";
+
+fn unreachable(findings: &mut Findings, descriptor: &Descriptor, taker: &Descriptor, hint: &str) {
     let message = format!("{} is never reached", label(descriptor));
-    let hint = "what it matches is taken by the other; put the narrower wildcard first";
     findings.warning("unreachable", &descriptor.place.bytes, message, hint);
     findings.relate(&taker.place.bytes, "taken by this one");
 }
@@ -63,11 +58,7 @@ fn unreachable(findings: &mut Findings, descriptor: &Descriptor, taker: &Descrip
 fn label(descriptor: &Descriptor) -> String {
     match value_text(&descriptor.value) {
         None => format!("the key {}", shown(&descriptor.key)),
-        Some(value) => format!(
-            "the key {} with value {}",
-            shown(&descriptor.key),
-            shown(&value)
-        ),
+        Some(value) => format!("the key {} with value {}", shown(&descriptor.key), shown(&value)),
     }
 }
 

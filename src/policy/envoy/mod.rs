@@ -85,10 +85,7 @@ pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
         check_fraction(findings, node);
     }
     let descriptors = read_level(findings, fields.value("descriptors"));
-    Some(Policy {
-        domain: domain?,
-        body: Body::Descriptors(descriptors),
-    })
+    Some(Policy { domain: domain?, body: Body::Descriptors(descriptors) })
 }
 
 /// The descriptors of one level; blank is none.
@@ -100,10 +97,8 @@ fn read_level(findings: &mut Findings, node: Option<&Node>) -> Vec<Descriptor> {
         findings.unexpected(node, "a list of descriptors", "write each as `- key: ...`");
         return Vec::new();
     };
-    let descriptors: Vec<_> = items
-        .iter()
-        .filter_map(|item| read_descriptor(findings, item))
-        .collect();
+    let descriptors: Vec<_> =
+        items.iter().filter_map(|item| read_descriptor(findings, item)).collect();
     level::check(findings, &descriptors);
     descriptors
 }
@@ -111,9 +106,8 @@ fn read_level(findings: &mut Findings, node: Option<&Node>) -> Vec<Descriptor> {
 fn read_descriptor(findings: &mut Findings, node: &Node) -> Option<Descriptor> {
     let fields = findings.fields(node, "a descriptor", DESCRIPTOR_KEYS)?;
     let key = read_key(findings, &fields, node);
-    let value = fields
-        .value("value")
-        .map_or(Some(NodeValue::Any), |node| read_value(findings, node));
+    let value =
+        fields.value("value").map_or(Some(NodeValue::Any), |node| read_value(findings, node));
     let share_threshold = read_flag(findings, &fields, "share_threshold");
     if share_threshold && matches!(value, Some(NodeValue::Any | NodeValue::Exact(_))) {
         let place = fields.key("share_threshold").unwrap_or(node);
@@ -184,21 +178,13 @@ fn check_fraction(findings: &mut Findings, node: &Node) {
         && scalar.text.parse::<i64>().is_err();
     if !scalar.quoted && is_fraction {
         let message = format!("the number {} needs quotes", shown(&scalar.text));
-        let hint = format!(
-            "write `'{}'`; envoyproxy/ratelimit refuses it without",
-            scalar.text
-        );
+        let hint = format!("write `'{}'`; envoyproxy/ratelimit refuses it without", scalar.text);
         findings.error("unquoted-number", &node.bytes, message, hint);
     }
 }
 
 fn warn_without_effect(findings: &mut Findings, fields: &Fields<'_>) {
-    for name in [
-        "quota_mode",
-        "detailed_metric",
-        "value_to_metric",
-        "metadata",
-    ] {
+    for name in ["quota_mode", "detailed_metric", "value_to_metric", "metadata"] {
         let (Some(key), Some(value)) = (fields.key(name), fields.value(name)) else {
             continue;
         };
@@ -223,20 +209,14 @@ fn warn_without_effect(findings: &mut Findings, fields: &Fields<'_>) {
 
 fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     let fields = findings.fields(node, "`rate_limit`", RATE_LIMIT_KEYS)?;
-    let name = fields
-        .value("name")
-        .filter(|node| !node.is_null())
-        .and_then(|node| {
-            let scalar = findings.text(node, "a name", "write a text, or remove `name`")?;
-            Some(findings.placed(scalar.text.clone(), node))
-        });
-    let replaces = fields
-        .value("replaces")
-        .map_or_else(Vec::new, |node| read_replaces(findings, node));
+    let name = fields.value("name").filter(|node| !node.is_null()).and_then(|node| {
+        let scalar = findings.text(node, "a name", "write a text, or remove `name`")?;
+        Some(findings.placed(scalar.text.clone(), node))
+    });
+    let replaces =
+        fields.value("replaces").map_or_else(Vec::new, |node| read_replaces(findings, node));
     if let Some(name) = &name
-        && let Some(same) = replaces
-            .iter()
-            .find(|replaced| replaced.value == name.value)
+        && let Some(same) = replaces.iter().find(|replaced| replaced.value == name.value)
     {
         let message = format!("{} replaces itself", shown(&name.value));
         let hint = "name the limit that is to give way to this one";
@@ -244,24 +224,12 @@ fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     }
     if read_flag(findings, &fields, "unlimited") {
         check_unlimited(findings, &fields);
-        return Some(NodeLimit {
-            name,
-            replaces,
-            limit: None,
-        });
+        return Some(NodeLimit { name, replaces, limit: None });
     }
     let unit = read_unit(findings, &fields, node);
     let amount = read_requests(findings, &fields, node);
-    let limit = Limit {
-        amount: amount?,
-        window: Window::epoch(unit?),
-        kind: Kind::Fixed,
-    };
-    Some(NodeLimit {
-        name,
-        replaces,
-        limit: Some(limit),
-    })
+    let limit = Limit { amount: amount?, window: Window::epoch(unit?), kind: Kind::Fixed };
+    Some(NodeLimit { name, replaces, limit: Some(limit) })
 }
 
 fn read_unit(findings: &mut Findings, fields: &Fields<'_>, rate_limit: &Node) -> Option<Unit> {
@@ -279,9 +247,7 @@ fn read_unit(findings: &mut Findings, fields: &Fields<'_>, rate_limit: &Node) ->
 }
 
 fn unit(text: &str) -> Option<Unit> {
-    Unit::ALL
-        .into_iter()
-        .find(|unit| unit.name().eq_ignore_ascii_case(text))
+    Unit::ALL.into_iter().find(|unit| unit.name().eq_ignore_ascii_case(text))
 }
 
 fn read_requests(findings: &mut Findings, fields: &Fields<'_>, rate_limit: &Node) -> Option<u64> {
@@ -310,12 +276,7 @@ fn read_requests(findings: &mut Findings, fields: &Fields<'_>, rate_limit: &Node
         }
         Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
             let message = format!("{} is more than `requests_per_unit` can be", shown(&digits));
-            findings.error(
-                "bad-amount",
-                &node.bytes,
-                message,
-                "the largest is 4294967295",
-            );
+            findings.error("bad-amount", &node.bytes, message, "the largest is 4294967295");
             None
         }
         _ => {
@@ -332,10 +293,7 @@ fn check_unlimited(findings: &mut Findings, fields: &Fields<'_>) {
         };
         let message = format!("`{name}` beside `unlimited: true`");
         let hint = format!("remove `{name}`, or `unlimited`");
-        if value
-            .scalar()
-            .is_some_and(|scalar| unit(&scalar.text).is_some())
-        {
+        if value.scalar().is_some_and(|scalar| unit(&scalar.text).is_some()) {
             findings.error("conflict", &key.bytes, message, hint);
         } else {
             findings.warning("no-effect", &key.bytes, message, hint);
@@ -376,6 +334,5 @@ fn read_replaces(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
 
 fn read_flag(findings: &mut Findings, fields: &Fields<'_>, name: &str) -> bool {
     let node = fields.value(name).filter(|node| !node.is_null());
-    node.and_then(|node| findings.boolean(node))
-        .unwrap_or(false)
+    node.and_then(|node| findings.boolean(node)).unwrap_or(false)
 }

@@ -14,14 +14,8 @@ const RESPOND_KEYS: &Keys = &[
     ("headers", Standing::Read),
     ("body", Standing::Read),
     ("content_type", Standing::Read),
-    (
-        "status",
-        Standing::Elsewhere("a denial is 429; Envoy's `rate_limited_status` changes it"),
-    ),
-    (
-        "max",
-        Standing::Elsewhere("write `retry_after: { max: 30m }`"),
-    ),
+    ("status", Standing::Elsewhere("a denial is 429; Envoy's `rate_limited_status` changes it")),
+    ("max", Standing::Elsewhere("write `retry_after: { max: 30m }`")),
 ];
 
 const RETRY_AFTER_KEYS: &Keys = &[("format", Standing::Read), ("max", Standing::Read)];
@@ -84,19 +78,15 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Layer {
     if let Some(node) = fields.value("retry_after") {
         read_retry_after(findings, node, &mut layer);
     }
-    layer.headers = fields
-        .value("headers")
-        .map(|node| read_headers(findings, node));
-    if let Some((body, content_type)) = fields
-        .value("body")
-        .and_then(|node| body::read(findings, node))
+    layer.headers = fields.value("headers").map(|node| read_headers(findings, node));
+    if let Some((body, content_type)) =
+        fields.value("body").and_then(|node| body::read(findings, node))
     {
         layer.body = Some(body);
         layer.content_type = content_type.map(str::to_owned);
     }
-    if let Some(content_type) = fields
-        .value("content_type")
-        .and_then(|node| read_content_type(findings, node))
+    if let Some(content_type) =
+        fields.value("content_type").and_then(|node| read_content_type(findings, node))
     {
         layer.content_type = Some(content_type);
     }
@@ -114,9 +104,7 @@ fn read_retry_after(findings: &mut Findings, node: &Node, layer: &mut Layer) {
     let Some(fields) = findings.fields(node, "`retry_after`", RETRY_AFTER_KEYS) else {
         return;
     };
-    layer.retry_after = fields
-        .value("format")
-        .and_then(|node| format(findings, node));
+    layer.retry_after = fields.value("format").and_then(|node| format(findings, node));
     layer.retry_after_max = fields.value("max").and_then(|node| {
         let scalar = findings.text(node, "a span of time", "write a span, as in `30m`")?;
         match units::window(&scalar.text) {
@@ -140,12 +128,7 @@ fn read_headers(findings: &mut Findings, node: &Node) -> Vec<Dialect> {
         };
         if dialects.contains(&dialect) {
             let message = "this family of headers stands twice in the list";
-            findings.error(
-                "duplicate-item",
-                &item.bytes,
-                message,
-                "keep one of the two",
-            );
+            findings.error("duplicate-item", &item.bytes, message, "keep one of the two");
         } else {
             dialects.push(dialect);
         }

@@ -14,11 +14,7 @@ const MOST_BYTES: usize = 16 << 10;
 
 /// The body and the content type that goes with it when the policy names none.
 pub(super) fn read(findings: &mut Findings, node: &Node) -> Option<(Body, Option<&'static str>)> {
-    let mut writer = Writer {
-        findings,
-        pieces: Vec::new(),
-        failed: false,
-    };
+    let mut writer = Writer { findings, pieces: Vec::new(), failed: false };
     match &node.value {
         Value::Scalar(scalar) => match scalar.text.as_str() {
             "off" => return Some((Body::Empty, None)),
@@ -27,9 +23,7 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Option<(Body, Option
                 let hint = "write a text, a mapping, `problem` or `off`";
                 let text = &writer.findings.text(node, "a body", hint)?.text;
                 writer.template(node, text, str::to_owned);
-                return writer
-                    .finish(node)
-                    .map(|body| (body, Some("text/plain; charset=utf-8")));
+                return writer.finish(node).map(|body| (body, Some("text/plain; charset=utf-8")));
             }
         },
         Value::Sequence(_) | Value::Mapping(_) => writer.json(node),
@@ -52,8 +46,7 @@ impl Writer<'_> {
         if self.pieces.iter().map(length).sum::<usize>() > MOST_BYTES {
             let message = format!("this body is larger than {} KiB", MOST_BYTES >> 10);
             let hint = "shorten it; it is sent with every denial";
-            self.findings
-                .error("body-too-large", &node.bytes, message, hint);
+            self.findings.error("body-too-large", &node.bytes, message, hint);
             return None;
         }
         (!self.failed).then_some(Body::Template(self.pieces))
@@ -98,8 +91,7 @@ impl Writer<'_> {
         if value.is_null() && value.bytes.is_empty() && field(name).is_some() {
             let hint = format!("write `\"{{{name}}}\"`");
             let message = "a placeholder needs quotes around it";
-            self.findings
-                .error("bad-placeholder", &node.bytes, message, hint);
+            self.findings.error("bad-placeholder", &node.bytes, message, hint);
             self.failed = true;
         }
     }
@@ -116,10 +108,7 @@ impl Writer<'_> {
         if !scalar.quoted && serde_json::from_str::<serde_json::Number>(&scalar.text).is_ok() {
             return self.text(&scalar.text);
         }
-        let alone = scalar
-            .text
-            .strip_prefix('{')
-            .and_then(|text| text.strip_suffix('}'));
+        let alone = scalar.text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
         if let Some(field) = alone.and_then(field).filter(|field| is_number(*field)) {
             return self.pieces.push(Piece::Field(field));
         }
@@ -158,10 +147,7 @@ impl Writer<'_> {
                 let message = format!("there is no placeholder {}", shown(name));
                 let hint = match suggest::nearest(name, names) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!(
-                        "{}, or `{{{{` for the brace itself",
-                        suggest::one_of(&names)
-                    ),
+                    None => format!("{}, or `{{{{` for the brace itself", suggest::one_of(&names)),
                 };
                 (message, hint)
             }
@@ -171,23 +157,12 @@ impl Writer<'_> {
             }
         };
         self.failed = true;
-        self.findings.misread(
-            node,
-            Misread {
-                code: "bad-placeholder",
-                message,
-                hint,
-                bytes,
-            },
-        );
+        self.findings.misread(node, Misread { code: "bad-placeholder", message, hint, bytes });
     }
 }
 
 fn field(name: &str) -> Option<Field> {
-    Field::ALL
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, field)| *field)
+    Field::ALL.iter().find(|(known, _)| *known == name).map(|(_, field)| *field)
 }
 
 fn is_number(field: Field) -> bool {
@@ -204,8 +179,5 @@ fn is_number(field: Field) -> bool {
 /// A text as it stands between the quotes of a JSON string.
 fn escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
-    quoted
-        .get(1..quoted.len() - 1)
-        .unwrap_or_default()
-        .to_owned()
+    quoted.get(1..quoted.len() - 1).unwrap_or_default().to_owned()
 }

@@ -9,7 +9,7 @@ mod limits;
 mod pattern;
 
 use crate::limit::ChargeWhen;
-use crate::policy::findings::{Fields, Findings, Keys, Standing};
+use crate::policy::findings::{Fields, Findings, Keys, Standing, shown};
 use crate::policy::model::{AttributeKeys, Body, Mode, NativePolicy, Placed, Policy, Rule};
 use crate::policy::suggest;
 use crate::yaml::{Node, Value};
@@ -28,42 +28,15 @@ const POLICY_KEYS: &Keys = &[
         "tables",
         Standing::Later("write the amounts as numbers into `limits`, one rule for each plan"),
     ),
-    (
-        "load",
-        Standing::Later("remove it; until then shed load in Envoy itself"),
-    ),
-    (
-        "base",
-        Standing::Later("write the whole path into each `endpoint`"),
-    ),
-    (
-        "name",
-        Standing::Elsewhere("a policy is known by its `domain`; rules have names"),
-    ),
-    (
-        "match",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
-    (
-        "per",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
-    (
-        "limits",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
-    (
-        "replaces",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
-    (
-        "unlimited",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
-    (
-        "refund",
-        Standing::Elsewhere("put it into a rule under `rules`"),
-    ),
+    ("load", Standing::Later("remove it; until then shed load in Envoy itself")),
+    ("base", Standing::Later("write the whole path into each `endpoint`")),
+    ("name", Standing::Elsewhere("a policy is known by its `domain`; rules have names")),
+    ("match", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("per", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("limits", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("replaces", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("unlimited", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("refund", Standing::Elsewhere("put it into a rule under `rules`")),
 ];
 
 const RULE_KEYS: &Keys = &[
@@ -79,18 +52,9 @@ const RULE_KEYS: &Keys = &[
     ("respond", Standing::Read),
     ("description", Standing::Read),
     ("when", Standing::Later("say it in `match`, or remove it")),
-    (
-        "cost",
-        Standing::Later("remove it; Envoy can send the hits of a request as `hits_addend`"),
-    ),
-    (
-        "endpoints",
-        Standing::Later("write one rule for each row of the table"),
-    ),
-    (
-        "base",
-        Standing::Later("write the whole path into `endpoint`"),
-    ),
+    ("cost", Standing::Later("remove it; Envoy can send the hits of a request as `hits_addend`")),
+    ("endpoints", Standing::Later("write one rule for each row of the table")),
+    ("base", Standing::Later("write the whole path into `endpoint`")),
     (
         "resume_below",
         Standing::Later("remove it; `charge: always` keeps a caller that hammers out"),
@@ -99,34 +63,17 @@ const RULE_KEYS: &Keys = &[
         "overrides",
         Standing::Later("add a rule that matches the one caller and `replaces` this one"),
     ),
-    (
-        "domain",
-        Standing::Elsewhere("put it at the top, beside `rules`"),
-    ),
-    (
-        "attributes",
-        Standing::Elsewhere("put it at the top, beside `rules`"),
-    ),
-    (
-        "kind",
-        Standing::Elsewhere("put it into a limit: `{ amount: 100, window: 10s, kind: ... }`"),
-    ),
-    (
-        "amount",
-        Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`"),
-    ),
-    (
-        "window",
-        Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`"),
-    ),
+    ("domain", Standing::Elsewhere("put it at the top, beside `rules`")),
+    ("attributes", Standing::Elsewhere("put it at the top, beside `rules`")),
+    ("kind", Standing::Elsewhere("put it into a limit: `{ amount: 100, window: 10s, kind: ... }`")),
+    ("amount", Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`")),
+    ("window", Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`")),
     ("endpoint", Standing::Elsewhere("put it into `match`")),
     ("method", Standing::Elsewhere("put it into `match`")),
 ];
 
-const CHARGES: &[(&str, ChargeWhen)] = &[
-    ("admitted", ChargeWhen::Admitted),
-    ("always", ChargeWhen::Always),
-];
+const CHARGES: &[(&str, ChargeWhen)] =
+    &[("admitted", ChargeWhen::Admitted), ("always", ChargeWhen::Always)];
 const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
 
 /// A counter's key is made of so many values at most.
@@ -144,9 +91,8 @@ struct Defaults {
 pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
     let fields = findings.fields(document, "a policy", POLICY_KEYS)?;
     let domain = read_domain(findings, &fields, document);
-    let attributes = fields
-        .value("attributes")
-        .map_or_else(Vec::new, |node| read_attributes(findings, node));
+    let attributes =
+        fields.value("attributes").map_or_else(Vec::new, |node| read_attributes(findings, node));
     let defaults = Defaults {
         charge: read_charge(findings, &fields).unwrap_or(ChargeWhen::Admitted),
         mode: read_mode(findings, &fields).unwrap_or(Mode::Enforce),
@@ -154,19 +100,11 @@ pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
             .value("respond")
             .map_or_else(Layer::default, |node| answer::read(findings, node)),
     };
-    let rules = fields
-        .value("rules")
-        .map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
+    let rules =
+        fields.value("rules").map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
     let respond = defaults.respond.complete();
-    let body = Body::Native(NativePolicy {
-        attributes,
-        rules,
-        respond,
-    });
-    Some(Policy {
-        domain: domain?,
-        body,
-    })
+    let body = Body::Native(NativePolicy { attributes, rules, respond });
+    Some(Policy { domain: domain?, body })
 }
 
 /// The domain of a policy of either format.
@@ -177,9 +115,7 @@ pub(super) fn read_domain(
 ) -> Option<Placed<String>> {
     let hint = "write `domain: NAME`, the name that Envoy's rate limit filter sends as `domain`";
     let node = findings.require(fields, "domain", ("this policy", document), hint)?;
-    findings
-        .text(node, "a domain", hint)
-        .map(|scalar| findings.placed(scalar.text.clone(), node))
+    findings.text(node, "a domain", hint).map(|scalar| findings.placed(scalar.text.clone(), node))
 }
 
 fn read_attributes(findings: &mut Findings, node: &Node) -> Vec<AttributeKeys> {
@@ -195,17 +131,11 @@ fn read_attributes(findings: &mut Findings, node: &Node) -> Vec<AttributeKeys> {
         };
         let keys: Vec<_> = findings.names(keys, "a descriptor key", hint);
         if keys.is_empty() {
-            let message = format!(
-                "the attribute `{}` has no keys",
-                attribute.text.escape_debug()
-            );
+            let message = format!("the attribute {} has no keys", shown(&attribute.text));
             findings.error("empty-list", &name.bytes, message, hint);
         }
         let keys = keys.into_iter().map(|key| key.value).collect();
-        attributes.push(AttributeKeys {
-            attribute: attribute.text.clone(),
-            keys,
-        });
+        attributes.push(AttributeKeys { attribute: attribute.text.clone(), keys });
     }
     attributes
 }
@@ -220,34 +150,22 @@ fn read_rules(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<
         let hint = "add a rule, or remove the file";
         findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
     }
-    items
-        .iter()
-        .filter_map(|item| read_rule(findings, item, defaults))
-        .collect()
+    items.iter().filter_map(|item| read_rule(findings, item, defaults)).collect()
 }
 
 fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Option<Rule> {
     let fields = findings.fields(node, "a rule", RULE_KEYS)?;
     let name = read_name(findings, &fields, node);
-    let conditions = fields
-        .value("match")
-        .map_or_else(Vec::new, |node| pattern::read(findings, node));
-    let per = fields
-        .value("per")
-        .map_or_else(Vec::new, |node| read_per(findings, node));
+    let conditions =
+        fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node));
+    let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
     let replaces = fields.value("replaces").map_or_else(Vec::new, |node| {
-        findings.names(
-            node,
-            "the name of a rule",
-            "write the `name` of a rule of this policy",
-        )
+        findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
     });
     let unlimited = read_flag(findings, &fields, "unlimited");
     let limits = read_limits(findings, &fields, node, unlimited);
     let rule = Rule {
-        name: name
-            .clone()
-            .unwrap_or_else(|| findings.placed(String::new(), node)),
+        name: name.clone().unwrap_or_else(|| findings.placed(String::new(), node)),
         conditions,
         per,
         limits,
@@ -256,11 +174,9 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
         charge: read_charge(findings, &fields).unwrap_or(defaults.charge),
         mode: read_mode(findings, &fields).unwrap_or(defaults.mode),
         refund: read_flag(findings, &fields, "refund"),
-        respond: fields.value("respond").map(|node| {
-            answer::read(findings, node)
-                .over(&defaults.respond)
-                .complete()
-        }),
+        respond: fields
+            .value("respond")
+            .map(|node| answer::read(findings, node).over(&defaults.respond).complete()),
     };
     name.map(|_| rule)
 }
@@ -271,12 +187,7 @@ fn read_name(findings: &mut Findings, fields: &Fields<'_>, rule: &Node) -> Optio
     let scalar = findings.text(node, "a name", hint)?;
     if scalar.text.contains(char::is_control) {
         let message = "a name cannot hold control characters";
-        findings.error(
-            "bad-name",
-            &node.bytes,
-            message,
-            "use letters, digits and `-`",
-        );
+        findings.error("bad-name", &node.bytes, message, "use letters, digits and `-`");
     }
     Some(findings.placed(scalar.text.clone(), node))
 }
@@ -285,12 +196,7 @@ fn read_per(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
     let mut names = findings.names(node, "an attribute", ATTRIBUTE_HINT);
     if names.len() > MOST_PER {
         let message = format!("`per` names more than {MOST_PER} attributes");
-        findings.error(
-            "too-many-items",
-            &node.bytes,
-            message,
-            "count by fewer of them",
-        );
+        findings.error("too-many-items", &node.bytes, message, "count by fewer of them");
         names.truncate(MOST_PER);
     }
     names
@@ -306,12 +212,7 @@ fn read_limits(
     match (fields.key("limits"), fields.value("limits")) {
         (Some(key), Some(_)) if unlimited => {
             let message = "an unlimited rule cannot have limits";
-            findings.error(
-                "conflict",
-                &key.bytes,
-                message,
-                "remove `limits` or `unlimited`",
-            );
+            findings.error("conflict", &key.bytes, message, "remove `limits` or `unlimited`");
             if let Some(unlimited) = fields.key("unlimited") {
                 findings.relate(&unlimited.bytes, "said to be unlimited here");
             }
@@ -330,22 +231,15 @@ fn read_limits(
 }
 
 fn read_flag(findings: &mut Findings, fields: &Fields<'_>, name: &str) -> bool {
-    fields
-        .value(name)
-        .and_then(|node| findings.boolean(node))
-        .unwrap_or(false)
+    fields.value(name).and_then(|node| findings.boolean(node)).unwrap_or(false)
 }
 
 fn read_charge(findings: &mut Findings, fields: &Fields<'_>) -> Option<ChargeWhen> {
-    fields
-        .value("charge")
-        .and_then(|node| findings.word(node, "a way to charge", CHARGES))
+    fields.value("charge").and_then(|node| findings.word(node, "a way to charge", CHARGES))
 }
 
 fn read_mode(findings: &mut Findings, fields: &Fields<'_>) -> Option<Mode> {
-    fields
-        .value("mode")
-        .and_then(|node| findings.word(node, "a mode", MODES))
+    fields.value("mode").and_then(|node| findings.word(node, "a mode", MODES))
 }
 
 /// Whether a document's keys look like this format, misspelt ones included.

@@ -15,22 +15,10 @@ use crate::yaml::{Node, Value};
 const PATTERN_KEYS: &Keys = &[
     ("not", Standing::Read),
     ("equals", Standing::Read),
-    (
-        "present",
-        Standing::Elsewhere("write the word alone: `ATTRIBUTE: present`"),
-    ),
-    (
-        "absent",
-        Standing::Elsewhere("write the word alone: `ATTRIBUTE: absent`"),
-    ),
-    (
-        "prefix",
-        Standing::Elsewhere("end the text with a star: `ATTRIBUTE: text*`"),
-    ),
-    (
-        "in",
-        Standing::Elsewhere("write a list: `ATTRIBUTE: [one, other]`"),
-    ),
+    ("present", Standing::Elsewhere("write the word alone: `ATTRIBUTE: present`")),
+    ("absent", Standing::Elsewhere("write the word alone: `ATTRIBUTE: absent`")),
+    ("prefix", Standing::Elsewhere("end the text with a star: `ATTRIBUTE: text*`")),
+    ("in", Standing::Elsewhere("write a list: `ATTRIBUTE: [one, other]`")),
 ];
 
 const HINT: &str = "write a text, a list of texts, `present`, `absent` or `{ not: ... }`";
@@ -96,11 +84,7 @@ fn read_any_of(
     let mut patterns = Vec::with_capacity(items.len());
     for item in items {
         if matches!(item.value, Value::Sequence(_)) {
-            findings.unexpected(
-                item,
-                "a pattern",
-                "write one list; any of its items may match",
-            );
+            findings.unexpected(item, "a pattern", "write one list; any of its items may match");
             continue;
         }
         patterns.extend(read_pattern(findings, item, form));
@@ -108,11 +92,7 @@ fn read_any_of(
     if patterns.len() < items.len() {
         return None;
     }
-    if patterns.len() == 1 {
-        patterns.pop()
-    } else {
-        Some(Pattern::AnyOf(patterns))
-    }
+    if patterns.len() == 1 { patterns.pop() } else { Some(Pattern::AnyOf(patterns)) }
 }
 
 fn read_mapping(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
@@ -159,22 +139,13 @@ fn read_text(findings: &mut Findings, node: &Node, text: &str, form: Form) -> Op
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
         (_, Form::Text) => text_pattern(text),
-        (_, Form::Template) => Template::parse(text)
-            .map(Pattern::Endpoint)
-            .map_err(|error| {
-                let (message, hint, bytes) = (error.message, error.hint, error.bytes);
-                Misread {
-                    code: "bad-template",
-                    message,
-                    hint,
-                    bytes,
-                }
-            }),
+        (_, Form::Template) => Template::parse(text).map(Pattern::Endpoint).map_err(|error| {
+            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
+            Misread { code: "bad-template", message, hint, bytes }
+        }),
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
-    pattern
-        .map_err(|misread| findings.misread(node, misread))
-        .ok()
+    pattern.map_err(|misread| findings.misread(node, misread)).ok()
 }
 
 fn text_pattern(text: &str) -> Result<Pattern, Misread> {
@@ -202,24 +173,15 @@ fn network(text: &str) -> Result<IpNet, Misread> {
             true => "write the network with its length, as in `10.0.0.0/8`",
             false => "write an address such as `203.0.113.7`, or a network such as `10.0.0.0/8`",
         };
-        misread(
-            format!("{} is no address and no network", shown(text)),
-            hint.to_owned(),
-        )
+        misread(format!("{} is no address and no network", shown(text)), hint.to_owned())
     };
     if !text.contains('/') {
-        return text
-            .parse::<IpAddr>()
-            .map(IpNet::from)
-            .map_err(|_| no_network());
+        return text.parse::<IpAddr>().map(IpNet::from).map_err(|_| no_network());
     }
     let network: IpNet = text.parse().map_err(|_| no_network())?;
     if network != network.trunc() {
         let message = format!("{} has bits set beyond its length", shown(text));
-        let hint = format!(
-            "write `{}` for the network, or the address alone",
-            network.trunc()
-        );
+        let hint = format!("write `{}` for the network, or the address alone", network.trunc());
         return Err(misread(message, hint));
     }
     Ok(network)
