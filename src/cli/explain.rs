@@ -92,19 +92,14 @@ fn split_entry(entry: &str) -> Result<(&str, &str), String> {
 }
 
 fn request_of<'a>(domain: &'a str, descriptors: &[Vec<(&'a str, &'a str)>]) -> Request<'a> {
-    let entry = |(key, value): &(&'a str, &'a str)| Entry {
-        key: key.as_bytes(),
-        value: value.as_bytes(),
-    };
+    let entry =
+        |(key, value): &(&'a str, &'a str)| Entry { key: key.as_bytes(), value: value.as_bytes() };
     let descriptor = |entries: &Vec<(&'a str, &'a str)>| Descriptor {
         entries: entries.iter().map(entry).collect(),
         hits: Hits::Take(1),
         limit: None,
     };
-    Request {
-        domain: domain.as_bytes(),
-        descriptors: descriptors.iter().map(descriptor).collect(),
-    }
+    Request { domain: domain.as_bytes(), descriptors: descriptors.iter().map(descriptor).collect() }
 }
 
 fn unknown_domain(domain: &str, set: &PolicySet) -> String {

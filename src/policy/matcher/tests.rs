@@ -96,7 +96,8 @@ fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
 
 fn any_entries() -> impl Strategy<Value = Vec<(String, String)>> {
     let key = prop::sample::select(vec!["a", "b", "c", ":path"]).prop_map(str::to_owned);
-    let path = prop::collection::vec(any_word(), 0..4).prop_map(|words| format!("/{}", words.join("/")));
+    let path =
+        prop::collection::vec(any_word(), 0..4).prop_map(|words| format!("/{}", words.join("/")));
     let entry = (key, any_word(), path).prop_map(|(key, word, path)| {
         let value = if key == ":path" { path } else { word };
         (key, value)
@@ -149,7 +150,9 @@ proptest! {
 fn plain_match(pattern: &[u8], value: &[u8]) -> bool {
     match (pattern.split_first(), value.split_first()) {
         (None, None) => true,
-        (Some((b'*', rest)), _) => (0..=value.len()).any(|taken| plain_match(rest, &value[taken..])),
+        (Some((b'*', rest)), _) => {
+            (0..=value.len()).any(|taken| plain_match(rest, &value[taken..]))
+        }
         (Some((want, pattern)), Some((have, value))) => want == have && plain_match(pattern, value),
         (None, Some(_)) | (Some(_), None) => false,
     }
@@ -159,10 +162,8 @@ fn plain_match(pattern: &[u8], value: &[u8]) -> bool {
 fn different_values_never_share_a_counter_by_how_they_are_joined() {
     let matcher = native(vec![rule(0, Vec::new(), &["a", "b"])]);
     let base = |a: &str, b: &str| {
-        let entries = [
-            Entry { key: b"a", value: a.as_bytes() },
-            Entry { key: b"b", value: b.as_bytes() },
-        ];
+        let entries =
+            [Entry { key: b"a", value: a.as_bytes() }, Entry { key: b"b", value: b.as_bytes() }];
         matcher.facts(&entries).check(0).unwrap()
     };
     assert_ne!(base("x", "yz"), base("xy", "z"));

@@ -96,32 +96,17 @@ impl TestServer {
         let clock = Clock::manual(START);
         let server = Server::build(&settings, clock.clone()).unwrap();
         let listeners = Listeners::bind(&settings).await.unwrap();
-        let grpc = listeners
-            .grpc
-            .iter()
-            .map(|listener| listener.address().clone())
-            .collect();
+        let grpc = listeners.grpc.iter().map(|listener| listener.address().clone()).collect();
         let http = listeners.http.as_ref().unwrap().address().clone();
         let (metrics, active) = (Arc::clone(server.metrics()), Arc::clone(server.active()));
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.run(listeners, stop.clone()));
-        Self {
-            clock,
-            stop,
-            running,
-            metrics,
-            active,
-            grpc,
-            http,
-            folder,
-        }
+        Self { clock, stop, running, metrics, active, grpc, http, folder }
     }
 
     /// A channel to the first address, connected with the first call.
     pub(crate) fn channel(&self) -> Channel {
-        Endpoint::from_shared(format!("http://{}", self.grpc[0]))
-            .unwrap()
-            .connect_lazy()
+        Endpoint::from_shared(format!("http://{}", self.grpc[0])).unwrap().connect_lazy()
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -145,17 +130,14 @@ impl TestServer {
 
 /// Waits for what must happen soon.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(PATIENCE, future)
-        .await
-        .expect("this takes too long")
+    tokio::time::timeout(PATIENCE, future).await.expect("this takes too long")
 }
 
 /// One HTTP/1.1 request on a connection of its own.
 pub(crate) async fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let driving = tokio::spawn(connection);
     let request = hyper::Request::builder()
         .method(method)
@@ -165,20 +147,13 @@ pub(crate) async fn http(address: &str, method: &str, path: &str, body: &str) ->
         .unwrap();
     let response = within(sender.send_request(request)).await.unwrap();
     let status = response.status().as_u16();
-    let bytes = within(response.into_body().collect())
-        .await
-        .unwrap()
-        .to_bytes();
+    let bytes = within(response.into_body().collect()).await.unwrap().to_bytes();
     driving.abort();
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 /// The value of one metric line, given up to its value.
 pub(crate) fn metric(text: &str, series: &str) -> f64 {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no series `{series}` in:\n{text}"))
-        .parse()
-        .unwrap()
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no series `{series}` in:\n{text}")).parse().unwrap()
 }
