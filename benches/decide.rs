@@ -20,12 +20,13 @@ use std::task::{Context, Poll, Waker};
 use criterion::{BenchmarkId, Criterion};
 use mimalloc::MiMalloc;
 use tollgate::decide::{Answer, Charge, Code, Decision, Plan, answer, conclude, plan};
+use tollgate::limit::Hits;
 use tollgate::limit::{Alignment, ChargeWhen, Kind, Limit, Unit, Window};
 use tollgate::policy::compile;
 use tollgate::policy::model::{self, Mode, Place, Placed, Source};
 use tollgate::policy::respond::Respond;
 use tollgate::policy::set::{CounterSeed, PolicySet};
-use tollgate::request::{Descriptor, Entry, Hits, Request};
+use tollgate::request::{Descriptor, Entry, Request};
 use tollgate::store::{Outcomes, Store};
 use tollgate::time::{Span, Timestamp};
 

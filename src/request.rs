@@ -4,7 +4,7 @@
 
 use smallvec::SmallVec;
 
-use crate::limit::Limit;
+use crate::limit::{Hits, Limit};
 
 /// One call, borrowed from the message it came in.
 #[derive(Clone, Debug, Default)]
@@ -26,11 +26,4 @@ pub struct Descriptor<'a> {
 pub struct Entry<'a> {
     pub key: &'a [u8],
     pub value: &'a [u8],
-}
-
-/// How much a descriptor takes from its counters. `Take(0)` looks without counting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hits {
-    Take(u64),
-    GiveBack(u64),
 }

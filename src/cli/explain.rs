@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
 use crate::decide::explain::{Application, DescriptorExplanation, RuleExplanation, explain};
-use crate::limit::Window;
+use crate::limit::{Hits, Window};
 use crate::policy::matcher::tree::{Choice, TreeStep};
 use crate::policy::model::Mode;
 use crate::policy::set::{CounterSeed, PolicySet, Rule};
-use crate::request::{Descriptor, Entry, Hits, Request};
+use crate::request::{Descriptor, Entry, Request};
 use crate::source::files;
 use crate::time::Timestamp;
 

@@ -132,7 +132,8 @@ fn content_type(respond: &Respond) -> Option<&str> {
     let fitting = match respond.body {
         Body::Empty => return None,
         Body::Problem => "application/problem+json",
-        Body::Template(_) => "application/json",
+        Body::Json(_) => "application/json",
+        Body::Text(_) => "text/plain; charset=utf-8",
     };
     Some(respond.content_type.as_deref().unwrap_or(fitting))
 }

@@ -13,17 +13,26 @@ pub(super) fn render(decision: &Decision<'_>, binding: Binding<'_>, respond: &Re
     match &respond.body {
         Body::Empty => Vec::new(),
         Body::Problem => problem(binding),
-        Body::Template(pieces) => {
-            let mut text = String::new();
-            for piece in pieces {
-                match piece {
-                    Piece::Text(literal) => text.push_str(literal),
-                    Piece::Field(field) => text.push_str(&value(*field, decision, binding)),
-                }
-            }
-            text.into_bytes()
+        Body::Json(pieces) => fill(pieces, |field| match value(field, decision, binding) {
+            Value::Text(text) => escaped(&text),
+            Value::Number(number) => number.to_string(),
+        }),
+        Body::Text(pieces) => fill(pieces, |field| match value(field, decision, binding) {
+            Value::Text(text) => text,
+            Value::Number(number) => number.to_string(),
+        }),
+    }
+}
+
+fn fill(pieces: &[Piece], value: impl Fn(Field) -> String) -> Vec<u8> {
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Text(literal) => text.push_str(literal),
+            Piece::Field(field) => text.push_str(&value(*field)),
         }
     }
+    text.into_bytes()
 }
 
 /// Why a request was denied, as metadata and bodies name it.
@@ -39,16 +48,23 @@ pub fn rule_name(binding: Binding<'_>) -> &str {
     binding.rule.map_or("request", |rule| &rule.name)
 }
 
-fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> String {
+enum Value {
+    Text(String),
+    Number(u64),
+}
+
+fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> Value {
     match field {
-        Field::Domain => escaped(decision.domain.map_or("", |domain| &domain.name)),
-        Field::Rule => escaped(rule_name(binding)),
-        Field::Limit => binding.limit.amount.to_string(),
-        Field::Remaining => binding.remaining.to_string(),
-        Field::ResetSeconds => binding.reset.seconds_ceil().to_string(),
-        Field::WindowSeconds => window_seconds(binding).to_string(),
-        Field::WindowMillis => window_seconds(binding).saturating_mul(1_000).to_string(),
-        Field::Reason => reason(binding.verdict).to_owned(),
+        Field::Domain => {
+            Value::Text(decision.domain.map_or_else(String::new, |domain| domain.name.to_string()))
+        }
+        Field::Rule => Value::Text(rule_name(binding).to_owned()),
+        Field::Limit => Value::Number(binding.limit.amount),
+        Field::Remaining => Value::Number(binding.remaining),
+        Field::ResetSeconds => Value::Number(binding.reset.seconds_ceil()),
+        Field::WindowSeconds => Value::Number(window_seconds(binding)),
+        Field::WindowMillis => Value::Number(window_seconds(binding).saturating_mul(1_000)),
+        Field::Reason => Value::Text(reason(binding.verdict).to_owned()),
     }
 }
 

@@ -6,9 +6,8 @@
 use smallvec::SmallVec;
 
 use super::{Binding, Charge, Code, Decision, Plan, RuleCode, RuleOutcome, Status};
-use crate::limit::{Outcome, Verdict};
+use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
-use crate::request::Hits;
 
 /// Concludes from one outcome per charge of the plan, in order.
 pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {

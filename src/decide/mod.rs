@@ -19,10 +19,9 @@ mod tests;
 
 use smallvec::SmallVec;
 
-use crate::limit::{ChargeWhen, Limit, Verdict};
+use crate::limit::{ChargeWhen, Hits, Limit, Verdict};
 use crate::policy::model::Mode;
 use crate::policy::set::{Domain, Rule};
-use crate::request::Hits;
 use crate::time::Span;
 
 pub use crate::policy::set::CounterKey;

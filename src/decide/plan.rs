@@ -6,10 +6,10 @@
 use smallvec::SmallVec;
 
 use super::{Charge, DescriptorPlan, Plan};
-use crate::limit::{ChargeWhen, Limit};
+use crate::limit::{ChargeWhen, Hits, Limit};
 use crate::policy::matcher::Matches;
 use crate::policy::set::{CounterHasher, Domain, PolicySet, Rule, WindowSalt};
-use crate::request::{Descriptor, Hits, Request};
+use crate::request::{Descriptor, Request};
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
 /// nothing.

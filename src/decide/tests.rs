@@ -1,11 +1,11 @@
 //! Whole decisions: policy text in, answers out, through the one path that serving takes.
 
 use crate::decide::{Answer, Code, Decision, answer, conclude, plan};
-use crate::limit::Limit;
+use crate::limit::{Hits, Limit};
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{self};
-use crate::request::{Descriptor, Entry, Hits, Request};
+use crate::request::{Descriptor, Entry, Request};
 use crate::store::memory::MemoryStore;
 use crate::time::Timestamp;
 

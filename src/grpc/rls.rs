@@ -12,11 +12,11 @@ use std::task::Poll;
 
 use crate::clock::Clock;
 use crate::decide::{self, Answer, Binding, Code, Decision, Status};
-use crate::limit::{Alignment, Kind, Limit, Unit, Window};
+use crate::limit::{Alignment, Hits, Kind, Limit, Unit, Window};
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::pb::rls::rate_limit_response as wire;
-use crate::request::{Descriptor, Entry, Hits, Request};
+use crate::request::{Descriptor, Entry, Request};
 use crate::source::Active;
 use crate::store::Store;
 use crate::time::Span;

@@ -5,8 +5,7 @@
 //! caller can take one amount just before it and one just after. A counter's window never goes
 //! back: when the clock steps backwards the held window goes on counting until its own end.
 
-use super::{ChargeWhen, Outcome, Verdict, Window};
-use crate::request::Hits;
+use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

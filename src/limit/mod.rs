@@ -9,7 +9,6 @@ pub mod fixed_window;
 mod tests;
 pub mod window;
 
-use crate::request::Hits;
 use crate::time::{Span, Timestamp};
 
 pub use window::{Alignment, Unit, Window, WindowIdentity};
@@ -21,6 +20,13 @@ pub struct Limit {
     pub amount: u64,
     pub window: Window,
     pub kind: Kind,
+}
+
+/// How much is taken from a counter, or given back. `Take(0)` looks without counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hits {
+    Take(u64),
+    GiveBack(u64),
 }
 
 /// How a limit counts.

@@ -7,7 +7,6 @@ use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 use super::*;
-use crate::request::Hits;
 
 fn window(count: u32, unit: Unit) -> Window {
     Window::calendar(NonZeroU32::new(count).unwrap(), unit)

@@ -48,6 +48,8 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         index: 0,
         name: rule.name.value.as_str().into(),
         wire_name: sanitise(&rule.name.value).into(),
+        applies_to: applies_to(&rule.conditions),
+        per: rule.per.iter().map(|name| name.value.clone()).collect(),
         limits: rule.limits.iter().map(|limit| rule_limit(seed, limit.value)).collect(),
         is_unlimited: rule.unlimited,
         replaces: rule
@@ -62,6 +64,16 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         respond: rule.respond.clone().map_or_else(|| Arc::clone(&shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()
+}
+
+/// The conditions in words, in an order that does not depend on how they were written.
+fn applies_to(conditions: &[model::Condition]) -> String {
+    let word = |condition: &model::Condition| {
+        format!("{} is {}", condition.attribute.value, condition.pattern)
+    };
+    let mut words: Vec<String> = conditions.iter().map(word).collect();
+    words.sort_unstable();
+    words.join(", ")
 }
 
 /// A name as it may leave in headers that others write without escaping.
@@ -139,6 +151,8 @@ impl<'p> Forest<'p> {
             index: 0,
             name: path.text.as_str().into(),
             wire_name: sanitise(name.unwrap_or_default()).into(),
+            applies_to: path.text.clone(),
+            per: Vec::new(),
             limits: limit.limit.iter().map(|limit| rule_limit(self.seed, *limit)).collect(),
             is_unlimited: limit.limit.is_none(),
             replaces: Vec::new(),

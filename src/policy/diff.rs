@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::policy::model::Mode;
-use crate::policy::set::{PolicySet, Rule, RuleLimit};
+use crate::policy::set::{Domain, PolicySet, Rule, RuleLimit};
 
 /// One sentence for each rule or domain that came, went or changed, ordered by domain and rule.
 pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
@@ -18,11 +18,11 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     for name @ (domain, rule) in names {
         match (old_rules.get(&name), new_rules.get(&name)) {
             (None, Some(new)) => {
-                changes.push(format!("rule `{rule}` of `{domain}` added: {}", limits(new)));
+                changes.push(format!("rule `{rule}` of `{domain}` added: {}", limits(new.1)));
             }
             (Some(_), None) => changes.push(format!("rule `{rule}` of `{domain}` removed")),
             (Some(old), Some(new)) => {
-                let parts = rule_changes(old, new);
+                let parts = rule_changes(*old, *new);
                 if !parts.is_empty() {
                     changes.push(format!("rule `{rule}` of `{domain}`: {}", parts.join(", ")));
                 }
@@ -35,17 +35,33 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
 
 type RuleName<'s> = (&'s str, &'s str);
 
-fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, &Rule> {
-    let domains = set.domains.iter();
-    domains
-        .flat_map(|domain| domain.rules.iter().map(|rule| ((&*domain.name, &*rule.name), rule)))
-        .collect()
+fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, (&Domain, &Rule)> {
+    set.rules().map(|(domain, rule)| ((&*domain.name, &*rule.name), (domain, rule))).collect()
 }
 
-fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
+fn rule_changes(
+    (old_domain, old): (&Domain, &Rule),
+    (new_domain, new): (&Domain, &Rule),
+) -> Vec<String> {
     let mut parts = Vec::new();
+    if old.applies_to != new.applies_to {
+        let now = if new.applies_to.is_empty() { "every request" } else { &new.applies_to };
+        parts.push(format!("now applies to {now}"));
+    }
+    if old.per != new.per {
+        let per = if new.per.is_empty() { "nothing" } else { &new.per.join(" and ") };
+        parts.push(format!("now counts per {per}, from zero"));
+    }
+    if replaced(old_domain, old) != replaced(new_domain, new) {
+        parts.push("replaces other rules".to_owned());
+    }
+    if old.has_refund != new.has_refund {
+        parts.push("treats negative hits differently".to_owned());
+    }
     if !old.limits.iter().map(|old| old.limit).eq(new.limits.iter().map(|new| new.limit)) {
-        let usage = if has_same_counters(old, new) {
+        let usage = if old.per != new.per {
+            "counted from zero"
+        } else if has_same_counters(old, new) {
             "usage so far is kept"
         } else {
             "a changed window starts at zero"
@@ -65,6 +81,11 @@ fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
         parts.push("answers differently".to_owned());
     }
     parts
+}
+
+fn replaced<'s>(domain: &'s Domain, rule: &Rule) -> Vec<&'s str> {
+    let name = |position: &u32| &*domain.rules[*position as usize].name;
+    rule.replaces.iter().map(name).collect()
 }
 
 /// Whether every window that is limited afterwards was limited before.
@@ -122,6 +143,14 @@ mod tests {
         let other = BEFORE.replace("shop", "depot");
         let (came, went) = ("rule `a` of `depot` added: 100/minute", "rule `a` of `shop` removed");
         assert_eq!(changes_to(&other), [came, went]);
+        let matching = BEFORE.replace("name: a", "name: a, match: { app: x, plan: gold }");
+        let applies = "rule `a` of `shop`: now applies to app is `x`, plan is `gold`";
+        assert_eq!(changes_to(&matching), [applies]);
+        let per = BEFORE.replace("per: [user]", "per: [user, app]");
+        assert_eq!(
+            changes_to(&per),
+            ["rule `a` of `shop`: now counts per user and app, from zero"]
+        );
         let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
         assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
     }

@@ -58,8 +58,10 @@ pub enum Body {
     Empty,
     /// RFC 9457 problem details.
     Problem,
-    /// Text whose placeholders are filled in per denial.
-    Template(Vec<Piece>),
+    /// A JSON document whose placeholders are filled in per denial; texts are escaped for it.
+    Json(Vec<Piece>),
+    /// Plain text whose placeholders are filled in per denial.
+    Text(Vec<Piece>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -113,6 +113,10 @@ pub struct Rule {
     pub name: Arc<str>,
     /// What leaves in `current_limit.name`: sanitised, and empty where the format has no name.
     pub wire_name: Arc<str>,
+    /// Its match as an operator would read it; empty for every request.
+    pub applies_to: String,
+    /// The attributes that its counters are chosen by.
+    pub per: Vec<String>,
     pub limits: Vec<RuleLimit>,
     pub is_unlimited: bool,
     /// Positions, in the domain, of the rules that are dropped when this one matches.

@@ -13,9 +13,8 @@ use smallvec::SmallVec;
 
 use super::Outcomes;
 use crate::decide::{Charge, CounterKey};
-use crate::limit::{ChargeWhen, Outcome, State, Verdict};
+use crate::limit::{ChargeWhen, Hits, Outcome, State, Verdict};
 use crate::policy::model::Mode;
-use crate::request::Hits;
 use crate::time::Timestamp;
 
 pub(super) const SHARD_COUNT: usize = 256;

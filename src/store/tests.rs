@@ -9,9 +9,8 @@ use proptest::prelude::*;
 use super::memory::MemoryStore;
 use super::*;
 use crate::decide::CounterKey;
-use crate::limit::{ChargeWhen, Kind, Limit, State, Unit, Verdict, Window};
+use crate::limit::{ChargeWhen, Hits, Kind, Limit, State, Unit, Verdict, Window};
 use crate::policy::model::Mode;
-use crate::request::Hits;
 
 fn minute(amount: u64) -> Limit {
     let window = Window::calendar(NonZeroU32::MIN, Unit::Minute);

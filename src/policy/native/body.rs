@@ -23,12 +23,13 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Option<(Body, Option
                 let hint = "write a text, a mapping, `problem` or `off`";
                 let text = &writer.findings.text(node, "a body", hint)?.text;
                 writer.template(node, text, str::to_owned);
-                return writer.finish(node).map(|body| (body, Some("text/plain; charset=utf-8")));
+                let body = writer.finish(node, Body::Text)?;
+                return Some((body, Some("text/plain; charset=utf-8")));
             }
         },
         Value::Sequence(_) | Value::Mapping(_) => writer.json(node),
     }
-    writer.finish(node).map(|body| (body, None))
+    writer.finish(node, Body::Json).map(|body| (body, None))
 }
 
 struct Writer<'f> {
@@ -38,7 +39,7 @@ struct Writer<'f> {
 }
 
 impl Writer<'_> {
-    fn finish(self, node: &Node) -> Option<Body> {
+    fn finish(self, node: &Node, body: fn(Vec<Piece>) -> Body) -> Option<Body> {
         let length = |piece: &Piece| match piece {
             Piece::Text(text) => text.len(),
             Piece::Field(_) => 0,
@@ -49,7 +50,7 @@ impl Writer<'_> {
             self.findings.error("body-too-large", &node.bytes, message, hint);
             return None;
         }
-        (!self.failed).then_some(Body::Template(self.pieces))
+        (!self.failed).then(|| body(self.pieces))
     }
 
     fn text(&mut self, text: &str) {
