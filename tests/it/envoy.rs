@@ -149,6 +149,34 @@ async fn unix_socket_serves_envoy_and_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn clients_that_come_at_once_share_the_amount_exactly() {
+    let policy = THREE_A_YEAR.replace("3/year", "40/year");
+    let Some(rig) = Rig::start(Setup::new("rig", &policy)).await else { return };
+
+    let answers = rig.get_at_once(100, "/", &[ACME]).await;
+    let admitted = answers.iter().filter(|answer| answer.status() == 200).count();
+    let denied = answers.iter().filter(|answer| answer.status() == 429).count();
+    assert_eq!((admitted, denied), (40, 60));
+}
+
+/// A cluster's name as Istio makes them.
+const ISTIO_NAME: &str = "outbound|8081||tollgate.quota.svc.cluster.local";
+
+#[tokio::test]
+async fn authority_makes_every_cluster_name_work() {
+    let setup = Setup { cluster: ISTIO_NAME, ..Setup::new("rig", THREE_A_YEAR) };
+    let Some(rig) = Rig::start(setup).await else { return };
+    for status in [200, 200, 200, 429] {
+        assert_eq!(rig.get("/", &[ACME]).await.status(), status);
+    }
+
+    // What the manual says of a configuration that forgot it: no call arrives.
+    let setup = Setup { has_authority: false, ..setup };
+    let Some(rig) = Rig::start(setup).await else { return };
+    assert_eq!(rig.get("/", &[ACME]).await.status(), 500);
+}
+
+#[tokio::test]
 async fn envoys_own_headers_come_from_the_statuses() {
     let policy = "
 domain: rig

@@ -10,6 +10,7 @@ use std::process::Command;
 use http::Request;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use super::http::{Answer, NoBody, request, send};
 use super::process::{Process, Tollgate};
@@ -29,11 +30,22 @@ pub(crate) struct Setup<'a> {
     pub(crate) via: Via,
     /// Envoy's own `x-ratelimit-*` headers and Retry-After.
     pub(crate) envoy_headers: bool,
+    /// The name of tollgate's cluster.
+    pub(crate) cluster: &'a str,
+    /// Whether Envoy is told an authority, as every configuration of ours does.
+    pub(crate) has_authority: bool,
 }
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(domain: &'a str, policy: &'a str) -> Self {
-        Self { domain, policy, via: Via::Tcp, envoy_headers: false }
+        Self {
+            domain,
+            policy,
+            via: Via::Tcp,
+            envoy_headers: false,
+            cluster: "tollgate",
+            has_authority: true,
+        }
     }
 }
 
@@ -90,6 +102,20 @@ impl Rig {
 
     pub(crate) async fn get(&self, path: &str, headers: &[(&str, &[u8])]) -> Answer {
         self.send(request("GET", path, headers)).await
+    }
+
+    /// Sends the same request many times at once.
+    pub(crate) async fn get_at_once(
+        &self,
+        count: u32,
+        path: &str,
+        headers: &[(&str, &[u8])],
+    ) -> Vec<Answer> {
+        let mut sending = JoinSet::new();
+        for _ in 0..count {
+            sending.spawn(send(self.edge, request("GET", path, headers)));
+        }
+        sending.join_all().await
     }
 
     fn policies(&self) -> PathBuf {
@@ -150,6 +176,10 @@ fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
         }
     };
 
+    let cluster = named(resources, "clusters", "tollgate");
+    cluster["name"] = json!(setup.cluster);
+    cluster["load_assignment"]["cluster_name"] = json!(setup.cluster);
+
     let edge = named(resources, "listeners", "edge");
     let manager = place(edge, "/filter_chains/0/filters/0/typed_config");
     let filter = named(manager, "http_filters", "envoy.filters.http.ratelimit");
@@ -157,6 +187,11 @@ fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
     filter["domain"] = json!(setup.domain);
     filter["timeout"] = json!("5s");
     filter["failure_mode_deny"] = json!(true);
+    let service = place(filter, "/rate_limit_service/grpc_service/envoy_grpc");
+    service["cluster_name"] = json!(setup.cluster);
+    if !setup.has_authority {
+        service["authority"].take();
+    }
     if setup.envoy_headers {
         filter["enable_x_ratelimit_headers"] = json!("DRAFT_VERSION_03");
         filter["enable_retry_after_header"] = json!(true);
