@@ -7,7 +7,6 @@
     reason = "an allocator that counts cannot be written without"
 )]
 #![expect(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
     reason = "a bench prints its result, and stops at what it did not expect"
@@ -118,20 +117,12 @@ impl Case {
     }
 
     fn request(&self, turn: &Turn) -> Request<'_> {
-        let descriptor = |entries: &Vec<(&'static str, String)>| Descriptor {
-            entries: entries
-                .iter()
-                .map(|(key, value)| Entry {
-                    key: key.as_bytes(),
-                    value: value.as_bytes(),
-                })
-                .collect(),
-            hits: Hits::Take(1),
-            limit: None,
-        };
         Request {
             domain: self.domain.as_bytes(),
-            descriptors: self.requests[turn.place].iter().map(descriptor).collect(),
+            descriptors: self.requests[turn.place]
+                .iter()
+                .map(|entries| descriptor(entries))
+                .collect(),
         }
     }
 
@@ -152,6 +143,18 @@ impl Case {
         let decision = conclude(&plan, &outcomes);
         let answer = answer(&decision, turn.now);
         (decision.code, answer)
+    }
+}
+
+fn descriptor<'a>(entries: &'a [(&'static str, String)]) -> Descriptor<'a> {
+    let entry = |(key, value): &'a (&'static str, String)| Entry {
+        key: key.as_bytes(),
+        value: value.as_bytes(),
+    };
+    Descriptor {
+        entries: entries.iter().map(entry).collect(),
+        hits: Hits::Take(1),
+        limit: None,
     }
 }
 
@@ -309,9 +312,9 @@ fn bench_steps(criterion: &mut Criterion, case: &Case) {
     group.finish();
 }
 
-fn bench_scale(criterion: &mut Criterion, group: &str, cases: impl Iterator<Item = Case>) {
-    let mut group = criterion.benchmark_group(group);
-    for case in cases {
+fn bench_scale(criterion: &mut Criterion, name: &str, counts: &[u32], make: fn(u32) -> Case) {
+    let mut group = criterion.benchmark_group(name);
+    for case in counts.iter().map(|count| make(*count)) {
         group.bench_function(BenchmarkId::new("all", &case.name), |bencher| {
             let mut turn = Turn::default();
             bencher.iter(|| case.decide(&mut turn));
@@ -358,15 +361,20 @@ fn main() {
     for case in &cases {
         bench_steps(&mut criterion, case);
     }
-    bench_scale(
-        &mut criterion,
-        "rules",
-        [10, 1_000, 100_000].into_iter().map(many_rules),
-    );
-    bench_scale(
-        &mut criterion,
-        "keys",
-        [1, 10_000, 1_000_000].into_iter().map(many_keys),
-    );
+    // `cargo bench` says `--bench`; `cargo test --benches` does not, and a smoke test need not fill
+    // memory.
+    let is_smoke = !std::env::args().any(|argument| argument == "--bench");
+    let rules: &[u32] = if is_smoke {
+        &[10, 1_000]
+    } else {
+        &[10, 1_000, 100_000]
+    };
+    bench_scale(&mut criterion, "rules", rules, many_rules);
+    let keys: &[u32] = if is_smoke {
+        &[1, 10_000]
+    } else {
+        &[1, 10_000, 1_000_000]
+    };
+    bench_scale(&mut criterion, "keys", keys, many_keys);
     criterion.final_summary();
 }
