@@ -36,16 +36,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out_dir.join("descriptors.bin"), encode(&official))?;
 
     let decoding = with_byte_fields(official)?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .compile_fds(decoding)?;
+    tonic_prost_build::configure().bytes(".").compile_fds(decoding)?;
     Ok(())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "cargo talks to build scripts this way"
-)]
+#[expect(clippy::disallowed_methods, reason = "cargo talks to build scripts this way")]
 fn out_dir() -> Result<PathBuf, std::env::VarError> {
     std::env::var("OUT_DIR").map(PathBuf::from)
 }
@@ -77,11 +72,7 @@ fn turn_to_bytes(messages: &mut [DescriptorProto], message: &str, field: &str) -
     let mut turned = 0;
     for candidate in messages {
         if candidate.name() == message {
-            for descriptor in candidate
-                .field
-                .iter_mut()
-                .filter(|found| found.name() == field)
-            {
+            for descriptor in candidate.field.iter_mut().filter(|found| found.name() == field) {
                 descriptor.set_type(Type::Bytes);
                 turned += 1;
             }

@@ -37,11 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Makes this binary the server that does nothing.
 const NO_OP: &str = "--no-op";
-const DESCRIPTORS: [&str; 3] = [
-    "tenant=t{n},method=GET",
-    "app=a{n},endpoint=/v1/orders",
-    "user=u{n},region=eu",
-];
+const DESCRIPTORS: [&str; 3] =
+    ["tenant=t{n},method=GET", "app=a{n},endpoint=/v1/orders", "user=u{n},region=eu"];
 const KEYS: u64 = 100_000;
 /// Limits that no run reaches: what is measured is the way of a request that is let through.
 const POLICY: &str = "\
@@ -69,16 +66,8 @@ struct Shape {
 }
 
 const SHAPES: [Shape; 2] = [
-    Shape {
-        name: "c1m1",
-        connections: 1,
-        streams: 1,
-    },
-    Shape {
-        name: "c2m32",
-        connections: 2,
-        streams: 32,
-    },
+    Shape { name: "c1m1", connections: 1, streams: 1 },
+    Shape { name: "c2m32", connections: 2, streams: 32 },
 ];
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -93,17 +82,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     // `cargo bench` says `--bench`; `cargo test --benches` does not, and wants a smoke test.
     let effort = if has("--bench") && !has("--quick") {
-        Effort {
-            rounds: 9,
-            turn: Span::from_seconds(2),
-            warmup: Span::from_seconds(1),
-        }
+        Effort { rounds: 9, turn: Span::from_seconds(2), warmup: Span::from_seconds(1) }
     } else {
-        Effort {
-            rounds: 1,
-            turn: Span::from_millis(300),
-            warmup: Span::from_millis(50),
-        }
+        Effort { rounds: 1, turn: Span::from_millis(300), warmup: Span::from_millis(50) }
     };
     compare(&effort)?;
     Ok(ExitCode::SUCCESS)
@@ -119,9 +100,7 @@ fn compare(effort: &Effort) -> anyhow::Result<()> {
         Server::tollgate("tollgate", &plain)?,
         Server::tollgate("tollgate, headers", &with_headers)?,
     ];
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     println!(
         "{:<6} {:<20} {:>7} {:>7} {:>15} {:>7} {:>7} {:>8}",
         "load", "server", "CPU µs", "ratio", "(spread)", "p50 µs", "p99 µs", "per s"
@@ -139,10 +118,7 @@ fn compare(effort: &Effort) -> anyhow::Result<()> {
             print_row(shape, server.name, place, &rounds);
         }
     }
-    println!(
-        "ratio: to `{}` in the same round; median, and from least to most",
-        servers[0].name
-    );
+    println!("ratio: to `{}` in the same round; median, and from least to most", servers[0].name);
     Ok(())
 }
 
@@ -199,30 +175,16 @@ impl Server {
     fn tollgate(name: &'static str, policies: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command.arg("serve").arg("--policies").arg(policies);
-        command.args([
-            "--grpc",
-            "127.0.0.1:0",
-            "--http",
-            "127.0.0.1:0",
-            "--store",
-            "memory",
-        ]);
+        command.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "memory"]);
         Self::start(name, command)
     }
 
     /// Ports are the kernel's choice, so the server's log says where it listens.
     fn start(name: &'static str, mut command: Command) -> anyhow::Result<Self> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let stderr = child.stderr.take().context("standard error is piped")?;
         match announced(stderr) {
-            Ok(address) => Ok(Self {
-                name,
-                child,
-                address,
-            }),
+            Ok(address) => Ok(Self { name, child, address }),
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
@@ -236,19 +198,13 @@ impl Server {
         let report = runtime.block_on(drive(self.load(shape, length)?, Clock::system()))?;
         let cpu_seconds = self.cpu_seconds()? - before;
         if report.tally.ok == 0 || report.tally.ok != report.tally.call_count() {
-            bail!(
-                "`{}` did not answer OK to everything:\n{}",
-                self.name,
-                report.text()
-            );
+            bail!("`{}` did not answer OK to everything:\n{}", self.name, report.text());
         }
         Ok(turn_of(&report, cpu_seconds))
     }
 
     fn load(&self, shape: &Shape, length: Span) -> anyhow::Result<Load> {
-        let descriptors = DESCRIPTORS
-            .iter()
-            .map(|text| DescriptorTemplate::parse(text));
+        let descriptors = DESCRIPTORS.iter().map(|text| DescriptorTemplate::parse(text));
         Ok(Load {
             target: self.address.clone(),
             template: RequestTemplate {
@@ -272,9 +228,7 @@ impl Server {
     fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         // The name in brackets may hold spaces; behind it are 11 fields, then the two.
-        let (_, fields) = stat
-            .rsplit_once(')')
-            .context("a process name in brackets")?;
+        let (_, fields) = stat.rsplit_once(')').context("a process name in brackets")?;
         let mut ticks = 0.0;
         for field in fields.split_whitespace().skip(11).take(2) {
             ticks += field.parse::<f64>()?;
@@ -307,10 +261,7 @@ fn announced(stderr: ChildStderr) -> anyhow::Result<Address> {
     bail!("it ended without saying where it listens:\n{log}")
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts and times of a bench are small"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts and times of a bench are small")]
 fn turn_of(report: &Report, cpu_seconds: f64) -> Turn {
     let micros = |quantile| report.tally.latency(quantile).as_nanos() as f64 / 1e3;
     Turn {
@@ -333,23 +284,14 @@ impl RateLimitService for NoOp {
     ) -> Result<tonic::Response<RateLimitResponse>, tonic::Status> {
         std::hint::black_box(call.into_inner());
         let code = Code::Ok.into();
-        let status = DescriptorStatus {
-            code,
-            ..Default::default()
-        };
-        let response = RateLimitResponse {
-            overall_code: code,
-            statuses: vec![status],
-            ..Default::default()
-        };
+        let status = DescriptorStatus { code, ..Default::default() };
+        let response =
+            RateLimitResponse { overall_code: code, statuses: vec![status], ..Default::default() };
         Ok(tonic::Response::new(response))
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "says where it listens, as the product does"
-)]
+#[expect(clippy::print_stderr, reason = "says where it listens, as the product does")]
 fn serve_nothing(threads: &str) -> anyhow::Result<()> {
     let mut builder = match threads {
         "one" => runtime::Builder::new_current_thread(),

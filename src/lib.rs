@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod time;
+pub mod yaml;
 
 pub mod limit;
 pub mod request;

@@ -149,9 +149,7 @@ struct RuleMetrics {
 impl Metrics {
     /// Nothing is installed globally: each server, in tests many in a process, has its own.
     pub fn new() -> Result<Self, BuildError> {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets(&DURATION_BUCKETS)?
-            .build_recorder();
+        let recorder = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.build_recorder();
         for metric in TABLE {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
@@ -196,17 +194,10 @@ impl Metrics {
         let mut rules: Vec<RuleMetrics> = Vec::new();
         for domain in &set.domains {
             let name: &str = &domain.name;
-            let decisions = |code| {
-                counter(
-                    &self.recorder,
-                    DECISIONS,
-                    &[("domain", name), ("code", code)],
-                )
-            };
-            let metrics = DomainMetrics {
-                ok: decisions("ok"),
-                over_limit: decisions("over_limit"),
-            };
+            let decisions =
+                |code| counter(&self.recorder, DECISIONS, &[("domain", name), ("code", code)]);
+            let metrics =
+                DomainMetrics { ok: decisions("ok"), over_limit: decisions("over_limit") };
             domains.push((Arc::clone(&domain.name), metrics));
             rules.extend(domain.rules.iter().map(|rule| {
                 let hits = |code| {
@@ -228,15 +219,9 @@ impl Metrics {
     pub fn reload_succeeded(&self, set: &PolicySet, now: Timestamp) {
         self.reloads.ok.increment(1);
         self.reloads.last_successful.set(1.0);
-        self.reloads
-            .last_timestamp
-            .set(as_f64(now.seconds_floor().max(0).unsigned_abs()));
+        self.reloads.last_timestamp.set(as_f64(now.seconds_floor().max(0).unsigned_abs()));
         self.reloads.version.set(as_f64(set.version));
-        let rules = set
-            .domains
-            .iter()
-            .map(|domain| domain.rules.len() as u64)
-            .sum();
+        let rules = set.domains.iter().map(|domain| domain.rules.len() as u64).sum();
         self.reloads.rules.set(as_f64(rules));
     }
 
@@ -282,9 +267,7 @@ impl SetMetrics {
     }
 
     fn domain(&self, name: &str) -> Option<&DomainMetrics> {
-        let found = self
-            .domains
-            .binary_search_by(|(candidate, _)| (**candidate).cmp(name));
+        let found = self.domains.binary_search_by(|(candidate, _)| (**candidate).cmp(name));
         found.ok().map(|position| &self.domains[position].1)
     }
 }
@@ -292,9 +275,7 @@ impl SetMetrics {
 const METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
 
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
-    let labels = labels
-        .iter()
-        .map(|(label, value)| Label::new(*label, (*value).to_owned()));
+    let labels = labels.iter().map(|(label, value)| Label::new(*label, (*value).to_owned()));
     Key::from_parts(name, labels.collect::<Vec<_>>())
 }
 
@@ -315,18 +296,10 @@ fn gauge(
 }
 
 fn gauge_of_build(recorder: &PrometheusRecorder) {
-    gauge(
-        recorder,
-        BUILD_INFO,
-        &[("version", env!("CARGO_PKG_VERSION"))],
-    )
-    .set(1.0);
+    gauge(recorder, BUILD_INFO, &[("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "gauges are floating point; 2^53 is far away"
-)]
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; 2^53 is far away")]
 fn as_f64(value: u64) -> f64 {
     value as f64
 }

@@ -22,22 +22,8 @@ impl Parts {
     /// Each part's name with `ok` or the reason why it is not.
     pub fn named(self) -> [(&'static str, &'static str); 2] {
         [
-            (
-                "policies",
-                if self.has_policies {
-                    "ok"
-                } else {
-                    "no policy set is in force yet"
-                },
-            ),
-            (
-                "serving",
-                if self.is_draining {
-                    "draining: told to stop"
-                } else {
-                    "ok"
-                },
-            ),
+            ("policies", if self.has_policies { "ok" } else { "no policy set is in force yet" }),
+            ("serving", if self.is_draining { "draining: told to stop" } else { "ok" }),
         ]
     }
 }
@@ -49,10 +35,7 @@ pub struct Readiness {
 
 impl Default for Readiness {
     fn default() -> Self {
-        let (parts, _) = watch::channel(Parts {
-            has_policies: false,
-            is_draining: false,
-        });
+        let (parts, _) = watch::channel(Parts { has_policies: false, is_draining: false });
         Self { parts }
     }
 }

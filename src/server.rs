@@ -98,28 +98,13 @@ impl Server {
             Arc::clone(&metrics),
             clock.clone(),
         )?;
-        let rls = Rls {
-            active: Arc::clone(policy_files.active()),
-            store,
-            clock,
-            metrics,
-        };
+        let rls = Rls { active: Arc::clone(policy_files.active()), store, clock, metrics };
         let message_size_max = settings.message_size_max;
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
-        let admin = Admin {
-            readiness: readiness.clone(),
-            metrics: Arc::clone(&rls.metrics),
-        };
+        let admin = Admin { readiness: readiness.clone(), metrics: Arc::clone(&rls.metrics) };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
         let drain_timeout = settings.drain_timeout;
-        Ok(Self {
-            rls,
-            readiness,
-            policy_files,
-            drain_timeout,
-            services,
-            routes,
-        })
+        Ok(Self { rls, readiness, policy_files, drain_timeout, services, routes })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -132,20 +117,12 @@ impl Server {
 
     /// Serves until `stop`, then answers what is on its way, for as long as the drain may take.
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) {
-        let Self {
-            rls,
-            readiness,
-            policy_files,
-            services,
-            routes,
-            ..
-        } = self;
+        let Self { rls, readiness, policy_files, services, routes, .. } = self;
         // Background work, the accepting of calls and the HTTP side end one after the other.
-        let (background, accepting, http) = (
-            CancellationToken::new(),
-            CancellationToken::new(),
-            CancellationToken::new(),
-        );
+        let (background, accepting, http) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        // The policies were loaded before: whoever reads where we listen may ask at once.
+        readiness.policies_in_force();
         listeners.log();
         let tasks = TaskTracker::new();
         tasks.spawn(policy_files.watch(background.clone()));
@@ -156,14 +133,9 @@ impl Server {
             async move { grpc::serve(services, listeners.grpc, &metrics, &accepting).await }
         });
         if let Some(listener) = listeners.http {
-            tasks.spawn(admin::serve(
-                routes,
-                listener,
-                http.clone().cancelled_owned(),
-            ));
+            tasks.spawn(admin::serve(routes, listener, http.clone().cancelled_owned()));
         }
         tasks.close();
-        readiness.policies_in_force();
 
         stop.cancelled().await;
         tracing::info!("told to stop; answering what is on its way");
@@ -213,10 +185,7 @@ async fn keep_up(metrics: Arc<Metrics>) {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "gauges are floating point; 2^53 is far away"
-)]
+#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; 2^53 is far away")]
 fn as_f64(count: usize) -> f64 {
     count as f64
 }

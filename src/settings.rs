@@ -5,12 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::policy::model::Mode;
+use crate::policy::render::Position;
 use crate::socket::Address;
 use crate::telemetry::LogFormat;
+use crate::yaml::{self, Value};
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -42,19 +45,11 @@ struct KeyRow {
 }
 
 const fn one(name: &'static str, default: &'static str) -> KeyRow {
-    KeyRow {
-        name,
-        is_list: false,
-        default,
-    }
+    KeyRow { name, is_list: false, default }
 }
 
 const fn list(name: &'static str, default: &'static str) -> KeyRow {
-    KeyRow {
-        name,
-        is_list: true,
-        default,
-    }
+    KeyRow { name, is_list: true, default }
 }
 
 const KEYS: [KeyRow; 9] = [
@@ -78,7 +73,7 @@ pub struct Flags {
     /// taken into force within two seconds.
     ///
     /// [env: TOLLGATE_POLICIES] [default: policies]
-    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    #[arg(long, value_name = "PATH")]
     policies: Vec<String>,
 
     /// Where Envoy asks: `host:port` or `unix:/path`; may be repeated
@@ -180,11 +175,7 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     #[error("`{name}` ({origin}): {problem}")]
-    Value {
-        name: &'static str,
-        origin: Origin,
-        problem: String,
-    },
+    Value { name: &'static str, origin: Origin, problem: String },
     #[error("cannot read the settings file `{}`: {problem}", path.display())]
     File { path: PathBuf, problem: String },
 }
@@ -208,9 +199,7 @@ impl Gathered {
     ) -> Result<Self, SettingsError> {
         let variable = |key: &str| {
             let name = format!("TOLLGATE_{}", key.to_uppercase().replace('-', "_"));
-            environment(&name)
-                .filter(|value| !value.is_empty())
-                .map(|value| (name, value))
+            environment(&name).filter(|value| !value.is_empty()).map(|value| (name, value))
         };
         let named_file = variable("config").map(|(_, path)| PathBuf::from(path));
         let file = match flags.config.clone().or(named_file) {
@@ -220,9 +209,8 @@ impl Gathered {
         let mut values = BTreeMap::new();
         for key in &KEYS {
             let from_flag = flags.values(key.name);
-            let from_file = file
-                .as_ref()
-                .and_then(|(keys, path)| Some((keys.get(key.name)?, path)));
+            let from_file =
+                file.as_ref().and_then(|(keys, path)| Some((keys.get(key.name)?, path)));
             let value = if !from_flag.is_empty() {
                 (from_flag, Origin::Flag(key.name))
             } else if let Some((name, text)) = variable(key.name) {
@@ -251,10 +239,7 @@ impl Gathered {
             })?,
             store: self.only("store", store)?,
             mode: self.only("mode", |text| {
-                choice(
-                    text,
-                    &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)],
-                )
+                choice(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
             })?,
             message_size_max: self.only("message-size-max", size)?,
             drain_timeout: self.only("drain-timeout", span)?,
@@ -263,10 +248,7 @@ impl Gathered {
                 choice(text, &levels.map(|level| (level, level.to_owned())))
             })?,
             log_format: self.only("log-format", |text| {
-                choice(
-                    text,
-                    &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-                )
+                choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
             })?,
         })
     }
@@ -277,15 +259,8 @@ impl Gathered {
         check: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Vec<T>, SettingsError> {
         let (texts, origin) = self.value(name);
-        let checked = texts
-            .iter()
-            .map(|text| check(text))
-            .collect::<Result<Vec<T>, String>>();
-        checked.map_err(|problem| SettingsError::Value {
-            name,
-            origin,
-            problem,
-        })
+        let checked = texts.iter().map(|text| check(text)).collect::<Result<Vec<T>, String>>();
+        checked.map_err(|problem| SettingsError::Value { name, origin, problem })
     }
 
     fn only<T>(
@@ -354,10 +329,7 @@ fn store(text: &str) -> Result<StoreChoice, String> {
 fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     let found = choices.iter().find(|(name, _)| *name == text);
     found.map(|(_, value)| value.clone()).ok_or_else(|| {
-        let names: Vec<String> = choices
-            .iter()
-            .map(|(name, _)| format!("`{name}`"))
-            .collect();
+        let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
         format!("`{text}` is not one of {}", names.join(", "))
     })
 }
@@ -370,15 +342,11 @@ fn size(text: &str) -> Result<usize, String> {
         "MiB" => Some(1 << 20),
         _ => None,
     };
-    let bytes = number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor));
+    let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     let bytes = bytes.filter(|bytes| (1_024..=256 << 20).contains(bytes));
-    bytes
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .ok_or_else(|| {
-            format!("`{text}` is no size between 1KiB and 256MiB; write it like `1MiB` or `65536`")
-        })
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
+        format!("`{text}` is no size between 1KiB and 256MiB; write it like `1MiB` or `65536`")
+    })
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -389,9 +357,7 @@ fn span(text: &str) -> Result<Duration, String> {
         "m" => Some(60_000),
         _ => None,
     };
-    let millis = number
-        .zip(factor)
-        .and_then(|(number, factor)| number.checked_mul(factor));
+    let millis = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     let millis = millis.filter(|millis| *millis <= 3_600_000);
     millis.map(Duration::from_millis).ok_or_else(|| {
         format!("`{text}` is no span of at most 60m; write it like `1500ms`, `5s` or `1m`")
@@ -399,30 +365,56 @@ fn span(text: &str) -> Result<Duration, String> {
 }
 
 fn split_number(text: &str) -> (Option<u64>, &str) {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(end);
     (digits.parse().ok(), unit.trim())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that reads the environment"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The keys of a settings file, each with its values as text.
+/// The keys of a settings file, each with its values as text. `_` stands for `-` in them.
 fn read_file(path: &Path) -> Result<BTreeMap<String, Vec<String>>, SettingsError> {
-    let problem = |problem: String| SettingsError::File {
-        path: path.to_owned(),
-        problem,
-    };
+    let problem = |problem: String| SettingsError::File { path: path.to_owned(), problem };
     let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    let _ = text;
-    Err(problem("settings files are not read yet".to_owned()))
+    file_values(&text).map_err(problem)
+}
+
+fn file_values(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let at = |bytes: &Range<usize>, problem: &str| {
+        let Position { line, column } = Position::of(text, bytes.start);
+        format!("line {line}, column {column}: {problem}")
+    };
+    let parsed = yaml::parse(text);
+    if let Some(fault) = parsed.faults.first() {
+        return Err(at(&fault.bytes, &format!("{}; {}", fault.message, fault.hint)));
+    }
+    let mut values = BTreeMap::new();
+    for document in &parsed.documents {
+        let Value::Mapping(pairs) = &document.value else {
+            return Err(at(&document.bytes, "write settings as `name: value`, one to a line"));
+        };
+        for (name, value) in pairs {
+            let key = name.scalar().map(|name| name.text.replace('_', "-")).unwrap_or_default();
+            let Some(row) = KEYS.iter().find(|row| row.name == key) else {
+                let names = KEYS.map(|row| format!("`{}`", row.name)).join(", ");
+                return Err(at(&name.bytes, &format!("`{key}` is no setting; there are {names}")));
+            };
+            let texts = match &value.value {
+                Value::Sequence(items) if row.is_list => items.iter().collect(),
+                Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_) => vec![value],
+            };
+            let texts = texts.into_iter().map(|text| text.scalar().map(|text| text.text.clone()));
+            let texts = texts.collect::<Option<Vec<String>>>().filter(|texts| !texts.is_empty());
+            let texts = texts.ok_or_else(|| at(&value.bytes, &format!("`{key}` has no value")))?;
+            if values.insert(key, texts).is_some() {
+                return Err(at(&name.bytes, "the setting is there twice"));
+            }
+        }
+    }
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -437,9 +429,7 @@ mod tests {
 
     fn flags(arguments: &[&str]) -> Flags {
         let arguments = std::iter::once("serve").chain(arguments.iter().copied());
-        <Command as clap::Parser>::try_parse_from(arguments)
-            .unwrap()
-            .flags
+        <Command as clap::Parser>::try_parse_from(arguments).unwrap().flags
     }
 
     fn gathered(arguments: &[&str], variables: &[(&str, &str)]) -> Gathered {
@@ -460,17 +450,52 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_a_variable_and_a_variable_over_the_default() {
-        let variables = [
-            ("TOLLGATE_GRPC", "127.0.0.1:1, unix:/x"),
-            ("TOLLGATE_MODE", "shadow"),
-        ];
+        let variables = [("TOLLGATE_GRPC", "127.0.0.1:1, unix:/x"), ("TOLLGATE_MODE", "shadow")];
         let by_variable = gathered(&[], &variables).settings().unwrap();
         assert_eq!(by_variable.grpc.len(), 2);
         assert_eq!(by_variable.mode, Mode::Shadow);
-        let by_flag = gathered(&["--mode", "enforce"], &variables)
-            .settings()
-            .unwrap();
+        let by_flag = gathered(&["--mode", "enforce"], &variables).settings().unwrap();
         assert_eq!(by_flag.mode, Mode::Enforce);
+    }
+
+    #[test]
+    fn a_file_comes_after_variables_and_before_defaults() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = "mode: shadow\ngrpc: [127.0.0.1:1, unix:/x]\ndrain_timeout: 3s\nhttp: off\n";
+        std::fs::write(file.path(), text).unwrap();
+        let path = file.path().to_str().unwrap();
+        let variables = [("TOLLGATE_CONFIG", path), ("TOLLGATE_MODE", "enforce")];
+        let settings = gathered(&[], &variables).settings().unwrap();
+        assert_eq!(settings.mode, Mode::Enforce);
+        assert_eq!(settings.grpc.len(), 2);
+        assert_eq!(settings.drain_timeout, Duration::from_secs(3));
+        assert_eq!(settings.http, None);
+        let printed = gathered(&["--config", path], &[]).to_string();
+        assert!(printed.contains(&format!("# file {path}")), "{printed}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_named_with_its_place() {
+        for (text, part) in [
+            ("mode: enforce\ngprc: x\n", "line 2, column 1: `gprc` is no setting"),
+            ("mode: [enforce", "line"),
+            ("just text", "line 1, column 1: write settings as"),
+            ("mode:\n", "`mode` has no value"),
+            ("mode: [enforce]\n", "`mode` has no value"),
+            ("log-level: info\nlog_level: warn\n", "line 2, column 1: the setting is there twice"),
+        ] {
+            let problem = file_values(text).unwrap_err();
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_printed_form_is_a_settings_file() {
+        let printed = gathered(&["--http", "off", "--grpc", "a:1,b:2"], &[]).to_string();
+        let values = file_values(&printed).unwrap();
+        assert_eq!(values["grpc"], ["a:1", "b:2"]);
+        assert_eq!(values["http"], ["off"]);
+        assert_eq!(values.len(), KEYS.len());
     }
 
     #[test]
@@ -503,10 +528,7 @@ mod tests {
             ("log-format", "xml", "`json`"),
         ] {
             let flag = format!("--{name}");
-            let error = gathered(&[&flag, value], &[])
-                .settings()
-                .unwrap_err()
-                .to_string();
+            let error = gathered(&[&flag, value], &[]).settings().unwrap_err().to_string();
             assert!(error.contains(&format!("flag --{name}")), "{error}");
             assert!(error.contains(part), "{error}");
             assert!(!error.contains('\n'), "{error}");
@@ -515,9 +537,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_flag_whose_help_names_variable_and_default() {
-        let help = <Command as clap::CommandFactory>::command()
-            .render_long_help()
-            .to_string();
+        let help = <Command as clap::CommandFactory>::command().render_long_help().to_string();
         for key in &KEYS {
             assert!(help.contains(&format!("--{} ", key.name)), "{}", key.name);
             let variable = key.name.to_uppercase().replace('-', "_");

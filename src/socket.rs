@@ -87,11 +87,7 @@ pub enum BindError {
     )]
     NotASocket { address: Address },
     #[error("cannot listen on `{address}`: {source}; {hint}")]
-    Other {
-        address: Address,
-        source: io::Error,
-        hint: &'static str,
-    },
+    Other { address: Address, source: io::Error, hint: &'static str },
 }
 
 /// A bound socket.
@@ -187,38 +183,28 @@ fn is_about_the_peer(error: &io::Error) -> bool {
 }
 
 async fn bind_tcp(address: &Address, text: &str) -> Result<Listener, BindError> {
-    let other = |source, hint| BindError::Other {
-        address: address.clone(),
-        source,
-        hint,
-    };
-    let candidates: Vec<SocketAddr> = tokio::net::lookup_host(text)
+    let other = |source, hint| BindError::Other { address: address.clone(), source, hint };
+    let mut candidates: Vec<SocketAddr> = tokio::net::lookup_host(text)
         .await
         .map_err(|error| other(error, "write an address of this machine, or check the name"))?
         .collect();
+    // A name such as `localhost` may stand for both; most clients that are told a number use v4.
+    candidates.sort_by_key(SocketAddr::is_ipv6);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in candidates {
         match listen_tcp(candidate) {
             Ok(listener) => {
                 let bound = listener.local_addr().unwrap_or(candidate);
                 let address = Address::Tcp(bound.to_string());
-                return Ok(Listener {
-                    socket: Socket::Tcp(listener),
-                    address,
-                });
+                return Ok(Listener { socket: Socket::Tcp(listener), address });
             }
             Err(error) => last = error,
         }
     }
     Err(match last.kind() {
-        io::ErrorKind::AddrInUse => BindError::PortInUse {
-            address: address.clone(),
-        },
+        io::ErrorKind::AddrInUse => BindError::PortInUse { address: address.clone() },
         io::ErrorKind::PermissionDenied => other(last, "choose a port of 1024 or above"),
-        _ => other(
-            last,
-            "choose an address of this machine, such as `127.0.0.1` or `0.0.0.0`",
-        ),
+        _ => other(last, "choose an address of this machine, such as `127.0.0.1` or `0.0.0.0`"),
     })
 }
 
@@ -244,10 +230,7 @@ fn bind_unix(address: &Address, path: &Path) -> Result<Listener, BindError> {
     // Until the mode is set, the umask keeps others out: connecting takes write permission.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(SOCKET_MODE)).map_err(other)?;
     let file = SocketFile::of(path.to_owned()).map_err(other)?;
-    Ok(Listener {
-        socket: Socket::Unix(listener, Some(file)),
-        address: address.clone(),
-    })
+    Ok(Listener { socket: Socket::Unix(listener, Some(file)), address: address.clone() })
 }
 
 /// Removes a socket file that a killed server left behind, and nothing else.
@@ -261,16 +244,12 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), BindError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(other(error)),
         Ok(metadata) if !metadata.file_type().is_socket() => {
-            return Err(BindError::NotASocket {
-                address: address.clone(),
-            });
+            return Err(BindError::NotASocket { address: address.clone() });
         }
         Ok(_) => {}
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Ok(_) => Err(BindError::SocketInUse {
-            address: address.clone(),
-        }),
+        Ok(_) => Err(BindError::SocketInUse { address: address.clone() }),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(path).map_err(other)
         }
@@ -280,19 +259,14 @@ fn remove_stale(address: &Address, path: &Path) -> Result<(), BindError> {
 
 fn bind_abstract(address: &Address, name: &str) -> Result<Listener, BindError> {
     let listener = listen_abstract(name).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => BindError::SocketInUse {
-            address: address.clone(),
-        },
+        io::ErrorKind::AddrInUse => BindError::SocketInUse { address: address.clone() },
         _ => BindError::Other {
             address: address.clone(),
             source,
             hint: "abstract names work on Linux only; use `unix:/path`",
         },
     })?;
-    Ok(Listener {
-        socket: Socket::Unix(listener, None),
-        address: address.clone(),
-    })
+    Ok(Listener { socket: Socket::Unix(listener, None), address: address.clone() })
 }
 
 #[cfg(target_os = "linux")]
@@ -353,19 +327,13 @@ impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         // A peer that is gone already fails here; reading from it will say so.
         let _ = stream.set_nodelay(true);
-        Self {
-            stream: Stream::Tcp(stream),
-            open: None,
-        }
+        Self { stream: Stream::Tcp(stream), open: None }
     }
 }
 
 impl From<UnixStream> for Connection {
     fn from(stream: UnixStream) -> Self {
-        Self {
-            stream: Stream::Unix(stream),
-            open: None,
-        }
+        Self { stream: Stream::Unix(stream), open: None }
     }
 }
 
@@ -449,13 +417,8 @@ mod tests {
 
     #[test]
     fn addresses_read_as_they_are_written() {
-        let texts = [
-            "127.0.0.1:8081",
-            "localhost:0",
-            "[::1]:8081",
-            "unix:/run/tollgate.sock",
-            "unix:@rls",
-        ];
+        let texts =
+            ["127.0.0.1:8081", "localhost:0", "[::1]:8081", "unix:/run/tollgate.sock", "unix:@rls"];
         for text in texts {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
@@ -463,16 +426,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_says_what_to_write() {
-        for text in [
-            "",
-            "localhost",
-            ":8081",
-            "8081",
-            "a:b",
-            "1.2.3.4:70000",
-            "::1:80",
-            "unix:",
-        ] {
+        for text in ["", "localhost", ":8081", "8081", "a:b", "1.2.3.4:70000", "::1:80", "unix:"] {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(error.contains("write `host:port`"), "{text}: {error}");
         }

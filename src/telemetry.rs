@@ -28,9 +28,6 @@ pub fn start(level: &str, format: LogFormat) {
 /// A panic is a fault of ours: it is logged with its place, in the format of all other lines.
 fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
     let message = panic.payload_as_str().unwrap_or("no message");
-    let place = panic
-        .location()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(message, place, "internal error: please report it");
 }

@@ -34,11 +34,7 @@ impl Timestamp {
 
     /// The span from `earlier` to `self`, zero when `self` is not later.
     pub const fn since(self, earlier: Self) -> Span {
-        Span(if self.0 > earlier.0 {
-            self.0.abs_diff(earlier.0)
-        } else {
-            0
-        })
+        Span(if self.0 > earlier.0 { self.0.abs_diff(earlier.0) } else { 0 })
     }
 
     #[must_use]
@@ -104,20 +100,12 @@ impl fmt::Display for Span {
         for (large, large_unit, small, small_unit) in pairs {
             if large > 0 {
                 write!(f, "{large}{large_unit}")?;
-                return if small > 0 {
-                    write!(f, " {small}{small_unit}")
-                } else {
-                    Ok(())
-                };
+                return if small > 0 { write!(f, " {small}{small_unit}") } else { Ok(()) };
             }
         }
         if minutes > 0 {
             write!(f, "{minutes}m")?;
-            return if seconds > 0 {
-                write!(f, " {seconds}s")
-            } else {
-                Ok(())
-            };
+            return if seconds > 0 { write!(f, " {seconds}s") } else { Ok(()) };
         }
         let millis = self.subsecond_nanos() / 1_000_000;
         match millis {
@@ -138,15 +126,11 @@ mod tests {
         assert_eq!(late.since(early), Span::from_seconds(2));
         assert_eq!(early.since(late), Span::ZERO);
         assert_eq!(
-            Timestamp::from_nanos(i64::MAX)
-                .plus(Span::from_seconds(1))
-                .as_nanos(),
+            Timestamp::from_nanos(i64::MAX).plus(Span::from_seconds(1)).as_nanos(),
             i64::MAX
         );
         assert_eq!(
-            Timestamp::from_nanos(i64::MAX)
-                .since(Timestamp::from_nanos(i64::MIN))
-                .as_nanos(),
+            Timestamp::from_nanos(i64::MAX).since(Timestamp::from_nanos(i64::MIN)).as_nanos(),
             u64::MAX
         );
     }

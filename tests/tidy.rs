@@ -114,9 +114,9 @@ fn row(module: &str) -> Option<usize> {
 /// The modules that a line names through `crate::`.
 fn crate_modules(line: &str) -> Vec<&str> {
     let code = line.split("//").next().unwrap_or_default();
-    let names = code.match_indices("crate::").filter(|(at, _)| {
-        !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
-    });
+    let names = code
+        .match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'));
     let name = |(at, found): (usize, &str)| {
         let rest = &code[at + found.len()..];
         let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
@@ -148,7 +148,8 @@ fn modules_use_only_rows_below_their_own() {
         for (number, line) in file.shipped_lines() {
             for used in crate_modules(line) {
                 if !may_use(module, used) {
-                    findings.push(format!("{}:{number}: `{module}` may not use `{used}`", file.path));
+                    findings
+                        .push(format!("{}:{number}: `{module}` may not use `{used}`", file.path));
                 }
             }
         }
@@ -243,7 +244,8 @@ fn the_clock_the_environment_and_the_wire_have_one_place_each() {
             for (word, allowed) in places {
                 let is_allowed = allowed.iter().any(|place| file.path.starts_with(place));
                 if code.contains(word) && !is_allowed {
-                    findings.push(format!("{}:{number}: `{word}` belongs in {allowed:?}", file.path));
+                    findings
+                        .push(format!("{}:{number}: `{word}` belongs in {allowed:?}", file.path));
                 }
             }
         }

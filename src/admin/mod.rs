@@ -50,9 +50,7 @@ pub async fn serve(
     listener: Listener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(AxumListener(listener), router)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(AxumListener(listener), router).with_graceful_shutdown(stop).await
 }
 
 /// A listener of ours in the form that axum takes.
@@ -81,16 +79,9 @@ async fn healthz() -> &'static str {
 
 async fn readyz(State(admin): State<Admin>) -> Response {
     let parts = admin.readiness.parts();
-    let code = if parts.is_ready() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
-    let named: serde_json::Map<String, serde_json::Value> = parts
-        .named()
-        .into_iter()
-        .map(|(name, state)| (name.to_owned(), state.into()))
-        .collect();
+    let code = if parts.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let named: serde_json::Map<String, serde_json::Value> =
+        parts.named().into_iter().map(|(name, state)| (name.to_owned(), state.into())).collect();
     let body = serde_json::json!({ "ready": parts.is_ready(), "parts": named });
     (code, axum::Json(body)).into_response()
 }
@@ -103,20 +94,13 @@ async fn healthcheck(State(admin): State<Admin>) -> Response {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
-    let headers = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
+    let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (headers, admin.metrics.render()).into_response()
 }
 
 async fn not_found(uri: Uri) -> Response {
     let problem = format!("nothing is at `{}`; `/` lists what is here", uri.path());
-    (
-        StatusCode::NOT_FOUND,
-        axum::Json(serde_json::json!({ "error": problem })),
-    )
-        .into_response()
+    (StatusCode::NOT_FOUND, axum::Json(serde_json::json!({ "error": problem }))).into_response()
 }
 
 async fn wrong_method(uri: Uri) -> Response {

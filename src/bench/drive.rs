@@ -213,12 +213,8 @@ impl Run {
             return Ok(None);
         }
         let run = Arc::clone(self);
-        let pacer = thread::Builder::new()
-            .name("pacer".to_owned())
-            .spawn(move || run.release());
-        Ok(Some(
-            pacer.context("cannot start the thread that paces the load")?,
-        ))
+        let pacer = thread::Builder::new().name("pacer".to_owned()).spawn(move || run.release());
+        Ok(Some(pacer.context("cannot start the thread that paces the load")?))
     }
 
     fn release(&self) {
@@ -235,15 +231,11 @@ impl Run {
             }
         }
         // Every stream learns from one more permit that there are no more calls.
-        pace.due
-            .add_permits(self.load.connections.saturating_mul(self.load.streams));
+        pace.due.add_permits(self.load.connections.saturating_mul(self.load.streams));
     }
 
     fn report(&self, tally: Tally, finished: u64) -> Report {
-        let due = self
-            .pace
-            .as_ref()
-            .map_or(0, |pace| pace.total - pace.warmup);
+        let due = self.pace.as_ref().map_or(0, |pace| pace.total - pace.warmup);
         Report {
             load: self.load.describe(),
             elapsed: Span::from_nanos(finished.saturating_sub(self.warm)),
@@ -260,12 +252,7 @@ impl Pace {
             End::Requests(count) => warmup.saturating_add(count),
             End::After(span) => warmup.saturating_add(calls_within(rate, span.as_nanos())),
         };
-        Self {
-            rate,
-            total,
-            warmup,
-            due: Semaphore::new(0),
-        }
+        Self { rate, total, warmup, due: Semaphore::new(0) }
     }
 
     /// When a call is due, in nanoseconds from the start.
@@ -289,9 +276,7 @@ fn calls_within(rate: NonZeroU64, nanos: u64) -> u64 {
 
 /// No run is long enough for more permits than a semaphore holds.
 fn permits(calls: u64) -> usize {
-    usize::try_from(calls).map_or(Semaphore::MAX_PERMITS, |calls| {
-        calls.min(Semaphore::MAX_PERMITS)
-    })
+    usize::try_from(calls).map_or(Semaphore::MAX_PERMITS, |calls| calls.min(Semaphore::MAX_PERMITS))
 }
 
 impl Load {

@@ -23,11 +23,7 @@ pub struct KeyDraw {
 
 impl KeyDraw {
     pub fn new(keys: u64, distribution: Distribution, seed: u64) -> Self {
-        Self {
-            keys: keys.max(1),
-            distribution,
-            state: seed,
-        }
+        Self { keys: keys.max(1), distribution, state: seed }
     }
 
     /// The key of the request with this number; only `Sequential` looks at the number.
@@ -101,11 +97,7 @@ mod tests {
     fn uniform_keys_come_equally_often() {
         let counts = drawn(20, Distribution::Uniform);
         let expected = f64::from(DRAWS) / 20.0;
-        assert!(
-            counts
-                .iter()
-                .all(|count| (count / expected - 1.0).abs() < 0.05)
-        );
+        assert!(counts.iter().all(|count| (count / expected - 1.0).abs() < 0.05));
     }
 
     #[test]
@@ -116,17 +108,11 @@ mod tests {
         for rank in [1_u32, 2, 3, 10, 50] {
             let expected = f64::from(DRAWS) / f64::from(rank) / harmonic;
             let count = counts[rank as usize - 1];
-            assert!(
-                (count / expected - 1.0).abs() < 0.1,
-                "rank {rank}: {count} of {expected}"
-            );
+            assert!((count / expected - 1.0).abs() < 0.1, "rank {rank}: {count} of {expected}");
         }
         let tail: f64 = counts[500..].iter().sum();
         let expected = f64::from(DRAWS) * (1_000.0_f64 / 500.0).ln() / harmonic;
-        assert!(
-            (tail / expected - 1.0).abs() < 0.05,
-            "tail: {tail} of {expected}"
-        );
+        assert!((tail / expected - 1.0).abs() < 0.05, "tail: {tail} of {expected}");
     }
 
     #[test]

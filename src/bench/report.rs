@@ -61,20 +61,15 @@ impl Tally {
             Answer::Ok => self.ok += 1,
             Answer::OverLimit => self.over_limit += 1,
             Answer::Unknown => {
-                return self.fail(
-                    "no code".to_owned(),
-                    "the answer says neither OK nor OVER_LIMIT",
-                );
+                return self
+                    .fail("no code".to_owned(), "the answer says neither OK nor OVER_LIMIT");
             }
         }
         self.latencies.saturating_record(latency.as_nanos());
     }
 
     fn fail(&mut self, what: String, message: &str) {
-        let (count, _) = self
-            .failures
-            .entry(what)
-            .or_insert_with(|| (0, message.to_owned()));
+        let (count, _) = self.failures.entry(what).or_insert_with(|| (0, message.to_owned()));
         *count += 1;
     }
 
@@ -82,10 +77,8 @@ impl Tally {
         self.ok += other.ok;
         self.over_limit += other.over_limit;
         for (what, (count, message)) in &other.failures {
-            let (sum, _) = self
-                .failures
-                .entry(what.clone())
-                .or_insert_with(|| (0, message.clone()));
+            let (sum, _) =
+                self.failures.entry(what.clone()).or_insert_with(|| (0, message.clone()));
             *sum += count;
         }
         self.latencies.add(&other.latencies)
@@ -108,11 +101,7 @@ impl Tally {
 impl Report {
     pub fn requests_per_second(&self) -> f64 {
         let seconds = seconds(self.elapsed);
-        if seconds > 0.0 {
-            count(self.tally.call_count()) / seconds
-        } else {
-            0.0
-        }
+        if seconds > 0.0 { count(self.tally.call_count()) / seconds } else { 0.0 }
     }
 
     pub fn text(&self) -> String {
@@ -133,20 +122,13 @@ impl Report {
         }
         if self.unsent > 0 {
             let unsent = self.unsent;
-            let _ = writeln!(
-                text,
-                "unsent      {unsent}, all streams were waiting for answers"
-            );
+            let _ = writeln!(text, "unsent      {unsent}, all streams were waiting for answers");
         }
         if tally.latencies.is_empty() {
             text.push_str("latency     no answers\n");
             return text;
         }
-        let _ = write!(
-            text,
-            "latency     mean {}",
-            duration(tally.latencies.mean())
-        );
+        let _ = write!(text, "latency     mean {}", duration(tally.latencies.mean()));
         for (name, quantile) in QUANTILES {
             let nanos = count(tally.latency(quantile).as_nanos());
             let _ = write!(text, "  {name} {}", duration(nanos));
@@ -250,10 +232,7 @@ mod tests {
     #[test]
     fn every_call_is_in_one_count() {
         let tally = report().tally;
-        assert_eq!(
-            (tally.ok, tally.over_limit, tally.failure_count()),
-            (98, 2, 3)
-        );
+        assert_eq!((tally.ok, tally.over_limit, tally.failure_count()), (98, 2, 3));
         assert_eq!(tally.call_count(), 103);
     }
 
@@ -271,14 +250,8 @@ failed      3
         let text = report().text();
         assert!(text.starts_with(expected), "{text}");
         let latency = text.lines().last().unwrap();
-        assert!(
-            latency.contains("p50 50 µs  p90 90 µs  p99 5.00 ms"),
-            "{latency}"
-        );
-        assert!(
-            latency.ends_with("max 60.00 s") || latency.ends_with("max 60.03 s"),
-            "{latency}"
-        );
+        assert!(latency.contains("p50 50 µs  p90 90 µs  p99 5.00 ms"), "{latency}");
+        assert!(latency.ends_with("max 60.00 s") || latency.ends_with("max 60.03 s"), "{latency}");
     }
 
     #[test]

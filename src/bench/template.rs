@@ -47,9 +47,8 @@ impl DescriptorTemplate {
             return Err(DescriptorError::Empty);
         }
         let entry = |entry: &str| {
-            let (key, value) = entry
-                .split_once('=')
-                .ok_or_else(|| DescriptorError::NoValue(entry.to_owned()))?;
+            let (key, value) =
+                entry.split_once('=').ok_or_else(|| DescriptorError::NoValue(entry.to_owned()))?;
             if key.is_empty() {
                 return Err(DescriptorError::NoKey(entry.to_owned()));
             }
@@ -61,9 +60,7 @@ impl DescriptorTemplate {
 
     /// Whether any value has a placeholder.
     pub fn is_numbered(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|(_, value)| matches!(value, ValueTemplate::Numbered(_)))
+        self.entries.iter().any(|(_, value)| matches!(value, ValueTemplate::Numbered(_)))
     }
 
     fn filled(&self, number: u64) -> RateLimitDescriptor {
@@ -134,31 +131,18 @@ mod tests {
         for (text, filled) in [
             ("tenant={n}", vec![("tenant", "7")]),
             ("a=x{n}y{n},b=c=d", vec![("a", "x7y7"), ("b", "c=d")]),
-            (
-                "path=/orders/{id},empty=",
-                vec![("path", "/orders/{id}"), ("empty", "")],
-            ),
+            ("path=/orders/{id},empty=", vec![("path", "/orders/{id}"), ("empty", "")]),
         ] {
-            let filled: Vec<(String, String)> = filled
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect();
+            let filled: Vec<(String, String)> =
+                filled.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             assert_eq!(entries(text, 7), filled);
         }
     }
 
     #[test]
     fn only_templates_with_a_placeholder_are_numbered() {
-        assert!(
-            DescriptorTemplate::parse("a=b,c={n}")
-                .unwrap()
-                .is_numbered()
-        );
-        assert!(
-            !DescriptorTemplate::parse("a=b,{n}=c")
-                .unwrap()
-                .is_numbered()
-        );
+        assert!(DescriptorTemplate::parse("a=b,c={n}").unwrap().is_numbered());
+        assert!(!DescriptorTemplate::parse("a=b,{n}=c").unwrap().is_numbered());
     }
 
     #[test]

@@ -147,9 +147,7 @@ fn finish(report: &Report) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let calls = report.tally.call_count();
-    complain(&format_args!(
-        "{failed} of {calls} calls failed; the report says why"
-    ));
+    complain(&format_args!("{failed} of {calls} calls failed; the report says why"));
     ExitCode::from(FAILED)
 }
 
@@ -157,13 +155,10 @@ fn finish(report: &Report) -> ExitCode {
 fn measure(load: Load) -> anyhow::Result<Report> {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let runtime = match processors.min(load.connections) {
-        1 => tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build(),
-        threads => tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .enable_all()
-            .build(),
+        1 => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+        threads => {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+        }
     };
     runtime?.block_on(drive(load, Clock::system()))
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{FAILED, USAGE, complain};
-use crate::policy::diagnostic::Diagnostic;
+use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::CounterSeed;
+use crate::policy::{Compiled, render};
 use crate::source::files;
 
 #[derive(Debug, clap::Args)]
@@ -38,18 +39,50 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let compiled = crate::policy::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
-    let _ = arguments.format;
-    print_problems(&sources, &compiled.diagnostics);
+    match arguments.format {
+        Format::Human => print_human(&sources, &compiled),
+        Format::Json => print_json(&sources, &compiled),
+    }
     match compiled.set {
         Some(_) => ExitCode::SUCCESS,
         None => ExitCode::from(FAILED),
     }
 }
 
-/// Prints problems with the text they are about.
-pub(super) fn print_problems(sources: &[Source], diagnostics: &[Diagnostic]) {
-    let _ = sources;
-    for diagnostic in diagnostics {
-        anstream::eprintln!("{}", diagnostic.message);
+fn print_human(sources: &[Source], compiled: &Compiled) {
+    print_problems(sources, &compiled.diagnostics);
+    let files = counted(sources.len(), "file", "files");
+    let of =
+        |severity| compiled.diagnostics.iter().filter(|found| found.severity == severity).count();
+    let errors = counted(of(Severity::Error), "error", "errors");
+    let warnings = counted(of(Severity::Warning), "warning", "warnings");
+    match &compiled.set {
+        Some(set) => {
+            let policies = counted(set.domains.len(), "policy", "policies");
+            let rules = counted(set.rules().count(), "rule", "rules");
+            let verdict = if of(Severity::Warning) == 0 { "ok" } else { &warnings };
+            anstream::println!("{policies}, {rules}: {verdict}");
+        }
+        None => anstream::println!("{files}: {errors}, {warnings}"),
     }
+}
+
+fn print_json(sources: &[Source], compiled: &Compiled) {
+    let document = serde_json::json!({
+        "ok": compiled.set.is_some(),
+        "files": sources.len(),
+        "policies": compiled.set.as_ref().map(|set| set.domains.len()),
+        "rules": compiled.set.as_ref().map(|set| set.rules().count()),
+        "problems": render::to_json(sources, &compiled.diagnostics),
+    });
+    anstream::println!("{document:#}");
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Prints problems with the text they are about. The stream drops colours where none are wanted.
+pub(super) fn print_problems(sources: &[Source], diagnostics: &[Diagnostic]) {
+    anstream::eprint!("{}", render::render(sources, diagnostics, true));
 }

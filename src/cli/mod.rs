@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod explain;
 mod serve;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Load policies and print every problem
     Check(check::Arguments),
+    /// Say which rules a request meets, and why others do not apply
+    Explain(explain::Arguments),
     /// Drive an RLS server and print throughput and latencies
     Bench(Box<bench::Arguments>),
 }
@@ -36,6 +39,7 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

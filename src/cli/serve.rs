@@ -14,10 +14,8 @@ use crate::source::LoadError;
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Each setting can be given as flag, as environment variable or in the \
-    settings file; a flag wins over a variable, and a variable over the file."
-)]
+#[command(after_help = "Each setting can be given as flag, as environment variable or in the \
+    settings file; a flag wins over a variable, and a variable over the file.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     flags: Flags,
@@ -42,10 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start(&settings.log_level, settings.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&format_args!("cannot start threads: {error}"));
@@ -85,26 +80,17 @@ async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), Exit
         complain(problem);
         ExitCode::from(FAILED)
     };
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        store = "memory",
-        "tollgate starts"
-    );
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "memory", "tollgate starts");
     let signals = Signals::new()
         .map_err(|error| failed(&format_args!("cannot listen for signals: {error}")))?;
     let server = Server::build(settings, Clock::system()).map_err(|error| match error {
-        BuildError::Load(LoadError::Problems {
-            sources,
-            diagnostics,
-        }) => {
+        BuildError::Load(LoadError::Problems { sources, diagnostics }) => {
             super::check::print_problems(&sources, &diagnostics);
             failed(&"the policies have problems; nothing is served")
         }
         other => failed(&other),
     })?;
-    let listeners = Listeners::bind(settings)
-        .await
-        .map_err(|error| failed(&error))?;
+    let listeners = Listeners::bind(settings).await.map_err(|error| failed(&error))?;
     Ok((server, listeners, signals))
 }
 
@@ -117,10 +103,7 @@ struct Signals {
 impl Signals {
     fn new() -> std::io::Result<Self> {
         let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
-        Ok(Self {
-            terminate: signal(terminate)?,
-            interrupt: signal(interrupt)?,
-        })
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
     }
 
     async fn next(&mut self) {

@@ -40,9 +40,7 @@ pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
         push_retry_after(&mut answer, respond, binding, now);
         answer.body = body::render(decision, binding, respond);
         if let Some(content_type) = content_type(respond) {
-            answer
-                .headers
-                .push(("content-type", printable(content_type)));
+            answer.headers.push(("content-type", printable(content_type)));
         }
     }
     answer
@@ -51,31 +49,19 @@ pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.
 fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s Respond> {
     let shared = || decision.domain.map(|domain| domain.respond.as_ref());
-    binding
-        .rule
-        .map(|rule| rule.respond.as_ref())
-        .or_else(shared)
+    binding.rule.map(|rule| rule.respond.as_ref()).or_else(shared)
 }
 
 fn push_x_ratelimit(answer: &mut Answer, limit: String, binding: Binding<'_>) {
     answer.headers.push(("x-ratelimit-limit", limit));
-    answer
-        .headers
-        .push(("x-ratelimit-remaining", binding.remaining.to_string()));
-    answer.headers.push((
-        "x-ratelimit-reset",
-        binding.reset.seconds_ceil().to_string(),
-    ));
+    answer.headers.push(("x-ratelimit-remaining", binding.remaining.to_string()));
+    answer.headers.push(("x-ratelimit-reset", binding.reset.seconds_ceil().to_string()));
 }
 
 /// As Envoy writes it from the statuses: the binding amount, then each descriptor's policy.
 fn draft_03_limit(decision: &Decision<'_>, binding: Binding<'_>) -> String {
     let mut value = binding.limit.amount.to_string();
-    let listed = decision
-        .statuses
-        .iter()
-        .filter_map(|status| status.binding)
-        .take(LISTED_MAX);
+    let listed = decision.statuses.iter().filter_map(|status| status.binding).take(LISTED_MAX);
     for listed in listed {
         let seconds = listed.limit.window.nominal_span().seconds_floor();
         let _ = write!(value, ", {};w={seconds}", listed.limit.amount);
@@ -152,7 +138,5 @@ fn content_type(respond: &Respond) -> Option<&str> {
 }
 
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if matches!(c, ' '..='~') { c } else { '_' })
-        .collect()
+    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '_' }).collect()
 }

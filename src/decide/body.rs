@@ -62,10 +62,7 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
     let reset = binding.reset.seconds_ceil();
     let detail = match binding.verdict {
         Verdict::Admitted | Verdict::OverLimit => {
-            format!(
-                "{} per {} is used up; try again in {reset} s",
-                limit.amount, limit.window
-            )
+            format!("{} per {} is used up; try again in {reset} s", limit.amount, limit.window)
         }
         Verdict::ExceedsAmount => format!(
             "the request takes more than the whole amount of {} per {} and can never pass",

@@ -36,11 +36,7 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
             decision.code = Code::OverLimit;
         }
         let is_unlimited = descriptor.is_unlimited;
-        decision.statuses.push(Status {
-            code,
-            binding,
-            is_unlimited,
-        });
+        decision.statuses.push(Status { code, binding, is_unlimited });
         if let Some(binding) = binding {
             let held = decision.binding;
             decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
@@ -70,13 +66,7 @@ fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome) -> Binding<'s> {
         None => outcome.reset,
     };
     let (rule, limit, remaining) = (charge.rule, charge.limit, outcome.remaining);
-    Binding {
-        rule,
-        limit,
-        verdict,
-        remaining,
-        reset,
-    }
+    Binding { rule, limit, verdict, remaining, reset }
 }
 
 impl Binding<'_> {
@@ -121,11 +111,7 @@ fn rule_outcomes<'s>(
             continue;
         }
         group = Some(charge.group);
-        rules.push(RuleOutcome {
-            rule,
-            hits,
-            code: own,
-        });
+        rules.push(RuleOutcome { rule, hits, code: own });
     }
     rules
 }

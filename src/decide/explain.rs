@@ -17,20 +17,12 @@ pub fn explain<'s>(
 ) -> Option<Vec<DescriptorExplanation<'s>>> {
     let domain = set.domain(request.domain)?;
     let mut replaced_by: Vec<(u32, &'s str)> = Vec::new();
-    for descriptor in request
-        .descriptors
-        .iter()
-        .filter(|descriptor| descriptor.limit.is_none())
-    {
+    for descriptor in request.descriptors.iter().filter(|descriptor| descriptor.limit.is_none()) {
         let mut matches = Matches::new();
         domain.find(&descriptor.entries, &mut matches);
         for found in matches {
             let rule = domain.rule(found);
-            replaced_by.extend(
-                rule.replaces
-                    .iter()
-                    .map(|position| (*position, &*rule.name)),
-            );
+            replaced_by.extend(rule.replaces.iter().map(|position| (*position, &*rule.name)));
         }
     }
     let explain = |descriptor| explain_descriptor(domain, descriptor, &replaced_by);
@@ -80,15 +72,10 @@ fn explain_descriptor<'s>(
         return explanation;
     }
     let replaced = |position: u32| {
-        let found = replaced_by
-            .iter()
-            .find(|(replaced, _)| *replaced == position);
+        let found = replaced_by.iter().find(|(replaced, _)| *replaced == position);
         found.map(|(_, by)| Application::ReplacedBy((*by).to_owned()))
     };
-    let applies = |rule: &Rule, key| Application::Applies {
-        key,
-        mode: rule.mode,
-    };
+    let applies = |rule: &Rule, key| Application::Applies { key, mode: rule.mode };
     match &domain.matcher {
         Matcher::Native(matcher) => {
             let facts = matcher.facts(&descriptor.entries);
@@ -99,9 +86,7 @@ fn explain_descriptor<'s>(
                     Ok(_) => replaced(position)
                         .unwrap_or_else(|| applies(rule, owned(facts.per_values(position)))),
                 };
-                explanation
-                    .rules
-                    .push(RuleExplanation { rule, application });
+                explanation.rules.push(RuleExplanation { rule, application });
             }
         }
         Matcher::Tree(tree) => {
@@ -112,9 +97,7 @@ fn explain_descriptor<'s>(
                 let key = || found.values.clone();
                 let application =
                     replaced(found.found.rule).unwrap_or_else(|| applies(rule, key()));
-                explanation
-                    .rules
-                    .push(RuleExplanation { rule, application });
+                explanation.rules.push(RuleExplanation { rule, application });
             }
         }
     }
@@ -122,8 +105,5 @@ fn explain_descriptor<'s>(
 }
 
 fn owned(pairs: Vec<(&str, String)>) -> Vec<(String, String)> {
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }

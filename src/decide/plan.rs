@@ -15,16 +15,9 @@ use crate::request::{Descriptor, Hits, Request};
 /// nothing.
 pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
     let domain = set.domain(request.domain);
-    let mut plan = Plan {
-        domain,
-        charges: SmallVec::new(),
-        descriptors: SmallVec::new(),
-    };
+    let mut plan = Plan { domain, charges: SmallVec::new(), descriptors: SmallVec::new() };
     let Some(domain) = domain else {
-        let bare = DescriptorPlan {
-            charge_count: 0,
-            is_unlimited: false,
-        };
+        let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
         plan.descriptors.resize(request.descriptors.len(), bare);
         return plan;
     };
@@ -43,8 +36,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
         let charges_before = plan.charges.len();
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
-            plan.charges
-                .push(brought_along(set, domain, descriptor, limit, group));
+            plan.charges.push(brought_along(set, domain, descriptor, limit, group));
             group += 1;
         }
         for found in &matches[start..end] {
@@ -67,10 +59,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
         start = end;
         let charge_count = plan.charges.len() - charges_before;
         is_unlimited &= charge_count == 0;
-        plan.descriptors.push(DescriptorPlan {
-            charge_count,
-            is_unlimited,
-        });
+        plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
     plan
 }
@@ -110,9 +99,7 @@ fn brought_along<'s>(
         counter.feed(entry.value);
     }
     Charge {
-        counter: counter
-            .finish()
-            .with_window(WindowSalt::new(set.seed, limit.window)),
+        counter: counter.finish().with_window(WindowSalt::new(set.seed, limit.window)),
         limit,
         hits: descriptor.hits,
         when: ChargeWhen::Always,

@@ -74,8 +74,7 @@ impl Gate {
             hits,
             limit,
         });
-        let request =
-            Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
+        let request = Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
         let plan = plan(&self.set, &request);
         let outcomes = self.store.charge(&plan.charges, self.now);
         let decision = conclude(&plan, &outcomes);
@@ -380,9 +379,7 @@ rules:
     );
     let told = gate.one(&[("user", "a")]);
     assert_eq!(told.remaining(), 7);
-    gate.set = compile(
-        "domain: d\nrules:\n  - { name: r, per: [app], limits: [5/hour] }",
-        Mode::Enforce,
-    );
+    gate.set =
+        compile("domain: d\nrules:\n  - { name: r, per: [app], limits: [5/hour] }", Mode::Enforce);
     assert_eq!(gate.one(&[("app", "a")]).remaining(), 4, "per another attribute: a fresh start");
 }

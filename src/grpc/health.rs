@@ -12,11 +12,7 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use crate::readiness::{Parts, Readiness};
 
 /// What may be asked for; the short name is what envoyproxy/ratelimit answers to.
-const SERVICES: [&str; 3] = [
-    "",
-    "envoy.service.ratelimit.v3.RateLimitService",
-    "ratelimit",
-];
+const SERVICES: [&str; 3] = ["", "envoy.service.ratelimit.v3.RateLimitService", "ratelimit"];
 
 #[derive(Clone, Debug)]
 pub struct HealthFromReadiness(pub Readiness);
@@ -26,9 +22,7 @@ fn status(parts: Parts) -> HealthCheckResponse {
         true => ServingStatus::Serving,
         false => ServingStatus::NotServing,
     };
-    HealthCheckResponse {
-        status: status.into(),
-    }
+    HealthCheckResponse { status: status.into() }
 }
 
 #[tonic::async_trait]
@@ -38,9 +32,7 @@ impl Health for HealthFromReadiness {
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
         if !SERVICES.contains(&request.get_ref().service.as_str()) {
-            return Err(Status::not_found(
-                "no such service here; ask for the empty name",
-            ));
+            return Err(Status::not_found("no such service here; ask for the empty name"));
         }
         Ok(Response::new(status(self.0.parts())))
     }
@@ -57,9 +49,7 @@ impl Health for HealthFromReadiness {
         tokio::spawn(async move {
             loop {
                 let seen = *parts.borrow_and_update();
-                let unknown = HealthCheckResponse {
-                    status: ServingStatus::ServiceUnknown.into(),
-                };
+                let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
                 let response = if is_known { status(seen) } else { unknown };
                 if sender.send(Ok(response)).await.is_err() || seen.is_draining {
                     return;

@@ -35,10 +35,7 @@ pub enum DescriptorError {
 /// The route; bodies may be as large as gRPC messages.
 pub fn routes(rls: Rls, message_size_max: usize) -> Result<Router, DescriptorError> {
     let pool = DescriptorPool::decode(pb::DESCRIPTORS)?;
-    let message = |name| {
-        pool.get_message_by_name(name)
-            .ok_or(DescriptorError::Missing(name))
-    };
+    let message = |name| pool.get_message_by_name(name).ok_or(DescriptorError::Missing(name));
     let state = JsonRls {
         rls,
         request: message("envoy.service.ratelimit.v3.RateLimitRequest")?,
@@ -97,10 +94,7 @@ impl JsonRls {
             Err(cause) => {
                 self.rls.metrics.internal_errors.increment(1);
                 tracing::error!(cause, "a decision cannot be written as JSON");
-                error(
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    &Refusal::Internal.to_string(),
-                )
+                error(StatusCode::INTERNAL_SERVER_ERROR, &Refusal::Internal.to_string())
             }
         }
     }

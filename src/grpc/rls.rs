@@ -47,9 +47,7 @@ impl Rls {
         &self,
         call: &pb::rls::RateLimitRequest,
     ) -> Result<pb::rls::RateLimitResponse, Refusal> {
-        let decided = caught(self.decide(call))
-            .await
-            .unwrap_or(Err(Refusal::Internal));
+        let decided = caught(self.decide(call)).await.unwrap_or(Err(Refusal::Internal));
         match decided {
             Err(Refusal::EmptyDomain) => self.metrics.invalid.empty_domain.increment(1),
             Err(Refusal::NoDescriptors) => self.metrics.invalid.no_descriptors.increment(1),
@@ -75,15 +73,11 @@ impl Rls {
         let now = self.clock.now();
 
         let plan = decide::plan(&published.set, &request);
-        let outcomes = self
-            .store
-            .charge(&plan.charges, now)
-            .await
-            .map_err(|error| {
-                self.metrics.store_errors.increment(1);
-                tracing::error!(%error, "counters cannot be charged");
-                Refusal::Internal
-            })?;
+        let outcomes = self.store.charge(&plan.charges, now).await.map_err(|error| {
+            self.metrics.store_errors.increment(1);
+            tracing::error!(%error, "counters cannot be charged");
+            Refusal::Internal
+        })?;
         let decision = decide::conclude(&plan, &outcomes);
         let response = response_of(&decision, decide::answer(&decision, now));
 
@@ -91,14 +85,8 @@ impl Rls {
             self.metrics.unknown_domain.increment(1);
         }
         published.metrics.decided(&decision);
-        let taken = self
-            .clock
-            .steady()
-            .as_nanos()
-            .saturating_sub(begun.as_nanos());
-        self.metrics
-            .decision_duration
-            .record(Span::from_nanos(taken).to_duration());
+        let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
+        self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
         Ok(response)
     }
 }
@@ -106,12 +94,10 @@ impl Rls {
 /// Runs a future to its end; `None` when it panicked.
 async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Some),
-            Err(_) => Poll::Ready(None),
-        },
-    )
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
     .await
 }
 
@@ -120,18 +106,12 @@ fn request_of(call: &pb::rls::RateLimitRequest) -> Request<'_> {
         entries: descriptor
             .entries
             .iter()
-            .map(|entry| Entry {
-                key: &entry.key,
-                value: &entry.value,
-            })
+            .map(|entry| Entry { key: &entry.key, value: &entry.value })
             .collect(),
         hits: hits_of(descriptor, call.hits_addend),
         limit: descriptor.limit.as_ref().and_then(limit_of),
     });
-    Request {
-        domain: &call.domain,
-        descriptors: descriptors.collect(),
-    }
+    Request { domain: &call.domain, descriptors: descriptors.collect() }
 }
 
 /// A descriptor's own hits, 0 included, win over the call's, of which 0 means not set.
@@ -156,27 +136,16 @@ fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) 
         WireUnit::Year => Unit::Year,
     };
     let count = NonZeroU32::new(brought.unit_multiplier.unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
-    let window = Window {
-        count,
-        unit,
-        alignment: Alignment::Epoch,
-    };
-    Some(Limit {
-        amount: u64::from(brought.requests_per_unit),
-        window,
-        kind: Kind::Fixed,
-    })
+    let window = Window { count, unit, alignment: Alignment::Epoch };
+    Some(Limit { amount: u64::from(brought.requests_per_unit), window, kind: Kind::Fixed })
 }
 
 fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitResponse {
-    let headers = answer
-        .headers
-        .into_iter()
-        .map(|(name, value)| pb::core::HeaderValue {
-            key: name.to_owned(),
-            value,
-            ..Default::default()
-        });
+    let headers = answer.headers.into_iter().map(|(name, value)| pb::core::HeaderValue {
+        key: name.to_owned(),
+        value,
+        ..Default::default()
+    });
     pb::rls::RateLimitResponse {
         overall_code: code_of(decision.code).into(),
         statuses: decision.statuses.iter().map(status_of).collect(),
@@ -202,9 +171,7 @@ fn status_of(status: &Status<'_>) -> wire::DescriptorStatus {
     wire::DescriptorStatus {
         code: code_of(status.code).into(),
         current_limit: status.binding.map(current_limit),
-        limit_remaining: status
-            .binding
-            .map_or(unlimited, |binding| saturated(binding.remaining)),
+        limit_remaining: status.binding.map_or(unlimited, |binding| saturated(binding.remaining)),
         duration_until_reset: status.binding.map(|binding| duration_of(binding.reset)),
         quota: None,
     }
@@ -225,9 +192,7 @@ fn current_limit(binding: Binding<'_>) -> wire::RateLimit {
     wire::RateLimit {
         requests_per_unit: saturated(binding.limit.amount),
         unit: unit.into(),
-        name: binding
-            .rule
-            .map_or_else(String::new, |rule| rule.wire_name.to_string()),
+        name: binding.rule.map_or_else(String::new, |rule| rule.wire_name.to_string()),
         unit_multiplier: (count.get() != 1).then_some(count.get()),
     }
 }
@@ -252,17 +217,11 @@ fn denial_metadata(binding: Binding<'_>) -> prost_types::Struct {
     ];
     let value = |kind| prost_types::Value { kind: Some(kind) };
     prost_types::Struct {
-        fields: fields
-            .into_iter()
-            .map(|(name, kind)| (name.to_owned(), value(kind)))
-            .collect(),
+        fields: fields.into_iter().map(|(name, kind)| (name.to_owned(), value(kind))).collect(),
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "numbers of a Struct are floating point"
-)]
+#[expect(clippy::cast_precision_loss, reason = "numbers of a Struct are floating point")]
 fn number(number: u64) -> prost_types::value::Kind {
     prost_types::value::Kind::NumberValue(number as f64)
 }
@@ -320,18 +279,9 @@ mod tests {
             unit_multiplier,
         };
         let count = |limit: Limit| (limit.window.count.get(), limit.window.unit);
-        assert_eq!(
-            limit_of(&brought(2, None)).map(count),
-            Some((1, Unit::Minute))
-        );
-        assert_eq!(
-            limit_of(&brought(1, Some(0))).map(count),
-            Some((1, Unit::Second))
-        );
-        assert_eq!(
-            limit_of(&brought(3, Some(6))).map(count),
-            Some((6, Unit::Hour))
-        );
+        assert_eq!(limit_of(&brought(2, None)).map(count), Some((1, Unit::Minute)));
+        assert_eq!(limit_of(&brought(1, Some(0))).map(count), Some((1, Unit::Second)));
+        assert_eq!(limit_of(&brought(3, Some(6))).map(count), Some((6, Unit::Hour)));
         assert_eq!(limit_of(&brought(0, None)), None);
         assert_eq!(limit_of(&brought(7, None)), None);
         assert_eq!(limit_of(&brought(-1, None)), None);
@@ -339,10 +289,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_caught_and_a_result_comes_through() {
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
         assert_eq!(caught(async { panic!("on purpose") as u32 }).await, None);
-        std::panic::set_hook(hook);
         assert_eq!(caught(async { 1 }).await, Some(1));
     }
 }

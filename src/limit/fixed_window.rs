@@ -18,10 +18,7 @@ pub struct State {
 
 impl State {
     pub fn fresh(window: Window, now: Timestamp) -> Self {
-        Self {
-            window_end: window.end(now),
-            used: 0,
-        }
+        Self { window_end: window.end(now), used: 0 }
     }
 
     pub fn is_idle(&self, now: Timestamp) -> bool {

@@ -14,11 +14,7 @@ fn window(count: u32, unit: Unit) -> Window {
 }
 
 fn fixed(amount: u64, window: Window) -> Limit {
-    Limit {
-        amount,
-        window,
-        kind: Kind::Fixed,
-    }
+    Limit { amount, window, kind: Kind::Fixed }
 }
 
 fn at(text: &str) -> Timestamp {
@@ -29,78 +25,22 @@ fn at(text: &str) -> Timestamp {
 #[test]
 fn windows_end_where_the_calendar_says() {
     for (window, now, end) in [
-        (
-            window(1, Unit::Second),
-            "2026-11-21T18:00:00.5Z",
-            "2026-11-21T18:00:01Z",
-        ),
-        (
-            window(15, Unit::Minute),
-            "2026-11-21T18:14:59Z",
-            "2026-11-21T18:15:00Z",
-        ),
-        (
-            window(15, Unit::Minute),
-            "2026-11-21T18:15:00Z",
-            "2026-11-21T18:30:00Z",
-        ),
-        (
-            window(1, Unit::Hour),
-            "2026-11-21T23:59:59.999999999Z",
-            "2026-11-22T00:00:00Z",
-        ),
-        (
-            window(1, Unit::Day),
-            "2026-11-21T00:00:00Z",
-            "2026-11-22T00:00:00Z",
-        ),
+        (window(1, Unit::Second), "2026-11-21T18:00:00.5Z", "2026-11-21T18:00:01Z"),
+        (window(15, Unit::Minute), "2026-11-21T18:14:59Z", "2026-11-21T18:15:00Z"),
+        (window(15, Unit::Minute), "2026-11-21T18:15:00Z", "2026-11-21T18:30:00Z"),
+        (window(1, Unit::Hour), "2026-11-21T23:59:59.999999999Z", "2026-11-22T00:00:00Z"),
+        (window(1, Unit::Day), "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"),
         // A Saturday; weeks begin on Monday.
-        (
-            window(1, Unit::Week),
-            "2026-11-21T12:00:00Z",
-            "2026-11-23T00:00:00Z",
-        ),
-        (
-            window(1, Unit::Month),
-            "2024-02-29T12:00:00Z",
-            "2024-03-01T00:00:00Z",
-        ),
-        (
-            window(1, Unit::Month),
-            "2026-12-31T23:59:59Z",
-            "2027-01-01T00:00:00Z",
-        ),
-        (
-            window(3, Unit::Month),
-            "2026-11-21T00:00:00Z",
-            "2027-01-01T00:00:00Z",
-        ),
-        (
-            window(1, Unit::Year),
-            "2026-01-01T00:00:00Z",
-            "2027-01-01T00:00:00Z",
-        ),
-        (
-            window(1, Unit::Day),
-            "1969-07-20T20:17:40Z",
-            "1969-07-21T00:00:00Z",
-        ),
+        (window(1, Unit::Week), "2026-11-21T12:00:00Z", "2026-11-23T00:00:00Z"),
+        (window(1, Unit::Month), "2024-02-29T12:00:00Z", "2024-03-01T00:00:00Z"),
+        (window(1, Unit::Month), "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"),
+        (window(3, Unit::Month), "2026-11-21T00:00:00Z", "2027-01-01T00:00:00Z"),
+        (window(1, Unit::Year), "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        (window(1, Unit::Day), "1969-07-20T20:17:40Z", "1969-07-21T00:00:00Z"),
         // Epoch-aligned: Thursdays, blocks of 30 days and of 365 days.
-        (
-            Window::epoch(Unit::Week),
-            "2026-11-21T12:00:00Z",
-            "2026-11-26T00:00:00Z",
-        ),
-        (
-            Window::epoch(Unit::Month),
-            "1970-01-30T12:00:00Z",
-            "1970-01-31T00:00:00Z",
-        ),
-        (
-            Window::epoch(Unit::Year),
-            "1972-12-31T12:00:00Z",
-            "1973-12-31T00:00:00Z",
-        ),
+        (Window::epoch(Unit::Week), "2026-11-21T12:00:00Z", "2026-11-26T00:00:00Z"),
+        (Window::epoch(Unit::Month), "1970-01-30T12:00:00Z", "1970-01-31T00:00:00Z"),
+        (Window::epoch(Unit::Year), "1972-12-31T12:00:00Z", "1973-12-31T00:00:00Z"),
     ] {
         assert_eq!(window.end(at(now)), at(end), "{window} at {now}");
     }
@@ -108,26 +48,11 @@ fn windows_end_where_the_calendar_says() {
 
 #[test]
 fn windows_are_the_same_however_they_are_written() {
-    assert_eq!(
-        window(60, Unit::Second).identity(),
-        window(1, Unit::Minute).identity()
-    );
-    assert_eq!(
-        window(24, Unit::Hour).identity(),
-        window(1, Unit::Day).identity()
-    );
-    assert_eq!(
-        window(12, Unit::Month).identity(),
-        window(1, Unit::Year).identity()
-    );
-    assert_ne!(
-        window(7, Unit::Day).identity(),
-        window(1, Unit::Week).identity()
-    );
-    assert_ne!(
-        window(1, Unit::Month).identity(),
-        Window::epoch(Unit::Month).identity()
-    );
+    assert_eq!(window(60, Unit::Second).identity(), window(1, Unit::Minute).identity());
+    assert_eq!(window(24, Unit::Hour).identity(), window(1, Unit::Day).identity());
+    assert_eq!(window(12, Unit::Month).identity(), window(1, Unit::Year).identity());
+    assert_ne!(window(7, Unit::Day).identity(), window(1, Unit::Week).identity());
+    assert_ne!(window(1, Unit::Month).identity(), Window::epoch(Unit::Month).identity());
 }
 
 #[test]
@@ -140,10 +65,7 @@ fn looking_is_denied_only_beyond_the_amount() {
     assert_eq!(step(Hits::Take(0), ChargeWhen::Admitted), Verdict::Admitted);
     assert_eq!(step(Hits::Take(1), ChargeWhen::Always), Verdict::OverLimit);
     assert_eq!(step(Hits::Take(0), ChargeWhen::Always), Verdict::OverLimit);
-    assert_eq!(
-        step(Hits::GiveBack(1), ChargeWhen::Always),
-        Verdict::Admitted
-    );
+    assert_eq!(step(Hits::GiveBack(1), ChargeWhen::Always), Verdict::Admitted);
     assert_eq!(step(Hits::Take(0), ChargeWhen::Always), Verdict::Admitted);
 }
 
@@ -155,16 +77,10 @@ fn hits_beyond_the_whole_amount_never_fit() {
     for hits in [11, u64::from(u32::MAX), u64::MAX] {
         let outcome = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
         assert_eq!(outcome.verdict, Verdict::ExceedsAmount);
-        assert_eq!(
-            (outcome.remaining, outcome.reset),
-            (10, Span::from_seconds(30))
-        );
+        assert_eq!((outcome.remaining, outcome.reset), (10, Span::from_seconds(30)));
     }
     let outcome = limit.step(&mut state, Hits::Take(u64::MAX), ChargeWhen::Always, now);
-    assert_eq!(
-        (outcome.verdict, outcome.remaining),
-        (Verdict::ExceedsAmount, 0)
-    );
+    assert_eq!((outcome.verdict, outcome.remaining), (Verdict::ExceedsAmount, 0));
     let again = limit.step(&mut state, Hits::Take(u64::MAX), ChargeWhen::Always, now);
     assert_eq!(again.verdict, Verdict::ExceedsAmount);
 }
@@ -175,12 +91,7 @@ fn giving_back_never_goes_below_nothing() {
     let now = Timestamp::from_seconds(0);
     let mut state = limit.fresh(now);
     limit.step(&mut state, Hits::Take(1), ChargeWhen::Always, now);
-    let outcome = limit.step(
-        &mut state,
-        Hits::GiveBack(u64::MAX),
-        ChargeWhen::Always,
-        now,
-    );
+    let outcome = limit.step(&mut state, Hits::GiveBack(u64::MAX), ChargeWhen::Always, now);
     assert_eq!((outcome.verdict, outcome.remaining), (Verdict::Admitted, 3));
     assert!(state.is_idle(now));
 }
@@ -191,9 +102,7 @@ fn a_clock_that_steps_back_never_frees_what_is_used() {
     let mut state = limit.fresh(Timestamp::from_seconds(60));
     let mut take = |seconds| {
         let now = Timestamp::from_seconds(seconds);
-        limit
-            .step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now)
-            .verdict
+        limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now).verdict
     };
     assert_eq!(take(60), Verdict::Admitted);
     assert_eq!(take(0), Verdict::OverLimit);
@@ -205,11 +114,7 @@ fn a_clock_that_steps_back_never_frees_what_is_used() {
 fn any_window() -> impl Strategy<Value = Window> {
     let unit = prop::sample::select(Unit::ALL.to_vec());
     (1..40_u32, unit, any::<bool>()).prop_map(|(count, unit, is_epoch)| {
-        if is_epoch {
-            Window::epoch(unit)
-        } else {
-            window(count, unit)
-        }
+        if is_epoch { Window::epoch(unit) } else { window(count, unit) }
     })
 }
 
@@ -226,13 +131,8 @@ struct Step {
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<Step>> {
-    let step =
-        (0..20_000_u64, prop_oneof![4 => 0..4_u64, 1 => 0..40_u64]).prop_map(|(millis, hits)| {
-            Step {
-                after: Span::from_millis(millis),
-                hits,
-            }
-        });
+    let step = (0..20_000_u64, prop_oneof![4 => 0..4_u64, 1 => 0..40_u64])
+        .prop_map(|(millis, hits)| Step { after: Span::from_millis(millis), hits });
     prop::collection::vec(step, 1..120)
 }
 

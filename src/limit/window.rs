@@ -28,15 +28,8 @@ pub enum Unit {
 }
 
 impl Unit {
-    pub const ALL: [Self; 7] = [
-        Self::Second,
-        Self::Minute,
-        Self::Hour,
-        Self::Day,
-        Self::Week,
-        Self::Month,
-        Self::Year,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Week, Self::Month, Self::Year];
 
     /// Nominal length in seconds; a month counts 30 days and a year 365.
     pub const fn seconds(self) -> u64 {
@@ -90,19 +83,11 @@ pub enum WindowIdentity {
 
 impl Window {
     pub const fn calendar(count: NonZeroU32, unit: Unit) -> Self {
-        Self {
-            count,
-            unit,
-            alignment: Alignment::Calendar,
-        }
+        Self { count, unit, alignment: Alignment::Calendar }
     }
 
     pub const fn epoch(unit: Unit) -> Self {
-        Self {
-            count: NonZeroU32::MIN,
-            unit,
-            alignment: Alignment::Epoch,
-        }
+        Self { count: NonZeroU32::MIN, unit, alignment: Alignment::Epoch }
     }
 
     /// What makes two windows the same, however they are written: 60 seconds are one minute.
@@ -142,10 +127,7 @@ impl Window {
         let length = self.nominal_span().seconds_floor().cast_signed();
         let since_origin = now.seconds_floor().saturating_sub(origin);
         let index = since_origin.div_euclid(length);
-        let end = index
-            .saturating_add(1)
-            .saturating_mul(length)
-            .saturating_add(origin);
+        let end = index.saturating_add(1).saturating_mul(length).saturating_add(origin);
         Timestamp::from_seconds(end)
     }
 
@@ -154,10 +136,7 @@ impl Window {
         let length = i64::from(self.count.get()).saturating_mul(months_per_unit);
         let today = civil_date(now);
         let month = i64::from(today.year()) * 12 + i64::from(today.month()) - 1;
-        let next = month
-            .div_euclid(length)
-            .saturating_add(1)
-            .saturating_mul(length);
+        let next = month.div_euclid(length).saturating_add(1).saturating_mul(length);
         first_of_month(next)
     }
 }

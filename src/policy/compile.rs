@@ -18,19 +18,10 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
     let (mut rules, matcher, respond) = match &policy.body {
         Body::Native(native) => {
             let matcher = NativeMatcher::new(name, native, seed);
-            (
-                native_rules(native, seed),
-                Matcher::Native(Box::new(matcher)),
-                native.respond.clone(),
-            )
+            (native_rules(native, seed), Matcher::Native(Box::new(matcher)), native.respond.clone())
         }
         Body::Descriptors(nodes) => {
-            let mut forest = Forest {
-                domain: name,
-                seed,
-                rules: Vec::new(),
-                replaces: Vec::new(),
-            };
+            let mut forest = Forest { domain: name, seed, rules: Vec::new(), replaces: Vec::new() };
             let mut tree = Tree::default();
             forest.grow(nodes, &mut Path::default(), tree.root_mut());
             (forest.into_rules(), Matcher::Tree(tree), Respond::BARE)
@@ -42,38 +33,22 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
             rule.mode = Mode::Shadow;
         }
     }
-    Domain {
-        name: name.into(),
-        rules,
-        respond: Arc::new(respond),
-        matcher,
-    }
+    Domain { name: name.into(), rules, respond: Arc::new(respond), matcher }
 }
 
 fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
-    RuleLimit {
-        limit,
-        salt: WindowSalt::new(seed, limit.window),
-    }
+    RuleLimit { limit, salt: WindowSalt::new(seed, limit.window) }
 }
 
 fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
-    let positions: HashMap<&str, u32> = policy
-        .rules
-        .iter()
-        .map(|rule| rule.name.value.as_str())
-        .zip(0..)
-        .collect();
+    let positions: HashMap<&str, u32> =
+        policy.rules.iter().map(|rule| rule.name.value.as_str()).zip(0..).collect();
     let shared = Arc::new(policy.respond.clone());
     let compile = |rule: &model::Rule| Rule {
         index: 0,
         name: rule.name.value.as_str().into(),
         wire_name: sanitise(&rule.name.value).into(),
-        limits: rule
-            .limits
-            .iter()
-            .map(|limit| rule_limit(seed, limit.value))
-            .collect(),
+        limits: rule.limits.iter().map(|limit| rule_limit(seed, limit.value)).collect(),
         is_unlimited: rule.unlimited,
         replaces: rule
             .replaces
@@ -84,10 +59,7 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         mode: rule.mode,
         is_shown_in_shadow: false,
         has_refund: rule.refund,
-        respond: rule
-            .respond
-            .clone()
-            .map_or_else(|| Arc::clone(&shared), Arc::new),
+        respond: rule.respond.clone().map_or_else(|| Arc::clone(&shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()
 }
@@ -125,11 +97,7 @@ impl Path {
             path.text.push('=');
             path.text.push_str(&value);
         }
-        path.parts.extend([
-            node.key.clone().into_bytes(),
-            kind.to_vec(),
-            value.into_bytes(),
-        ]);
+        path.parts.extend([node.key.clone().into_bytes(), kind.to_vec(), value.into_bytes()]);
         path
     }
 }
@@ -147,21 +115,14 @@ impl<'p> Forest<'p> {
         for node in nodes {
             let mut path = above.with(node);
             let mut children = Level::default();
-            let rule = node
-                .limit
-                .as_ref()
-                .map(|limit| self.rule(node, limit, &path));
+            let rule = node.limit.as_ref().map(|limit| self.rule(node, limit, &path));
             self.grow(&node.children, &mut path, &mut children);
             let is_counted_by_value = match node.value {
                 NodeValue::Any => true,
                 NodeValue::Exact(_) => false,
                 NodeValue::Wildcard(_) => !node.share_threshold,
             };
-            let tree_node = TreeNode {
-                rule,
-                children,
-                is_counted_by_value,
-            };
+            let tree_node = TreeNode { rule, children, is_counted_by_value };
             level.insert(&node.key, &node.value, tree_node);
         }
     }
@@ -178,29 +139,18 @@ impl<'p> Forest<'p> {
             index: 0,
             name: path.text.as_str().into(),
             wire_name: sanitise(name.unwrap_or_default()).into(),
-            limits: limit
-                .limit
-                .iter()
-                .map(|limit| rule_limit(self.seed, *limit))
-                .collect(),
+            limits: limit.limit.iter().map(|limit| rule_limit(self.seed, *limit)).collect(),
             is_unlimited: limit.limit.is_none(),
             replaces: Vec::new(),
             charge: ChargeWhen::Always,
-            mode: if node.shadow_mode {
-                Mode::Shadow
-            } else {
-                Mode::Enforce
-            },
+            mode: if node.shadow_mode { Mode::Shadow } else { Mode::Enforce },
             is_shown_in_shadow: true,
             has_refund: true,
             respond: Arc::new(Respond::BARE),
         };
         self.rules.push((name, rule));
         self.replaces.push(&limit.replaces);
-        TreeRule {
-            rule: position,
-            counters,
-        }
+        TreeRule { rule: position, counters }
     }
 
     /// Several rules may carry one name: replacing the name drops them all. An unlimited rule can
@@ -215,9 +165,7 @@ impl<'p> Forest<'p> {
             }
         }
         let replaced = |names: &[model::Placed<String>]| -> Vec<u32> {
-            let positions = names
-                .iter()
-                .filter_map(|name| by_name.get(name.value.as_str()));
+            let positions = names.iter().filter_map(|name| by_name.get(name.value.as_str()));
             positions.flatten().copied().collect()
         };
         let rules = self.rules.into_iter().zip(&self.replaces);

@@ -18,10 +18,7 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     for name @ (domain, rule) in names {
         match (old_rules.get(&name), new_rules.get(&name)) {
             (None, Some(new)) => {
-                changes.push(format!(
-                    "rule `{rule}` of `{domain}` added: {}",
-                    limits(new)
-                ));
+                changes.push(format!("rule `{rule}` of `{domain}` added: {}", limits(new)));
             }
             (Some(_), None) => changes.push(format!("rule `{rule}` of `{domain}` removed")),
             (Some(old), Some(new)) => {
@@ -41,23 +38,13 @@ type RuleName<'s> = (&'s str, &'s str);
 fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, &Rule> {
     let domains = set.domains.iter();
     domains
-        .flat_map(|domain| {
-            domain
-                .rules
-                .iter()
-                .map(|rule| ((&*domain.name, &*rule.name), rule))
-        })
+        .flat_map(|domain| domain.rules.iter().map(|rule| ((&*domain.name, &*rule.name), rule)))
         .collect()
 }
 
 fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
     let mut parts = Vec::new();
-    if !old
-        .limits
-        .iter()
-        .map(|old| old.limit)
-        .eq(new.limits.iter().map(|new| new.limit))
-    {
+    if !old.limits.iter().map(|old| old.limit).eq(new.limits.iter().map(|new| new.limit)) {
         let usage = if has_same_counters(old, new) {
             "usage so far is kept"
         } else {
@@ -83,21 +70,59 @@ fn rule_changes(old: &Rule, new: &Rule) -> Vec<String> {
 /// Whether every window that is limited afterwards was limited before.
 fn has_same_counters(old: &Rule, new: &Rule) -> bool {
     let identity = |of: &RuleLimit| of.limit.window.identity();
-    new.limits
-        .iter()
-        .all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
+    new.limits.iter().all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
 }
 
 fn limits(rule: &Rule) -> String {
     if rule.limits.is_empty() {
         return "unlimited".to_owned();
     }
-    let texts = rule
-        .limits
-        .iter()
-        .map(|RuleLimit { limit, .. }| match limit.window.count.get() {
-            1 => format!("{}/{}", limit.amount, limit.window),
-            _ => format!("{} per {}", limit.amount, limit.window),
-        });
+    let texts = rule.limits.iter().map(|RuleLimit { limit, .. }| match limit.window.count.get() {
+        1 => format!("{}/{}", limit.amount, limit.window),
+        _ => format!("{} per {}", limit.amount, limit.window),
+    });
     texts.collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::compile;
+    use crate::policy::model::Source;
+    use crate::policy::set::CounterSeed;
+
+    const BEFORE: &str =
+        "domain: shop\nrules:\n  - { name: a, per: [user], limits: [100/minute] }\n";
+
+    fn set(text: &str) -> PolicySet {
+        let source = Source { name: "p.yaml".to_owned(), text: text.to_owned() };
+        compile(&[source], CounterSeed([1, 2]), Mode::Enforce).set.unwrap()
+    }
+
+    fn changes_to(after: &str) -> Vec<String> {
+        changes(&set(BEFORE), &set(after))
+    }
+
+    #[test]
+    fn a_changed_amount_keeps_usage_and_a_changed_window_does_not() {
+        let amount = BEFORE.replace("100/minute", "200/minute");
+        let kept = "rule `a` of `shop`: 100/minute → 200/minute; usage so far is kept";
+        assert_eq!(changes_to(&amount), [kept]);
+        let window = BEFORE.replace("100/minute", "100/minute, 30/10s");
+        let fresh = "rule `a` of `shop`: 100/minute → 100/minute and 30 per 10 seconds; a changed \
+                     window starts at zero";
+        assert_eq!(changes_to(&window), [fresh]);
+        assert_eq!(changes_to(BEFORE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn rules_that_come_go_or_change_their_mode_are_named() {
+        let more = format!("{BEFORE}  - {{ name: b, per: [user], limits: [5/day] }}\n");
+        assert_eq!(changes_to(&more), ["rule `b` of `shop` added: 5/day"]);
+        let other = BEFORE.replace("shop", "depot");
+        let (came, went) = ("rule `a` of `depot` added: 100/minute", "rule `a` of `shop` removed");
+        assert_eq!(changes_to(&other), [came, went]);
+        let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
+        assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
+    }
 }

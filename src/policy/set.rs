@@ -151,25 +151,15 @@ impl PolicySet {
             .enumerate()
             .map(|(position, domain)| (domain.name.as_bytes().into(), position))
             .collect();
-        Self {
-            version: 0,
-            domains,
-            by_name,
-            seed,
-            mode,
-        }
+        Self { version: 0, domains, by_name, seed, mode }
     }
 
     pub fn domain(&self, name: &[u8]) -> Option<&Domain> {
-        self.by_name
-            .get(name)
-            .map(|position| &self.domains[*position])
+        self.by_name.get(name).map(|position| &self.domains[*position])
     }
 
     pub fn rules(&self) -> impl Iterator<Item = (&Domain, &Rule)> {
-        self.domains
-            .iter()
-            .flat_map(|domain| domain.rules.iter().map(move |rule| (domain, rule)))
+        self.domains.iter().flat_map(|domain| domain.rules.iter().map(move |rule| (domain, rule)))
     }
 }
 

@@ -57,11 +57,7 @@ impl Template {
                 && segments.contains(&segment)
             {
                 let hint = "give each captured segment its own name";
-                return Err(error(
-                    &format!("`{{{name}}}` is captured twice"),
-                    hint,
-                    bytes,
-                ));
+                return Err(error(&format!("`{{{name}}}` is captured twice"), hint, bytes));
             }
             segments.push(segment);
         }
@@ -94,10 +90,7 @@ fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, T
     if part == "**" {
         return Ok(Segment::Rest);
     }
-    if let Some(name) = part
-        .strip_prefix('{')
-        .and_then(|rest| rest.strip_suffix('}'))
-    {
+    if let Some(name) = part.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if name.is_empty() || !name.chars().all(is_name) {
             let hint = "use letters, digits, `_` and `-`, as in `{order_id}`";
@@ -107,11 +100,7 @@ fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, T
     }
     if part.contains(['{', '}', '*']) {
         let hint = "use `{name}` for one whole segment, or `**` at the end for the rest";
-        return Err(error(
-            &format!("`{part}` is neither literal nor a capture"),
-            hint,
-            bytes,
-        ));
+        return Err(error(&format!("`{part}` is neither literal nor a capture"), hint, bytes));
     }
     if part.contains(['?', '#']) {
         let hint = "templates match the path alone; the query is cut off before matching";
@@ -123,21 +112,13 @@ fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, T
         Ok(literal) => Ok(Segment::Literal(literal)),
         Err(_) => {
             let hint = "write the segment as it is, without percent escapes";
-            Err(error(
-                &format!("`{part}` is not UTF-8 when its escapes are decoded"),
-                hint,
-                bytes,
-            ))
+            Err(error(&format!("`{part}` is not UTF-8 when its escapes are decoded"), hint, bytes))
         }
     }
 }
 
 fn error(message: &str, hint: &str, bytes: std::ops::Range<usize>) -> TemplateError {
-    TemplateError {
-        message: message.to_owned(),
-        hint: hint.to_owned(),
-        bytes,
-    }
+    TemplateError { message: message.to_owned(), hint: hint.to_owned(), bytes }
 }
 
 /// A path as templates see it, and as it is counted: without its query, with single slashes, none
@@ -166,15 +147,11 @@ pub fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
 
 /// The segments of a canonical path.
 pub fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/')
-        .filter(|segment| !segment.is_empty())
+    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
 }
 
 fn without_query(path: &[u8]) -> &[u8] {
-    let end = path
-        .iter()
-        .position(|byte| matches!(byte, b'?' | b'#'))
-        .unwrap_or(path.len());
+    let end = path.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(path.len());
     &path[..end]
 }
 
@@ -200,9 +177,7 @@ fn decode_onto(segment: &[u8], decoded: &mut Vec<u8>) {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -215,13 +190,9 @@ mod tests {
 
     #[test]
     fn every_spelling_of_a_path_becomes_one() {
-        for path in [
-            "/v1/things",
-            "/v1/things/",
-            "//v1//things?q=/x",
-            "v1/things#top",
-            "/v1/%74hin%67s/",
-        ] {
+        for path in
+            ["/v1/things", "/v1/things/", "//v1//things?q=/x", "v1/things#top", "/v1/%74hin%67s/"]
+        {
             assert_eq!(canonical_text(path), "/v1/things", "{path}");
         }
         assert_eq!(canonical_text(""), "/");
@@ -241,11 +212,7 @@ mod tests {
         let template = Template::parse("/orders/{id}/**").unwrap();
         assert_eq!(
             template.segments,
-            [
-                Segment::Literal("orders".into()),
-                Segment::Capture("id".into()),
-                Segment::Rest
-            ]
+            [Segment::Literal("orders".into()), Segment::Capture("id".into()), Segment::Rest]
         );
         assert_eq!(template.captures().collect::<Vec<_>>(), ["id"]);
         assert!(Template::parse("/").unwrap().segments.is_empty());
@@ -262,11 +229,7 @@ mod tests {
             ("/a?b", "a path template has no query", 1..4),
         ] {
             let error = Template::parse(text).unwrap_err();
-            assert_eq!(
-                (error.message.as_str(), error.bytes),
-                (message, bytes),
-                "{text}"
-            );
+            assert_eq!((error.message.as_str(), error.bytes), (message, bytes), "{text}");
         }
     }
 }

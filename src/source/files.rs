@@ -19,18 +19,11 @@ pub enum ReadError {
     )]
     NoFiles(Vec<PathBuf>),
     #[error("cannot read `{}`: {cause}; {hint}", path.display())]
-    Unreadable {
-        path: PathBuf,
-        cause: String,
-        hint: &'static str,
-    },
+    Unreadable { path: PathBuf, cause: String, hint: &'static str },
 }
 
 fn quoted(paths: &[PathBuf]) -> String {
-    let quoted: Vec<String> = paths
-        .iter()
-        .map(|path| format!("`{}`", path.display()))
-        .collect();
+    let quoted: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
     quoted.join(", ")
 }
 
@@ -59,11 +52,7 @@ fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !metadata.is_dir() {
         let is_scenario = file_name(path).is_some_and(is_scenario_name);
-        return Ok(if is_scenario {
-            Vec::new()
-        } else {
-            vec![path.to_owned()]
-        });
+        return Ok(if is_scenario { Vec::new() } else { vec![path.to_owned()] });
     }
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
@@ -98,25 +87,18 @@ fn read_text(path: &Path) -> Result<String, ReadError> {
 
 fn unreadable(path: &Path, error: &io::Error) -> ReadError {
     let (cause, hint) = match error.kind() {
-        io::ErrorKind::NotFound => (
-            "it does not exist".to_owned(),
-            "check the path, or what the link points to",
-        ),
-        io::ErrorKind::PermissionDenied => (
-            "permission denied".to_owned(),
-            "let the user that runs tollgate read it",
-        ),
-        io::ErrorKind::InvalidData => (
-            "it is not UTF-8 text".to_owned(),
-            "save it as UTF-8, or move it elsewhere",
-        ),
+        io::ErrorKind::NotFound => {
+            ("it does not exist".to_owned(), "check the path, or what the link points to")
+        }
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied".to_owned(), "let the user that runs tollgate read it")
+        }
+        io::ErrorKind::InvalidData => {
+            ("it is not UTF-8 text".to_owned(), "save it as UTF-8, or move it elsewhere")
+        }
         _ => (error.to_string(), "check the file and its folder"),
     };
-    ReadError::Unreadable {
-        path: path.to_owned(),
-        cause,
-        hint,
-    }
+    ReadError::Unreadable { path: path.to_owned(), cause, hint }
 }
 
 #[cfg(test)]
@@ -126,21 +108,13 @@ mod tests {
     fn names(paths: &[PathBuf]) -> Vec<String> {
         let name = |source: Source| Path::new(&source.name).file_name().unwrap().to_owned();
         let sources = read(paths).unwrap().into_iter();
-        sources
-            .map(|source| name(source).into_string().unwrap())
-            .collect()
+        sources.map(|source| name(source).into_string().unwrap()).collect()
     }
 
     #[test]
     fn a_folder_stands_for_its_yaml_files_without_scenarios_and_dot_files() {
         let folder = tempfile::tempdir().unwrap();
-        for name in [
-            "b.yaml",
-            "a.yml",
-            "a.test.yaml",
-            ".hidden.yaml",
-            "notes.txt",
-        ] {
+        for name in ["b.yaml", "a.yml", "a.test.yaml", ".hidden.yaml", "notes.txt"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         std::fs::create_dir(folder.path().join("below.yaml")).unwrap();
@@ -169,9 +143,7 @@ mod tests {
 
     #[test]
     fn a_missing_path_says_so() {
-        let error = read(&[PathBuf::from("no/such/folder")])
-            .unwrap_err()
-            .to_string();
+        let error = read(&[PathBuf::from("no/such/folder")]).unwrap_err().to_string();
         assert!(error.contains("`no/such/folder`"), "{error}");
         assert!(error.contains("does not exist"), "{error}");
     }

@@ -61,14 +61,9 @@ pub struct Active {
 
 impl Active {
     fn new(published: Published) -> Self {
-        let (reloads, _) = watch::channel(Reloads {
-            version: published.set.version,
-            failed_count: 0,
-        });
-        Self {
-            published: ArcSwap::from_pointee(published),
-            reloads,
-        }
+        let (reloads, _) =
+            watch::channel(Reloads { version: published.set.version, failed_count: 0 });
+        Self { published: ArcSwap::from_pointee(published), reloads }
     }
 
     pub fn current(&self) -> Guard<Arc<Published>> {
@@ -86,10 +81,7 @@ pub enum LoadError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error("the policies have problems")]
-    Problems {
-        sources: Vec<Source>,
-        diagnostics: Vec<Diagnostic>,
-    },
+    Problems { sources: Vec<Source>, diagnostics: Vec<Diagnostic> },
 }
 
 /// What was last read, and tried: equal readings are no change.
@@ -119,10 +111,7 @@ impl PolicyFiles {
         let sources = files::read(paths)?;
         let Compiled { set, diagnostics } = crate::policy::compile(&sources, seed, mode);
         let Some(mut set) = set else {
-            return Err(LoadError::Problems {
-                sources,
-                diagnostics,
-            });
+            return Err(LoadError::Problems { sources, diagnostics });
         };
         set.version = 1;
         log_diagnostics(&sources, &diagnostics);
@@ -134,20 +123,9 @@ impl PolicyFiles {
             rules = rule_count,
             "policies in force"
         );
-        let published = Published {
-            metrics: metrics.for_set(&set),
-            set,
-        };
+        let published = Published { metrics: metrics.for_set(&set), set };
         let active = Arc::new(Active::new(published));
-        Ok(Self {
-            paths: paths.into(),
-            seed,
-            mode,
-            metrics,
-            clock,
-            active,
-            last: Ok(sources),
-        })
+        Ok(Self { paths: paths.into(), seed, mode, metrics, clock, active, last: Ok(sources) })
     }
 
     pub fn active(&self) -> &Arc<Active> {
@@ -196,9 +174,7 @@ impl PolicyFiles {
 
     async fn read(&self) -> Option<Reading> {
         let paths = Arc::clone(&self.paths);
-        tokio::task::spawn_blocking(move || files::read(&paths))
-            .await
-            .ok()
+        tokio::task::spawn_blocking(move || files::read(&paths)).await.ok()
     }
 
     async fn take(&mut self, reading: Reading) {
@@ -239,28 +215,17 @@ impl PolicyFiles {
         let changes = named_changes(diff::changes(&before.set, &set));
         let version = set.version;
         self.metrics.reload_succeeded(&set, self.clock.now());
-        let published = Published {
-            metrics: self.metrics.for_set(&set),
-            set,
-        };
+        let published = Published { metrics: self.metrics.for_set(&set), set };
         self.active.published.store(Arc::new(published));
-        self.active
-            .reloads
-            .send_modify(|reloads| reloads.version = version);
+        self.active.reloads.send_modify(|reloads| reloads.version = version);
         tracing::info!(version, changes, "policies reloaded");
     }
 
     fn refuse(&self, problem: &str) {
         self.metrics.reload_failed();
-        self.active
-            .reloads
-            .send_modify(|reloads| reloads.failed_count += 1);
+        self.active.reloads.send_modify(|reloads| reloads.failed_count += 1);
         let version = self.active.published.load().set.version;
-        tracing::error!(
-            version,
-            problem,
-            "policies not taken; the set in force stays"
-        );
+        tracing::error!(version, problem, "policies not taken; the set in force stays");
     }
 }
 
@@ -278,8 +243,7 @@ fn named_changes(mut changes: Vec<String>) -> String {
 
 fn log_diagnostics(sources: &[Source], diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {
-        let problem = &diagnostic.message;
-        let _ = sources;
+        let problem = crate::policy::render::line(sources, diagnostic);
         match diagnostic.severity {
             Severity::Error => tracing::error!("{problem}"),
             Severity::Warning => tracing::warn!("{problem}"),

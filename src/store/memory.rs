@@ -40,15 +40,12 @@ struct Counter {
 }
 
 impl MemoryStore {
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
-        Self {
-            shards,
-            sweep_next: AtomicUsize::new(0),
-        }
+        Self { shards, sweep_next: AtomicUsize::new(0) }
     }
 
-    pub(super) fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+    pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
         let mut locked = Locked::new(self, charges);
         let mut outcomes = Outcomes::new();
         let mut is_denied = false;
@@ -73,7 +70,7 @@ impl MemoryStore {
         outcomes
     }
 
-    pub(super) fn sweep_step(&self, now: Timestamp) -> usize {
+    pub fn sweep_step(&self, now: Timestamp) -> usize {
         let next = self.sweep_next.fetch_add(1, Ordering::Relaxed) % SHARD_COUNT;
         let mut shard = self.shards[next].lock();
         let before = shard.counters.len();
@@ -81,18 +78,13 @@ impl MemoryStore {
         let held = shard.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if shard.counters.capacity() > 4 * held.max(16) {
-            shard
-                .counters
-                .shrink_to(2 * held, |counter| counter.key.table_hash());
+            shard.counters.shrink_to(2 * held, |counter| counter.key.table_hash());
         }
         before - held
     }
 
-    pub(super) fn counter_count(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().counters.len())
-            .sum()
+    pub fn counter_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().counters.len()).sum()
     }
 }
 
@@ -103,16 +95,12 @@ struct Locked<'m> {
 
 impl<'m> Locked<'m> {
     fn new(store: &'m MemoryStore, charges: &[Charge<'_>]) -> Self {
-        let mut indexes: SmallVec<[usize; 8]> = charges
-            .iter()
-            .map(|charge| charge.counter.shard_index())
-            .collect();
+        let mut indexes: SmallVec<[usize; 8]> =
+            charges.iter().map(|charge| charge.counter.shard_index()).collect();
         indexes.sort_unstable();
         indexes.dedup();
         let lock = |index: usize| (index, store.shards[index].lock());
-        Self {
-            shards: indexes.into_iter().map(lock).collect(),
-        }
+        Self { shards: indexes.into_iter().map(lock).collect() }
     }
 
     fn shard(&mut self, key: CounterKey) -> &mut Shard {
@@ -149,14 +137,9 @@ impl Shard {
         let key = charge.counter;
         let takes = matches!(charge.hits, Hits::Take(1..));
         let hash = key.table_hash();
-        match self
-            .counters
-            .entry(hash, |held| held.key == key, |held| held.key.table_hash())
-        {
+        match self.counters.entry(hash, |held| held.key == key, |held| held.key.table_hash()) {
             Entry::Occupied(mut held) => {
-                charge
-                    .limit
-                    .step(&mut held.get_mut().state, charge.hits, charge.when, now)
+                charge.limit.step(&mut held.get_mut().state, charge.hits, charge.when, now)
             }
             Entry::Vacant(place) => {
                 let mut state = charge.limit.fresh(now);
@@ -174,14 +157,9 @@ impl Shard {
             return;
         };
         let key = charge.counter;
-        if let Ok(mut held) = self
-            .counters
-            .find_entry(key.table_hash(), |held| held.key == key)
-        {
+        if let Ok(mut held) = self.counters.find_entry(key.table_hash(), |held| held.key == key) {
             let state = &mut held.get_mut().state;
-            charge
-                .limit
-                .step(state, Hits::GiveBack(hits), charge.when, now);
+            charge.limit.step(state, Hits::GiveBack(hits), charge.when, now);
             if state.is_idle(now) {
                 held.remove();
             }
@@ -192,9 +170,7 @@ impl Shard {
         let key = charge.counter;
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
         let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state);
-        charge
-            .limit
-            .step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
+        charge.limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
     }
 }
 
@@ -206,10 +182,7 @@ impl CounterKey {
 
     /// Bits other than the shard's, so that shards fill evenly.
     fn table_hash(self) -> u64 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "any 64 bits of the fingerprint do"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "any 64 bits of the fingerprint do")]
         let hash = self.0 as u64;
         hash
     }

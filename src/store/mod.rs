@@ -32,10 +32,7 @@ impl Store {
     }
 
     /// The only await of the request path; ready at once for the memory store.
-    #[expect(
-        clippy::unused_async,
-        reason = "stores that are servers will wait here"
-    )]
+    #[expect(clippy::unused_async, reason = "stores that are servers will wait here")]
     pub async fn charge(
         &self,
         charges: &[Charge<'_>],

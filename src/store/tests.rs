@@ -15,11 +15,7 @@ use crate::request::Hits;
 
 fn minute(amount: u64) -> Limit {
     let window = Window::calendar(NonZeroU32::MIN, Unit::Minute);
-    Limit {
-        amount,
-        window,
-        kind: Kind::Fixed,
-    }
+    Limit { amount, window, kind: Kind::Fixed }
 }
 
 /// Counters with the same key in all shards, and several in one.
@@ -60,9 +56,7 @@ fn one_counter_charged_twice_counts_twice_or_not_at_all() {
     let outcomes = store.charge(&[charge(1, 3, 2), charge(1, 3, 2)], now);
     let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
     assert_eq!(told, [(Verdict::Admitted, 3), (Verdict::OverLimit, 3)]);
-    assert!(admitted(
-        &store.charge(&[charge(1, 3, 2), charge(1, 3, 1)], now)
-    ));
+    assert!(admitted(&store.charge(&[charge(1, 3, 2), charge(1, 3, 1)], now)));
     assert!(!admitted(&store.charge(&[charge(1, 3, 1)], now)));
 }
 
@@ -81,31 +75,21 @@ fn looking_makes_no_counter() {
 fn a_shadow_rule_measures_without_denying_and_takes_all_its_windows_or_none() {
     let store = MemoryStore::new();
     let now = Timestamp::from_seconds(0);
-    let shadow = |number, amount| Charge {
-        mode: Mode::Shadow,
-        group: 7,
-        ..charge(number, amount, 1)
-    };
+    let shadow =
+        |number, amount| Charge { mode: Mode::Shadow, group: 7, ..charge(number, amount, 1) };
     let request = [charge(1, 100, 1), shadow(2, 1), shadow(3, 5)];
     assert!(admitted(&store.charge(&request, now)));
     let outcomes = store.charge(&request, now);
     let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
     let (over, fits) = (Verdict::OverLimit, Verdict::Admitted);
-    assert_eq!(
-        told,
-        [(fits, 98), (over, 0), (fits, 4)],
-        "the enforced rule goes on counting"
-    );
+    assert_eq!(told, [(fits, 98), (over, 0), (fits, 4)], "the enforced rule goes on counting");
 }
 
 #[test]
 fn charge_always_counts_denied_requests_too() {
     let store = MemoryStore::new();
     let now = Timestamp::from_seconds(0);
-    let always = |number, amount| Charge {
-        when: ChargeWhen::Always,
-        ..charge(number, amount, 1)
-    };
+    let always = |number, amount| Charge { when: ChargeWhen::Always, ..charge(number, amount, 1) };
     let request = [always(1, 1), always(2, 10), charge(3, 10, 1)];
     assert!(admitted(&store.charge(&request, now)));
     let outcomes = store.charge(&request, now);
@@ -122,11 +106,7 @@ fn sweeping_forgets_expired_counters_and_no_others() {
     for number in 1_000..1_100 {
         store.charge(&[charge(number, 10, 1)], Timestamp::from_seconds(60));
     }
-    let sweep = |now| {
-        (0..Store::SWEEP_STEPS)
-            .map(|_| store.sweep_step(now))
-            .sum::<usize>()
-    };
+    let sweep = |now| (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(now)).sum::<usize>();
     assert_eq!(sweep(Timestamp::from_seconds(59)), 0);
     assert_eq!(sweep(Timestamp::from_seconds(60)), 1_000);
     assert_eq!(store.counter_count(), 100);
@@ -166,10 +146,7 @@ fn parallel_callers_never_pass_one_limit_together() {
     });
     for passed in passed {
         let passed = passed.into_inner();
-        assert!(
-            passed <= amount && passed + 3 > amount,
-            "{passed} of {amount}"
-        );
+        assert!(passed <= amount && passed + 3 > amount, "{passed} of {amount}");
     }
 }
 
@@ -198,16 +175,8 @@ fn any_ask() -> impl Strategy<Value = Ask> {
 fn to_charge(ask: &Ask) -> Charge<'static> {
     Charge {
         hits: ask.hits,
-        when: if ask.always {
-            ChargeWhen::Always
-        } else {
-            ChargeWhen::Admitted
-        },
-        mode: if ask.shadow {
-            Mode::Shadow
-        } else {
-            Mode::Enforce
-        },
+        when: if ask.always { ChargeWhen::Always } else { ChargeWhen::Admitted },
+        mode: if ask.shadow { Mode::Shadow } else { Mode::Enforce },
         group: u32::try_from(ask.counter).unwrap(),
         ..charge(ask.counter, 5 + ask.counter % 2 * 4, 0)
     }
@@ -252,14 +221,7 @@ fn model(used: &mut HashMap<u64, u64>, asks: &[Ask]) -> Vec<(bool, u64)> {
     }
     // Undone charges are told what is left in the end, the others what was left at their turn.
     let told = pairs().zip(left).map(|((ask, fits), left)| {
-        (
-            *fits,
-            if kept(ask) {
-                left
-            } else {
-                amount(ask).saturating_sub(used[&ask.counter])
-            },
-        )
+        (*fits, if kept(ask) { left } else { amount(ask).saturating_sub(used[&ask.counter]) })
     });
     told.collect()
 }

@@ -14,12 +14,7 @@ use crate::support::http::{request, send};
 use crate::support::process::Tollgate;
 use crate::support::tools;
 
-const SCENARIOS: [&str; 4] = [
-    "smallest",
-    "everything",
-    "existing-configmap",
-    "pinned-image",
-];
+const SCENARIOS: [&str; 4] = ["smallest", "everything", "existing-configmap", "pinned-image"];
 
 /// The version whose rules the rendered objects are held to.
 const KUBERNETES: &str = "1.31.0";
@@ -29,22 +24,14 @@ fn helm_folder() -> PathBuf {
 }
 
 fn scenario_file(scenario: &str) -> PathBuf {
-    helm_folder()
-        .join("tollgate/ci")
-        .join(format!("{scenario}.yaml"))
+    helm_folder().join("tollgate/ci").join(format!("{scenario}.yaml"))
 }
 
 fn render(helm: &Path, values: &Path) -> Output {
     Command::new(helm)
         .args(["template", "tollgate"])
         .arg(helm_folder().join("tollgate"))
-        .args([
-            "--namespace",
-            "quota",
-            "--kube-version",
-            KUBERNETES,
-            "--values",
-        ])
+        .args(["--namespace", "quota", "--kube-version", KUBERNETES, "--values"])
         .arg(values)
         .output()
         .expect("Helm runs")
@@ -92,19 +79,11 @@ fn every_scenario_renders_as_its_golden_file() {
     for entry in std::fs::read_dir(helm_folder().join("tollgate/ci")).expect("scenarios") {
         listed.insert(entry.expect("a scenario").path());
     }
-    assert_eq!(
-        listed,
-        SCENARIOS
-            .iter()
-            .map(|scenario| scenario_file(scenario))
-            .collect()
-    );
+    assert_eq!(listed, SCENARIOS.iter().map(|scenario| scenario_file(scenario)).collect());
 
     for scenario in SCENARIOS {
         let rendered = render_scenario(&helm, scenario);
-        let golden = helm_folder()
-            .join("golden")
-            .join(format!("{scenario}.yaml"));
+        let golden = helm_folder().join("golden").join(format!("{scenario}.yaml"));
         if tools::rewrites_golden_files() {
             std::fs::write(&golden, &rendered).expect("a golden file");
         }
@@ -128,10 +107,7 @@ fn lint_has_nothing_to_say() {
             .output()
             .expect("Helm runs");
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.trim().is_empty(),
-            "{scenario}: {text}"
-        );
+        assert!(output.status.success() && text.trim().is_empty(), "{scenario}: {text}");
     }
 }
 
@@ -160,11 +136,7 @@ fn kubernetes_accepts_every_object() {
         .iter()
         .map(|file| objects(&std::fs::read_to_string(file).expect("a rendering")).len())
         .sum();
-    assert_eq!(
-        text.matches(" passed for resource ").count(),
-        object_count,
-        "{text}"
-    );
+    assert_eq!(text.matches(" passed for resource ").count(), object_count, "{text}");
 }
 
 /// Values on top of the smallest scenario, and what the refusal must name.
@@ -177,10 +149,7 @@ const REFUSED: [(&str, &str); 21] = [
     ("image: { digest: sha256:123 }", "image.digest"),
     ("image: { pullPolicy: Sometimes }", "image.pullPolicy"),
     ("policies: { quickstart: 'domain: x' }", "quickstart"),
-    (
-        "policies: { quickstart.yaml: { domain: x } }",
-        "policies.quickstart.yaml",
-    ),
+    ("policies: { quickstart.yaml: { domain: x } }", "policies.quickstart.yaml"),
     ("policies: { a/b.yaml: 'domain: x' }", "a/b.yaml"),
     ("existingConfigMap: other", "existingConfigMap"),
     ("policies: null", "policies"),
@@ -192,10 +161,7 @@ const REFUSED: [(&str, &str); 21] = [
     ("extraArgs: --store", "extraArgs"),
     ("extraEnv: [{ value: x }]", "extraEnv.0"),
     ("podLabels: { app.kubernetes.io/name: x }", "podLabels"),
-    (
-        "podDisruptionBudget: { maxUnavailable: some }",
-        "podDisruptionBudget.maxUnavailable",
-    ),
+    ("podDisruptionBudget: { maxUnavailable: some }", "podDisruptionBudget.maxUnavailable"),
 ];
 
 #[test]
@@ -205,19 +171,12 @@ fn bad_values_are_refused_by_name() {
     let smallest = std::fs::read_to_string(scenario_file("smallest")).expect("a scenario");
     for (bad, named) in REFUSED {
         let file = folder.path().join("values.yaml");
-        let kept = if bad.starts_with("policies") {
-            ""
-        } else {
-            smallest.as_str()
-        };
+        let kept = if bad.starts_with("policies") { "" } else { smallest.as_str() };
         std::fs::write(&file, format!("{kept}\n{bad}\n")).expect("values");
         let output = render(&helm, &file);
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "`{bad}` was accepted");
-        assert!(
-            error.contains(named),
-            "`{bad}` must name `{named}`: {error}"
-        );
+        assert!(error.contains(named), "`{bad}` must name `{named}`: {error}");
     }
 }
 
@@ -228,11 +187,7 @@ fn text_of_policies_arrives_unchanged() {
         let values = std::fs::read_to_string(scenario_file(scenario)).expect("a scenario");
         let values: Value = serde_yaml::from_str(&values).expect("YAML");
         let rendered = objects(&render_scenario(&helm, scenario));
-        assert_eq!(
-            object(&rendered, "ConfigMap")["data"],
-            values["policies"],
-            "{scenario}"
-        );
+        assert_eq!(object(&rendered, "ConfigMap")["data"], values["policies"], "{scenario}");
     }
 }
 
@@ -250,10 +205,7 @@ fn pods_keep_to_pod_security_restricted() {
         assert_eq!(pod["enableServiceLinks"], false);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
         assert_eq!(pod["securityContext"]["runAsUser"], 65532);
-        assert_eq!(
-            pod["securityContext"]["seccompProfile"]["type"],
-            "RuntimeDefault"
-        );
+        assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
         let context = json!({
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
@@ -294,8 +246,13 @@ async fn start_container(deployment: &Value, policies: &Value) {
         .iter()
         .map(|argument| argument.as_str().expect("text"))
         .collect();
-    let mounts = ["/etc/tollgate/policies", "/run/tollgate"];
-    let tollgate = Tollgate::start_as_container(&arguments, &mounts, folder.path());
+    let environment: Vec<(&str, &str)> = container["env"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?)))
+        .collect();
+    let tollgate = Tollgate::start_as_container(&arguments, &environment, folder.path());
 
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let Some(path) = container[probe]["httpGet"]["path"].as_str() else {
@@ -347,14 +304,8 @@ fn every_value_is_explained_in_place_and_in_the_readme() {
     let paths = value_paths(&values);
     for (path, comment) in &paths {
         let begin = comment.split(' ').next().unwrap_or_default();
-        assert_eq!(
-            begin, path,
-            "the comment of `{path}` must start with its name"
-        );
+        assert_eq!(begin, path, "the comment of `{path}` must start with its name");
     }
     let paths: Vec<&str> = paths.iter().map(|(path, _)| path.as_str()).collect();
-    assert_eq!(
-        explained, paths,
-        "the README lists every value, in the order of values.yaml"
-    );
+    assert_eq!(explained, paths, "the README lists every value, in the order of values.yaml");
 }

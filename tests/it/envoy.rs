@@ -79,37 +79,14 @@ rules:
     };
 
     for path in ["/orders/1?note=x", "//orders//1", "/cart/../orders/1"] {
-        assert_eq!(
-            rig.send(request("POST", path, &[ACME])).await.status(),
-            200,
-            "{path}"
-        );
+        assert_eq!(rig.send(request("POST", path, &[ACME])).await.status(), 200, "{path}");
     }
     for path in ["/orders/1", "/orders/./1", "/%6Frders/1"] {
-        assert_eq!(
-            rig.send(request("POST", path, &[ACME])).await.status(),
-            429,
-            "{path}"
-        );
+        assert_eq!(rig.send(request("POST", path, &[ACME])).await.status(), 429, "{path}");
     }
-    assert_eq!(
-        rig.send(request("POST", "/orders/2", &[ACME]))
-            .await
-            .status(),
-        200
-    );
-    assert_eq!(
-        rig.send(request("POST", "/orders/1/lines", &[ACME]))
-            .await
-            .status(),
-        200
-    );
-    assert_eq!(
-        rig.send(request("PUT", "/orders/1", &[ACME]))
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(rig.send(request("POST", "/orders/2", &[ACME])).await.status(), 200);
+    assert_eq!(rig.send(request("POST", "/orders/1/lines", &[ACME])).await.status(), 200);
+    assert_eq!(rig.send(request("PUT", "/orders/1", &[ACME])).await.status(), 200);
 }
 
 #[tokio::test]
@@ -123,11 +100,7 @@ async fn header_that_is_not_utf_8_is_limited_like_any_other() {
         assert_eq!(rig.get("/", &[odd]).await.status(), status);
     }
     let other: (&str, &[u8]) = ("x-tenant", b"ac\xfeme\xc3");
-    assert_eq!(
-        rig.get("/", &[other]).await.status(),
-        200,
-        "other bytes, another counter"
-    );
+    assert_eq!(rig.get("/", &[other]).await.status(), 200, "other bytes, another counter");
 }
 
 #[tokio::test]
@@ -153,11 +126,7 @@ async fn envoy_finds_a_restarted_tollgate_at_once() {
 
     assert_eq!(rig.get("/", &[ACME]).await.status(), 200);
     rig.stop_tollgate();
-    assert_eq!(
-        rig.get("/", &[ACME]).await.status(),
-        500,
-        "this Envoy fails closed"
-    );
+    assert_eq!(rig.get("/", &[ACME]).await.status(), 500, "this Envoy fails closed");
     rig.start_tollgate_again();
     for status in [200, 200, 200, 429] {
         assert_eq!(rig.get("/", &[ACME]).await.status(), status);
@@ -166,10 +135,7 @@ async fn envoy_finds_a_restarted_tollgate_at_once() {
 
 #[tokio::test]
 async fn unix_socket_serves_envoy_and_outlives_a_restart() {
-    let setup = Setup {
-        via: Via::UnixSocket,
-        ..Setup::new("rig", THREE_A_YEAR)
-    };
+    let setup = Setup { via: Via::UnixSocket, ..Setup::new("rig", THREE_A_YEAR) };
     let Some(mut rig) = Rig::start(setup).await else {
         return;
     };
@@ -197,20 +163,14 @@ descriptors:
               - key: remote_address
                 rate_limit: { unit: year, requests_per_unit: 1, name: by-address }
 ";
-    let setup = Setup {
-        envoy_headers: true,
-        ..Setup::new("rig", policy)
-    };
+    let setup = Setup { envoy_headers: true, ..Setup::new("rig", policy) };
     let Some(rig) = Rig::start(setup).await else {
         return;
     };
 
     let admitted = rig.get("/", &[ACME]).await;
     assert_eq!(admitted.status(), 200, "{admitted:?}");
-    assert_eq!(
-        admitted.header("x-ratelimit-limit"),
-        "1, 1;w=31536000;name=\"by-address\""
-    );
+    assert_eq!(admitted.header("x-ratelimit-limit"), "1, 1;w=31536000;name=\"by-address\"");
     assert_eq!(admitted.header("x-ratelimit-remaining"), "0");
     let denied = rig.get("/", &[ACME]).await;
     assert_eq!(denied.status(), 429, "{denied:?}");
@@ -240,10 +200,7 @@ async fn service_manager_denies_the_51st_create_of_a_minute() {
     let sent = httpdate::parse_http_date(denied.header("date")).expect("an HTTP-date");
     let wait = retry.duration_since(sent).expect("later").as_secs();
     assert!((1..=60).contains(&wait), "{denied:?}");
-    assert!(
-        denied.header("retry-after").ends_with(":00 GMT"),
-        "{denied:?}"
-    );
+    assert!(denied.header("retry-after").ends_with(":00 GMT"), "{denied:?}");
     assert_eq!(denied.header("content-type"), "application/json");
     assert_eq!(
         denied.json(),
@@ -255,38 +212,20 @@ async fn service_manager_denies_the_51st_create_of_a_minute() {
     );
     // Other methods, other users and OAuth clients are not held up by the creates of one user.
     for (method, path, caller) in [
-        (
-            "PATCH",
-            "/v1/service_instances/7",
-            ("x-user", b"ben".as_slice()),
-        ),
+        ("PATCH", "/v1/service_instances/7", ("x-user", b"ben".as_slice())),
         ("POST", "/v1/service_bindings", ("x-user", b"ben")),
         ("POST", "/v1/service_instances", ("x-user", b"cleo")),
-        (
-            "POST",
-            "/v1/service_instances",
-            ("x-client-id", b"dashboard"),
-        ),
+        ("POST", "/v1/service_instances", ("x-client-id", b"dashboard")),
     ] {
         let answer = rig.send(request(method, path, &[caller])).await;
-        assert_eq!(
-            answer.status(),
-            200,
-            "{method} {path} {caller:?}: {answer:?}"
-        );
+        assert_eq!(answer.status(), 200, "{method} {path} {caller:?}: {answer:?}");
     }
 }
 
 async fn create_until_denied(rig: &Rig, user: &[u8]) -> (u32, Answer) {
     // Two minutes may hold twice the amount; more never passes before a denial.
     for admitted in 0..=100 {
-        let answer = rig
-            .send(request(
-                "POST",
-                "/v1/service_instances",
-                &[("x-user", user)],
-            ))
-            .await;
+        let answer = rig.send(request("POST", "/v1/service_instances", &[("x-user", user)])).await;
         if answer.status() != 200 {
             assert_eq!(answer.status(), 429, "{answer:?}");
             return (admitted, answer);
@@ -324,9 +263,7 @@ async fn quickstart_answers_as_the_walk_says() {
 
 async fn count_admitted(rig: &Rig, method: &str, path: &str, tenant: &[u8]) -> u32 {
     for admitted in 0..100 {
-        let answer = rig
-            .send(request(method, path, &[("x-tenant", tenant)]))
-            .await;
+        let answer = rig.send(request(method, path, &[("x-tenant", tenant)])).await;
         if answer.status() != 200 {
             assert_eq!(answer.status(), 429, "{answer:?}");
             return admitted;
@@ -340,22 +277,12 @@ fn envoy_accepts_every_example() {
     let Some(envoy) = tools::envoy() else { return };
     for name in ["envoy.yaml", "unix-socket.yaml"] {
         let output = Command::new(&envoy)
-            .args([
-                "--mode",
-                "validate",
-                "--disable-hot-restart",
-                "--log-level",
-                "error",
-            ])
+            .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error"])
             .arg("--config-path")
             .arg(example(name))
             .output()
             .expect("Envoy runs");
-        assert!(
-            output.status.success(),
-            "{name}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -367,10 +294,7 @@ async fn compose_file_starts_what_the_walk_starts() {
     for service in services.values() {
         for volume in service["volumes"].as_array().expect("volumes") {
             let source = volume.as_str().and_then(|volume| volume.split(':').next());
-            assert!(
-                source.is_some_and(|source| example(source).exists()),
-                "{volume} is not there"
-            );
+            assert!(source.is_some_and(|source| example(source).exists()), "{volume} is not there");
         }
     }
     let envoy = json!(["--config-path", "/etc/envoy/envoy.yaml"]);
@@ -386,7 +310,7 @@ async fn compose_file_starts_what_the_walk_starts() {
     assert!(!command.contains(&"--grpc"));
     let command = [command.as_slice(), &["--grpc", "127.0.0.1:0"]].concat();
     let policies = tools::repository().join("policies");
-    let tollgate = Tollgate::start_as_container(&command, &["/etc/tollgate/policies"], &policies);
+    let tollgate = Tollgate::start_as_container(&command, &[], &policies);
     let ready = send(tollgate.http, request("GET", "/readyz", &[])).await;
     assert_eq!(ready.status(), 200, "{ready:?}");
 }

@@ -46,10 +46,7 @@ struct Feed {
 
 impl Attributes {
     pub fn new(declared: &[AttributeKeys]) -> Self {
-        Self {
-            declared: declared.to_vec(),
-            ..Self::default()
-        }
+        Self { declared: declared.to_vec(), ..Self::default() }
     }
 
     /// The slot of an attribute, made at its first use.
@@ -60,10 +57,7 @@ impl Attributes {
         let slot = self.names.len();
         self.names.push(name.to_owned());
         for (rank, key) in self.keys_of(name).into_iter().enumerate() {
-            self.feeds
-                .entry(key.into_bytes().into())
-                .or_default()
-                .push(Feed { slot, rank });
+            self.feeds.entry(key.into_bytes().into()).or_default().push(Feed { slot, rank });
         }
         match name {
             ENDPOINT => self.endpoint = Some(slot),
@@ -90,10 +84,7 @@ impl Attributes {
             None => {
                 let built_in = BUILT_IN.iter().find(|(attribute, _)| *attribute == name);
                 keys.extend(
-                    built_in
-                        .into_iter()
-                        .flat_map(|(_, keys)| *keys)
-                        .map(|key| (*key).to_owned()),
+                    built_in.into_iter().flat_map(|(_, keys)| *keys).map(|key| (*key).to_owned()),
                 );
             }
         }
@@ -102,10 +93,7 @@ impl Attributes {
 
     /// The values that one descriptor gives to the attributes.
     pub fn read<'r>(&self, entries: &[Entry<'r>]) -> Values<'r> {
-        let mut values = Values {
-            by_slot: SmallVec::new(),
-            ip: None,
-        };
+        let mut values = Values { by_slot: SmallVec::new(), ip: None };
         let mut ranks: SmallVec<[usize; 8]> = SmallVec::from_elem(usize::MAX, self.names.len());
         values.by_slot.resize(self.names.len(), None);
         for entry in entries {
@@ -121,10 +109,7 @@ impl Attributes {
         {
             values.by_slot[slot] = Some(template::canonical(path));
         }
-        values.ip = self
-            .ip
-            .and_then(|slot| values.get(slot))
-            .and_then(parse_network);
+        values.ip = self.ip.and_then(|slot| values.get(slot)).and_then(parse_network);
         values
     }
 

@@ -8,6 +8,8 @@ pub mod attributes;
 pub mod native;
 pub mod paths;
 pub mod pattern;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 use smallvec::SmallVec;

@@ -68,11 +68,7 @@ impl NativeMatcher {
             .iter()
             .map(|rule| CompiledRule {
                 conditions: compile_conditions(rule, &mut attributes),
-                per: rule
-                    .per
-                    .iter()
-                    .map(|name| attributes.slot(&name.value))
-                    .collect(),
+                per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
                 counters: rule_counters(domain, rule, seed),
             })
             .collect();
@@ -85,19 +81,14 @@ impl NativeMatcher {
             segments_max: 0,
         };
         let conditions = matcher.rules.iter().flat_map(|rule| &rule.conditions);
-        let longest = conditions
-            .map(|condition| condition.pattern.segment_count_max())
-            .max();
+        let longest = conditions.map(|condition| condition.pattern.segment_count_max()).max();
         matcher.segments_max = longest.unwrap_or_default() + 1;
         matcher.index();
         matcher
     }
 
     pub fn facts<'m, 'r>(&'m self, entries: &[Entry<'r>]) -> Facts<'m, 'r> {
-        Facts {
-            matcher: self,
-            values: self.attributes.read(entries),
-        }
+        Facts { matcher: self, values: self.attributes.read(entries) }
     }
 
     pub fn attributes(&self) -> &Attributes {
@@ -113,12 +104,7 @@ impl NativeMatcher {
             }
         }
         let busiest = |choice: &Vec<Hook<'_>>| {
-            choice
-                .iter()
-                .filter_map(|hook| shared.get(hook))
-                .max()
-                .copied()
-                .unwrap_or(usize::MAX)
+            choice.iter().filter_map(|hook| shared.get(hook)).max().copied().unwrap_or(usize::MAX)
         };
         for (rule, number) in self.rules.iter().zip(0_u32..) {
             let Some(choice) = rule.hook_choices().into_iter().min_by_key(busiest) else {
@@ -128,10 +114,7 @@ impl NativeMatcher {
             for hook in choice {
                 match hook {
                     Hook::Value(slot, value) => {
-                        self.by_value[slot]
-                            .entry(value.into())
-                            .or_default()
-                            .push(number);
+                        self.by_value[slot].entry(value.into()).or_default().push(number);
                     }
                     Hook::Template(condition, template) => {
                         let pattern = &rule.conditions[condition].pattern;
@@ -157,11 +140,7 @@ enum Hook<'m> {
 impl CompiledRule {
     /// Each choice is a complete set of hooks: a request that the rule applies to finds one.
     fn hook_choices(&self) -> Vec<Vec<Hook<'_>>> {
-        let captured: Vec<Slot> = self
-            .conditions
-            .iter()
-            .flat_map(Condition::captures)
-            .collect();
+        let captured: Vec<Slot> = self.conditions.iter().flat_map(Condition::captures).collect();
         let mut choices: Vec<Vec<Hook<'_>>> = Vec::new();
         for (position, condition) in self.conditions.iter().enumerate() {
             match &condition.pattern {
@@ -247,17 +226,12 @@ impl Facts<'_, '_> {
             }
         }
         if self.matcher.attributes.endpoint(&self.values).is_some() {
-            self.matcher
-                .paths
-                .find(&segments, &mut |rule| candidates.push(rule));
+            self.matcher.paths.find(&segments, &mut |rule| candidates.push(rule));
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let check = |rule: u32| {
-            self.check_with(rule, &segments)
-                .ok()
-                .map(|base| Match { rule, base })
-        };
+        let check =
+            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
         matches.extend(candidates.into_iter().filter_map(check));
     }
 
@@ -274,17 +248,9 @@ impl Facts<'_, '_> {
             return Vec::new();
         };
         let name = |slot: Slot| self.matcher.attributes.name(slot);
-        let value = |slot| {
-            self.seen(slot, &captures)
-                .unwrap_or_default()
-                .escape_ascii()
-                .to_string()
-        };
-        compiled
-            .per
-            .iter()
-            .map(|slot| (name(*slot), value(*slot)))
-            .collect()
+        let value =
+            |slot| self.seen(slot, &captures).unwrap_or_default().escape_ascii().to_string();
+        compiled.per.iter().map(|slot| (name(*slot), value(*slot))).collect()
     }
 
     /// A miss in words.
@@ -293,11 +259,7 @@ impl Facts<'_, '_> {
         let attributes = &self.matcher.attributes;
         let absence = |slot| {
             let keys = attributes.keys_of(attributes.name(slot));
-            format!(
-                "`{}` is absent (no entry `{}`)",
-                attributes.name(slot),
-                keys.join("`, `")
-            )
+            format!("`{}` is absent (no entry `{}`)", attributes.name(slot), keys.join("`, `"))
         };
         match miss {
             Miss::PerAbsent(position) => {
@@ -320,24 +282,14 @@ impl Facts<'_, '_> {
     pub fn present(&self) -> Vec<(&str, String)> {
         let attributes = &self.matcher.attributes;
         let slots = 0..attributes.names().len();
-        let value = |slot| {
-            Some((
-                attributes.name(slot),
-                self.values.get(slot)?.escape_ascii().to_string(),
-            ))
-        };
+        let value =
+            |slot| Some((attributes.name(slot), self.values.get(slot)?.escape_ascii().to_string()));
         slots.filter_map(value).collect()
     }
 
     fn segments(&self) -> SmallVec<[&[u8]; 12]> {
-        let path = self
-            .matcher
-            .attributes
-            .endpoint(&self.values)
-            .unwrap_or_default();
-        crate::policy::template::segments(path)
-            .take(self.matcher.segments_max)
-            .collect()
+        let path = self.matcher.attributes.endpoint(&self.values).unwrap_or_default();
+        crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
     }
 
     fn check_with(&self, rule: u32, segments: &[&[u8]]) -> Result<CounterBase, Miss> {
@@ -345,9 +297,7 @@ impl Facts<'_, '_> {
         let captures = self.conditions_hold(rule, segments)?;
         let mut counter = rule.counters.clone();
         for (position, slot) in rule.per.iter().enumerate() {
-            let value = self
-                .seen(*slot, &captures)
-                .ok_or(Miss::PerAbsent(position))?;
+            let value = self.seen(*slot, &captures).ok_or(Miss::PerAbsent(position))?;
             counter.feed(value);
         }
         Ok(counter.finish())
@@ -364,16 +314,11 @@ impl Facts<'_, '_> {
             if let CompiledPattern::Endpoints(_) = condition.pattern {
                 let subject = self.subject(condition.slot, &Captures::new(), segments);
                 let template = condition.pattern.template(subject);
-                template
-                    .ok_or(Miss::Condition(position))?
-                    .capture(segments, &mut captures);
+                template.ok_or(Miss::Condition(position))?.capture(segments, &mut captures);
             }
         }
         for (position, condition) in rule.conditions.iter().enumerate() {
-            if !condition
-                .pattern
-                .holds(self.subject(condition.slot, &captures, segments))
-            {
+            if !condition.pattern.holds(self.subject(condition.slot, &captures, segments)) {
                 return Err(Miss::Condition(position));
             }
         }
@@ -386,17 +331,11 @@ impl Facts<'_, '_> {
         captures: &Captures<'v>,
         segments: &'v [&'v [u8]],
     ) -> Subject<'v> {
-        Subject {
-            value: self.seen(slot, captures),
-            segments,
-            ip: self.values.ip(),
-        }
+        Subject { value: self.seen(slot, captures), segments, ip: self.values.ip() }
     }
 
     fn seen<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<&'v [u8]> {
         let captured = captures.iter().find(|(captured, _)| *captured == slot);
-        captured
-            .map(|(_, value)| *value)
-            .or_else(|| self.values.get(slot))
+        captured.map(|(_, value)| *value).or_else(|| self.values.get(slot))
     }
 }

@@ -31,11 +31,7 @@ impl PathTree {
                 CompiledSegment::Capture(_) => node.capture.get_or_insert_default(),
             };
         }
-        let rules = if template.has_rest {
-            &mut node.rest
-        } else {
-            &mut node.exact
-        };
+        let rules = if template.has_rest { &mut node.rest } else { &mut node.exact };
         rules.push(rule);
     }
 

@@ -110,16 +110,12 @@ impl CompiledPattern {
     /// Segments of the longest template in this pattern.
     pub fn segment_count_max(&self) -> usize {
         match self {
-            Self::Endpoints(templates) => templates
-                .iter()
-                .map(|template| template.segments.len())
-                .max()
-                .unwrap_or_default(),
-            Self::Any(patterns) => patterns
-                .iter()
-                .map(Self::segment_count_max)
-                .max()
-                .unwrap_or_default(),
+            Self::Endpoints(templates) => {
+                templates.iter().map(|template| template.segments.len()).max().unwrap_or_default()
+            }
+            Self::Any(patterns) => {
+                patterns.iter().map(Self::segment_count_max).max().unwrap_or_default()
+            }
             Self::Not(pattern) => pattern.segment_count_max(),
             Self::OneOf(_) | Self::Prefix(_) | Self::Present | Self::Absent | Self::Network(_) => 0,
         }
@@ -128,9 +124,9 @@ impl CompiledPattern {
     /// The template that matches, if this pattern is made of templates and one does.
     pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
         match self {
-            Self::Endpoints(templates) if subject.value.is_some() => templates
-                .iter()
-                .find(|template| template.matches(subject.segments)),
+            Self::Endpoints(templates) if subject.value.is_some() => {
+                templates.iter().find(|template| template.matches(subject.segments))
+            }
             Self::Endpoints(_)
             | Self::OneOf(_)
             | Self::Prefix(_)
@@ -167,14 +163,10 @@ impl CompiledTemplate {
         } else {
             path.len() == self.segments.len()
         };
-        fits && self
-            .segments
-            .iter()
-            .zip(path)
-            .all(|(segment, part)| match segment {
-                CompiledSegment::Literal(text) => text.as_ref() == *part,
-                CompiledSegment::Capture(_) => true,
-            })
+        fits && self.segments.iter().zip(path).all(|(segment, part)| match segment {
+            CompiledSegment::Literal(text) => text.as_ref() == *part,
+            CompiledSegment::Capture(_) => true,
+        })
     }
 
     /// What the captures of this template are for a path that it matches.

@@ -69,28 +69,14 @@ impl Tree {
             let choice = chosen.map(|(choice, _)| choice);
             let has_limit = chosen.is_some_and(|(_, node)| node.rule.is_some());
             let (key, value) = (key.to_string(), value.to_string());
-            steps.push(TreeStep {
-                key,
-                value,
-                choice,
-                has_limit,
-            });
+            steps.push(TreeStep { key, value, choice, has_limit });
         });
         let found = found.map(|(found, counted)| {
             let value = |entry: &Entry<'_>| {
-                (
-                    entry.key.escape_ascii().to_string(),
-                    entry.value.escape_ascii().to_string(),
-                )
+                (entry.key.escape_ascii().to_string(), entry.value.escape_ascii().to_string())
             };
-            let counted = entries
-                .iter()
-                .zip(counted)
-                .filter(|(_, is_counted)| *is_counted);
-            TreeFind {
-                found,
-                values: counted.map(|(entry, _)| value(entry)).collect(),
-            }
+            let counted = entries.iter().zip(counted).filter(|(_, is_counted)| *is_counted);
+            TreeFind { found, values: counted.map(|(entry, _)| value(entry)).collect() }
         });
         (steps, found)
     }
@@ -120,13 +106,7 @@ impl Tree {
                 counter.feed(entry.value);
             }
         }
-        Some((
-            Match {
-                rule: rule.rule,
-                base: counter.finish(),
-            },
-            counted,
-        ))
+        Some((Match { rule: rule.rule, base: counter.finish() }, counted))
     }
 }
 
@@ -170,10 +150,7 @@ impl Level {
 
     fn choose(&self, entry: &Entry<'_>) -> Option<(Choice, &TreeNode)> {
         let rules = self.keys.get(entry.key)?;
-        let exact = rules
-            .exact
-            .get(entry.value)
-            .map(|node| (Choice::Exact, node));
+        let exact = rules.exact.get(entry.value).map(|node| (Choice::Exact, node));
         let wildcard = || {
             let mut wildcards = rules.wildcards.iter();
             let found = wildcards.find(|(wildcard, _)| wildcard.matches(entry.value));

@@ -33,12 +33,7 @@ pub(crate) struct Setup<'a> {
 
 impl<'a> Setup<'a> {
     pub(crate) fn new(domain: &'a str, policy: &'a str) -> Self {
-        Self {
-            domain,
-            policy,
-            via: Via::Tcp,
-            envoy_headers: false,
-        }
+        Self { domain, policy, via: Via::Tcp, envoy_headers: false }
     }
 }
 
@@ -68,12 +63,7 @@ impl Rig {
         let text = envoy_config(&setup, &tollgate.grpc, folder.path()).to_string();
         std::fs::write(&config, text).expect("a configuration");
         let (envoy, edge) = start_envoy(&envoy, &config).await;
-        Some(Self {
-            _envoy: envoy,
-            edge,
-            tollgate,
-            folder,
-        })
+        Some(Self { _envoy: envoy, edge, tollgate, folder })
     }
 
     /// Replaces the policy as an editor does, and waits until it is in force.
@@ -118,15 +108,10 @@ async fn start_envoy(envoy: &Path, config: &Path) -> (Process, SocketAddr) {
     ]);
     let mut envoy = Process::start(command);
     let line = envoy.wait_for("admin address: ");
-    let admin = line
-        .rsplit(' ')
-        .next()
-        .and_then(|address| address.parse().ok());
+    let admin = line.rsplit(' ').next().and_then(|address| address.parse().ok());
     let admin = admin.unwrap_or_else(|| panic!("no address in `{line}`"));
     envoy.wait_for("starting main dispatch loop");
-    let listeners = send(admin, request("GET", "/listeners?format=json", &[]))
-        .await
-        .json();
+    let listeners = send(admin, request("GET", "/listeners?format=json", &[])).await.json();
     let port = listeners["listener_statuses"]
         .as_array()
         .into_iter()
@@ -182,9 +167,7 @@ fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
 const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
 
 fn place<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Value {
-    value
-        .pointer_mut(pointer)
-        .unwrap_or_else(|| panic!("the example has no `{pointer}`"))
+    value.pointer_mut(pointer).unwrap_or_else(|| panic!("the example has no `{pointer}`"))
 }
 
 fn named<'v>(value: &'v mut Value, list: &str, name: &str) -> &'v mut Value {

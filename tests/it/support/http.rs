@@ -11,10 +11,7 @@ use serde_json::Value;
 pub(crate) type NoBody = Empty<Bytes>;
 
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &[u8])]) -> Request<NoBody> {
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "rig");
+    let mut request = Request::builder().method(method).uri(path).header("host", "rig");
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -35,14 +32,8 @@ impl Answer {
     /// The only value of a header; empty when the answer has no such header.
     pub(crate) fn header(&self, name: &str) -> &str {
         let mut values = self.parts.headers.get_all(name).iter();
-        let value = values
-            .next()
-            .map_or("", |value| value.to_str().expect("readable"));
-        assert!(
-            values.next().is_none(),
-            "`{name}` came twice: {:?}",
-            self.parts.headers
-        );
+        let value = values.next().map_or("", |value| value.to_str().expect("readable"));
+        assert!(values.next().is_none(), "`{name}` came twice: {:?}", self.parts.headers);
         value
     }
 
@@ -54,12 +45,9 @@ impl Answer {
 
 /// Sends a request on a connection of its own.
 pub(crate) async fn send(address: SocketAddr, request: Request<NoBody>) -> Answer {
-    let stream = tokio::net::TcpStream::connect(address)
-        .await
-        .expect("a listener");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .expect("HTTP");
+    let stream = tokio::net::TcpStream::connect(address).await.expect("a listener");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
     let connection = tokio::spawn(connection);
     let answer: Response<_> = sender.send_request(request).await.expect("an answer");
     let (parts, body) = answer.into_parts();

@@ -2,7 +2,6 @@
 //!
 //! Waiting means reading the log until a line says so: no sleeping, and a failure shows the whole log.
 
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,11 +37,7 @@ impl Process {
                 }
             }
         });
-        Self {
-            child,
-            lines,
-            log: Vec::new(),
-        }
+        Self { child, lines, log: Vec::new() }
     }
 
     /// The next line of the log that has `text` in it.
@@ -56,10 +51,7 @@ impl Process {
                     }
                 }
                 Err(error) => {
-                    panic!(
-                        "no line with `{text}` ({error}); the log:\n{}",
-                        self.log.join("\n")
-                    )
+                    panic!("no line with `{text}` ({error}); the log:\n{}", self.log.join("\n"))
                 }
             }
         }
@@ -80,6 +72,9 @@ impl Process {
     }
 }
 
+/// Folders of our containers that hold policies or a socket.
+const MOUNTS: [&str; 2] = ["/etc/tollgate/policies", "/run/tollgate"];
+
 /// The real binary, with the addresses that it chose.
 #[derive(Debug)]
 pub(crate) struct Tollgate {
@@ -92,41 +87,39 @@ pub(crate) struct Tollgate {
 impl Tollgate {
     pub(crate) fn start(policies: &Path, grpc: &str) -> Self {
         let policies = policies.to_str().expect("a readable path");
-        let fixed = ["--http", "127.0.0.1:0", "--store", "memory"];
-        Self::start_with(
-            ["serve", "--policies", policies, "--grpc", grpc]
-                .into_iter()
-                .chain(fixed),
-        )
+        let mut command = super::tollgate(&["serve", "--policies", policies, "--grpc", grpc]);
+        command.args(["--http", "127.0.0.1:0", "--store", "memory"]);
+        Self::start_with(command)
     }
 
-    /// Starts what a container would start: its folders are all `folder` here, its ports any free one.
-    pub(crate) fn start_as_container(arguments: &[&str], mounts: &[&str], folder: &Path) -> Self {
+    /// Starts what a container would start: its mounted folders are all `folder` here, its ports
+    /// any free ones.
+    pub(crate) fn start_as_container(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        folder: &Path,
+    ) -> Self {
         let folder = folder.to_str().expect("a readable path");
-        let arguments = arguments.iter().map(|argument| match *argument {
-            "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".to_owned(),
-            argument => mounts.iter().fold(argument.to_owned(), |argument, mount| {
-                argument.replace(mount, folder)
-            }),
-        });
-        Self::start_with(arguments)
+        let mut command = super::tollgate(&[]);
+        for argument in arguments {
+            command.arg(match *argument {
+                "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".into(),
+                argument => MOUNTS
+                    .iter()
+                    .fold(argument.to_owned(), |argument, mount| argument.replace(mount, folder)),
+            });
+        }
+        command.envs(environment.iter().copied());
+        Self::start_with(command)
     }
 
     /// Waits until it has said where it listens, first for gRPC, then for HTTP.
-    fn start_with(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.args(arguments);
+    fn start_with(command: Command) -> Self {
         let mut process = Process::start(command);
         let grpc = process.wait_for_address("grpc");
         let http = process.wait_for_address("http");
-        let http = http
-            .parse()
-            .unwrap_or_else(|error| panic!("`{http}`: {error}"));
-        Self {
-            process,
-            grpc,
-            http,
-        }
+        let http = http.parse().unwrap_or_else(|error| panic!("`{http}`: {error}"));
+        Self { process, grpc, http }
     }
 }
 

@@ -28,10 +28,8 @@ pub(crate) fn rewrites_golden_files() -> bool {
 }
 
 fn tool(path: &str) -> Option<PathBuf> {
-    let cache = environment("TOLLGATE_TEST_CACHE").map_or_else(
-        || repository().join("target/test-tools"),
-        |cache| repository().join(cache),
-    );
+    let cache = environment("TOLLGATE_TEST_CACHE")
+        .map_or_else(|| repository().join("target/test-tools"), |cache| repository().join(cache));
     let tool = cache.join(path);
     if tool.is_file() {
         return Some(tool);

@@ -1,0 +1,220 @@
+//! Checks between rules and between policies, on what the readers made of them.
+//!
+//! Nothing here changes a policy; every finding names a rule that cannot do what it says.
+
+mod condition;
+
+use std::collections::HashMap;
+
+use crate::limit::WindowIdentity;
+use crate::policy::diagnostic::{Diagnostic, Severity};
+use crate::policy::findings::{clean, shown};
+use crate::policy::model::{Body, NativePolicy, Node, Place, Placed, Policy, Rule};
+use crate::policy::suggest;
+
+/// Checks all policies of a load together.
+pub(super) fn check(policies: &[Policy]) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let mut domains: HashMap<&str, &Placed<String>> = HashMap::new();
+    for Policy { domain, body } in policies {
+        if let Some(first) = domains.get(domain.value.as_str()) {
+            let message = format!("the domain {} has two policies", shown(&domain.value));
+            let hint = "put all rules of a domain into one document";
+            let related = (first.place.clone(), "first written here");
+            found.push(error("duplicate-domain", &domain.place, message, hint).with(related));
+        } else {
+            domains.insert(&domain.value, domain);
+        }
+        match body {
+            Body::Native(policy) => check_native(&mut found, policy),
+            Body::Descriptors(nodes) => check_descriptors(&mut found, nodes),
+        }
+    }
+    found
+}
+
+fn error(
+    code: &'static str,
+    place: &Place,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Diagnostic {
+    let (place, message, hint) = (place.clone(), clean(message.into()), clean(hint.into()));
+    Diagnostic { severity: Severity::Error, code, message, place, related: None, hint }
+}
+
+fn warning(
+    code: &'static str,
+    place: &Place,
+    message: impl Into<String>,
+    hint: impl Into<String>,
+) -> Diagnostic {
+    Diagnostic { severity: Severity::Warning, ..error(code, place, message, hint) }
+}
+
+impl Diagnostic {
+    fn with(mut self, (place, label): (Place, &str)) -> Self {
+        self.related = Some((place, label.to_owned()));
+        self
+    }
+}
+
+fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
+    let mut names: HashMap<&str, &Rule> = HashMap::new();
+    for rule in &policy.rules {
+        if let Some(first) = names.get(rule.name.value.as_str()) {
+            let message = format!("the name {} is taken", shown(&rule.name.value));
+            let hint = "name each rule of a policy differently; counters are kept by name";
+            let related = (first.name.place.clone(), "first written here");
+            found.push(error("duplicate-name", &rule.name.place, message, hint).with(related));
+        } else {
+            names.insert(&rule.name.value, rule);
+        }
+    }
+    let mut sorted: Vec<&str> = names.keys().copied().collect();
+    sorted.sort_unstable();
+    let declared = policy.attributes.iter().map(|known| known.attribute.as_str()).collect();
+    for rule in &policy.rules {
+        check_windows(found, rule);
+        check_replaces(found, rule, &names, &sorted);
+        check_effect(found, rule);
+        condition::check(found, rule, &declared);
+    }
+    check_same(found, &policy.rules);
+}
+
+/// Two limits of one window are one counter.
+fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
+    let mut windows: HashMap<WindowIdentity, &Place> = HashMap::new();
+    for limit in &rule.limits {
+        if let Some(first) = windows.get(&limit.value.window.identity()) {
+            let message = format!("two limits per {} in one rule", limit.value.window);
+            let hint = "keep the smaller one; it is the one that counts";
+            let related = ((*first).clone(), "the same window here");
+            found.push(error("duplicate-window", &limit.place, message, hint).with(related));
+        } else {
+            windows.insert(limit.value.window.identity(), &limit.place);
+        }
+    }
+}
+
+fn check_replaces(
+    found: &mut Vec<Diagnostic>,
+    rule: &Rule,
+    rules: &HashMap<&str, &Rule>,
+    names: &[&str],
+) {
+    for replaced in &rule.replaces {
+        let name = replaced.value.as_str();
+        if name == rule.name.value {
+            let message = format!("the rule {} replaces itself", shown(name));
+            let hint = "name the rule that is to give way to this one";
+            found.push(error("replaces-itself", &replaced.place, message, hint));
+            continue;
+        }
+        let Some(other) = rules.get(name) else {
+            let message = format!("`replaces` names {}, and there is no such rule", shown(name));
+            let hint = if found.len() < MOST_SUGGESTIONS {
+                let others = names.iter().copied().filter(|other| *other != rule.name.value);
+                unknown_rule_hint(name, &others.collect::<Vec<_>>())
+            } else {
+                NAME_A_RULE.to_owned()
+            };
+            found.push(error("unknown-rule", &replaced.place, message, hint));
+            continue;
+        };
+        // One of the two rules of a pair reports it.
+        let back = other.replaces.iter().find(|back| back.value == rule.name.value);
+        if let Some(back) = back
+            && rule.name.value.as_str() > name
+        {
+            let message =
+                format!("{} and {} replace each other", shown(&rule.name.value), shown(name));
+            let hint = "when both match, neither counts; keep one of the two `replaces`";
+            let related = (back.place.clone(), "and back again here");
+            found.push(warning("mutual-replaces", &replaced.place, message, hint).with(related));
+        }
+    }
+}
+
+/// Looking for the name that was meant among all names is dear, so it is not done for ever.
+const MOST_SUGGESTIONS: usize = 20;
+const NAME_A_RULE: &str = "write the `name` of another rule of this policy";
+
+fn unknown_rule_hint(name: &str, names: &[&str]) -> String {
+    const MOST: usize = 8;
+    match suggest::nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean {}?", shown(near)),
+        None if names.is_empty() => "this policy has no other rule; remove `replaces`".to_owned(),
+        None if names.len() <= MOST => suggest::one_of(names),
+        None => NAME_A_RULE.to_owned(),
+    }
+}
+
+fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
+    if rule.unlimited && rule.replaces.is_empty() {
+        let message = format!("the unlimited rule {} does nothing", shown(&rule.name.value));
+        let hint = "name the rules that it exempts from: `replaces: [...]`";
+        found.push(warning("no-effect", &rule.name.place, message, hint));
+    }
+}
+
+/// Two rules that count the same thing twice are most often one rule pasted.
+fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
+    let mut seen: HashMap<(String, WindowIdentity), &Rule> = HashMap::new();
+    for rule in rules {
+        let counted = condition::counted(rule);
+        for limit in &rule.limits {
+            let key = (counted.clone(), limit.value.window.identity());
+            let Some(first) = seen.get(&key).filter(|first| first.name.value != rule.name.value)
+            else {
+                seen.insert(key, rule);
+                continue;
+            };
+            let message = format!(
+                "the rules {} and {} count the same requests per {}",
+                shown(&first.name.value),
+                shown(&rule.name.value),
+                limit.value.window
+            );
+            let hint = "keep the smaller limit, or match different requests";
+            let related = (first.name.place.clone(), "the other rule");
+            found.push(warning("same-rule", &limit.place, message, hint).with(related));
+        }
+    }
+}
+
+/// Names in `replaces` that no limit of the domain has.
+fn check_descriptors(found: &mut Vec<Diagnostic>, nodes: &[Node]) {
+    let mut names = Vec::new();
+    let mut replaced = Vec::new();
+    collect_names(nodes, &mut names, &mut replaced);
+    names.sort_unstable();
+    names.dedup();
+    for place in replaced {
+        if names.binary_search(&place.value.as_str()).is_err() {
+            let name = shown(&place.value);
+            let message = format!("`replaces` names {name}, and no limit has that name");
+            let hint = if found.len() < MOST_SUGGESTIONS {
+                unknown_rule_hint(&place.value, &names)
+            } else {
+                "write the `name` of another limit".to_owned()
+            };
+            found.push(warning("unknown-rule", &place.place, message, hint));
+        }
+    }
+}
+
+fn collect_names<'n>(
+    nodes: &'n [Node],
+    names: &mut Vec<&'n str>,
+    replaced: &mut Vec<&'n Placed<String>>,
+) {
+    for node in nodes {
+        if let Some(limit) = &node.limit {
+            names.extend(limit.name.as_ref().map(|name| name.value.as_str()));
+            replaced.extend(&limit.replaces);
+        }
+        collect_names(&node.children, names, replaced);
+    }
+}

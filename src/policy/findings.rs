@@ -1,0 +1,303 @@
+//! Where readers put what they find, and the one way they look at mappings, lists and words.
+//!
+//! A reader never stops at a fault: it records it and goes on, so that one load shows everything.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::policy::diagnostic::{Diagnostic, Severity};
+use crate::policy::model::{Place, Placed};
+use crate::policy::suggest;
+use crate::policy::units::Misread;
+use crate::yaml::{Fault, Node, Scalar, Value};
+
+/// More findings than this of one load help nobody; they are counted and not shown.
+pub(super) const MOST_DIAGNOSTICS: usize = 500;
+
+/// The findings of one source.
+#[derive(Debug)]
+pub(super) struct Findings {
+    source: usize,
+    found: Vec<Diagnostic>,
+}
+
+/// How a key that may be met is treated.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Standing {
+    Read,
+    /// Part of the language, but not of this version; what to do until then.
+    Later(&'static str),
+    /// Belongs to another place; which.
+    Elsewhere(&'static str),
+}
+
+/// The keys of one kind of mapping.
+pub(super) type Keys = [(&'static str, Standing)];
+
+/// The known keys of a mapping with their values.
+#[derive(Debug)]
+pub(super) struct Fields<'n> {
+    known: Vec<(&'static str, &'n Node, &'n Node)>,
+    /// Keys that others were probably meant to be.
+    misspelt: Vec<&'static str>,
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn value(&self, name: &str) -> Option<&'n Node> {
+        self.known.iter().find(|(known, ..)| *known == name).map(|(_, _, value)| *value)
+    }
+
+    /// Whether a key is missing, and not just misspelt, which has been reported.
+    pub(super) fn misses(&self, name: &str) -> bool {
+        self.value(name).is_none() && !self.misspelt.contains(&name)
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<&'n Node> {
+        self.known.iter().find(|(known, ..)| *known == name).map(|(_, key, _)| *key)
+    }
+}
+
+impl Findings {
+    pub(super) fn new(source: usize) -> Self {
+        Self { source, found: Vec::new() }
+    }
+
+    pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
+        self.found
+    }
+
+    pub(super) fn place(&self, bytes: &Range<usize>) -> Place {
+        Place { source: self.source, bytes: bytes.clone() }
+    }
+
+    pub(super) fn placed<T>(&self, value: T, node: &Node) -> Placed<T> {
+        Placed { value, place: self.place(&node.bytes) }
+    }
+
+    pub(super) fn error(
+        &mut self,
+        code: &'static str,
+        bytes: &Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Error, code, bytes, message.into(), hint.into());
+    }
+
+    pub(super) fn warning(
+        &mut self,
+        code: &'static str,
+        bytes: &Range<usize>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.add(Severity::Warning, code, bytes, message.into(), hint.into());
+    }
+
+    fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        bytes: &Range<usize>,
+        message: String,
+        hint: String,
+    ) {
+        let (message, hint) = (clean(message), clean(hint));
+        let place = self.place(bytes);
+        self.found.push(Diagnostic { severity, code, message, place, related: None, hint });
+    }
+
+    /// Gives the finding just recorded a second place.
+    pub(super) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
+        let place = self.place(bytes);
+        if let Some(last) = self.found.last_mut() {
+            last.related = Some((place, label.to_owned()));
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: Fault) {
+        self.error(fault.code, &fault.bytes, fault.message, fault.hint);
+        if let Some((bytes, label)) = fault.related {
+            self.relate(&bytes, &label);
+        }
+    }
+
+    pub(super) fn misread(&mut self, node: &Node, misread: Misread) {
+        let bytes = node.part(misread.bytes);
+        self.error(misread.code, &bytes, misread.message, misread.hint);
+    }
+
+    /// Something of the wrong kind stands here.
+    pub(super) fn unexpected(&mut self, node: &Node, expected: &str, hint: impl Into<String>) {
+        let found = match node.scalar() {
+            Some(scalar) if scalar.text.is_empty() => "an empty text".to_owned(),
+            Some(scalar) if scalar.quoted => shown(&format!("{:?}", scalar.text)),
+            Some(scalar) => shown(&scalar.text),
+            None => node.kind().to_owned(),
+        };
+        let message = format!("expected {expected}, found {found}");
+        self.error("wrong-type", &node.bytes, message, hint);
+    }
+
+    /// The fields of `what`, such as `a rule`; keys that are not its own are findings.
+    pub(super) fn fields<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        keys: &Keys,
+    ) -> Option<Fields<'n>> {
+        let Value::Mapping(pairs) = &node.value else {
+            let hint = format!("write {what} as `key: value` lines");
+            self.unexpected(node, &format!("{what} as a mapping"), hint);
+            return None;
+        };
+        let (mut known, mut misspelt) = (Vec::new(), Vec::new());
+        for (key, value) in pairs {
+            let name = key.scalar().map_or("", |scalar| scalar.text.as_str());
+            match keys.iter().find(|(known, _)| *known == name) {
+                Some((name, Standing::Read)) => known.push((*name, key, value)),
+                Some((name, Standing::Later(hint))) => {
+                    let message = format!("`{name}` is not supported by this version yet");
+                    self.error("not-supported", &key.bytes, message, *hint);
+                }
+                Some((name, Standing::Elsewhere(place))) => {
+                    let message = format!("`{name}` does not belong to {what}");
+                    self.error("misplaced-key", &key.bytes, message, *place);
+                }
+                None => {
+                    let message = format!("{what} has no key {}", shown(name));
+                    let near = nearest_key(name, keys);
+                    misspelt.extend(near);
+                    self.error("unknown-key", &key.bytes, message, key_hint(near, keys));
+                }
+            }
+        }
+        Some(Fields { known, misspelt })
+    }
+
+    /// The value of a key that must be there; `what` is what must have it.
+    pub(super) fn require<'n>(
+        &mut self,
+        fields: &Fields<'n>,
+        name: &str,
+        (what, node): (&str, &Node),
+        hint: &str,
+    ) -> Option<&'n Node> {
+        if fields.misses(name) {
+            let start = node.bytes.start..node.bytes.start;
+            self.error("missing-key", &start, format!("{what} has no `{name}`"), hint);
+        }
+        fields.value(name)
+    }
+
+    pub(super) fn text<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        hint: &str,
+    ) -> Option<&'n Scalar> {
+        let scalar = node.scalar().filter(|scalar| !scalar.text.is_empty());
+        if scalar.is_none() {
+            self.unexpected(node, what, hint);
+        }
+        scalar
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
+        let value = node.scalar().and_then(Scalar::as_bool);
+        if value.is_none() {
+            self.unexpected(node, "`true` or `false`", "write `true` or `false`, without quotes");
+        }
+        value
+    }
+
+    /// One word of a closed set.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        words: &[(&str, T)],
+    ) -> Option<T> {
+        let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+        let Some(scalar) = node.scalar() else {
+            self.unexpected(node, what, suggest::one_of(&names));
+            return None;
+        };
+        let value = words.iter().find(|(name, _)| *name == scalar.text).map(|(_, value)| *value);
+        if value.is_none() {
+            let message = format!("{} is not {what}", shown(&scalar.text));
+            let hint = suggest::hint(&scalar.text, &names);
+            self.error("unknown-word", &node.bytes, message, hint);
+        }
+        value
+    }
+
+    /// Names, none of them twice; a single one needs no list.
+    pub(super) fn names(&mut self, node: &Node, what: &str, hint: &str) -> Vec<Placed<String>> {
+        let mut names: Vec<Placed<String>> = Vec::new();
+        let mut firsts: HashMap<&str, &Range<usize>> = HashMap::new();
+        for item in one_or_more(node) {
+            let Some(scalar) = self.text(item, what, hint) else {
+                continue;
+            };
+            if let Some(first) = firsts.get(scalar.text.as_str()) {
+                let message = format!("{} stands twice in this list", shown(&scalar.text));
+                self.error("duplicate-item", &item.bytes, message, "keep one of the two");
+                self.relate(first, "first written here");
+                continue;
+            }
+            firsts.insert(&scalar.text, &item.bytes);
+            names.push(self.placed(scalar.text.clone(), item));
+        }
+        names
+    }
+}
+
+/// The items of a list; anything else is a list of itself.
+pub(super) fn one_or_more(node: &Node) -> &[Node] {
+    match &node.value {
+        Value::Sequence(items) => items,
+        Value::Scalar(_) | Value::Mapping(_) => std::slice::from_ref(node),
+    }
+}
+
+fn nearest_key(name: &str, keys: &Keys) -> Option<&'static str> {
+    if name.len() > MOST_SHOWN {
+        return None;
+    }
+    let own = keys.iter().filter(|(_, standing)| !matches!(standing, Standing::Elsewhere(_)));
+    suggest::nearest(name, own.map(|(known, _)| *known))
+}
+
+fn key_hint(near: Option<&str>, keys: &Keys) -> String {
+    if let Some(near) = near {
+        return format!("did you mean `{near}`?");
+    }
+    let read = keys.iter().filter(|(_, standing)| matches!(standing, Standing::Read));
+    suggest::one_of(&read.map(|(known, _)| *known).collect::<Vec<_>>())
+}
+
+/// Of an operator's text a message shows so many characters.
+const MOST_SHOWN: usize = 60;
+
+/// An operator's text inside a message: in backticks and cut short.
+pub(super) fn shown(text: &str) -> String {
+    match text.char_indices().nth(MOST_SHOWN) {
+        None => format!("`{text}`"),
+        Some((end, _)) => format!("`{}…`", &text[..end]),
+    }
+}
+
+/// A message or hint as it may be printed, whatever of an operator's text is in it: one line
+/// without control characters, and not without end.
+pub(super) fn clean(mut text: String) -> String {
+    const MOST: usize = 400;
+    if text.len() > MOST {
+        text.truncate(text.floor_char_boundary(MOST));
+        text.push('…');
+    }
+    if text.contains(char::is_control) {
+        text = text.replace(char::is_control, "\u{fffd}");
+    }
+    text
+}

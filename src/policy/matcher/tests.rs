@@ -1,0 +1,180 @@
+//! The matchers against plain models: the index finds exactly the rules that a scan finds.
+
+use proptest::prelude::*;
+
+use super::attributes::Attributes;
+use super::native::NativeMatcher;
+use super::tree::{Level, Tree, TreeNode, TreeRule};
+use super::*;
+use crate::limit::ChargeWhen;
+use crate::policy::model::{
+    AttributeKeys, Condition, Mode, NativePolicy, NodeValue, Pattern, Placed, Rule,
+};
+use crate::policy::respond::Respond;
+use crate::policy::set::{CounterHasher, CounterSeed};
+use crate::policy::template::Template;
+use crate::request::Entry;
+
+fn placed<T>(value: T) -> Placed<T> {
+    Placed { value, place: Default::default() }
+}
+
+fn rule(name: usize, conditions: Vec<Condition>, per: &[&str]) -> Rule {
+    Rule {
+        name: placed(format!("rule-{name}")),
+        conditions,
+        per: per.iter().map(|name| placed((*name).to_owned())).collect(),
+        limits: Vec::new(),
+        unlimited: true,
+        replaces: Vec::new(),
+        charge: ChargeWhen::Admitted,
+        mode: Mode::Enforce,
+        refund: false,
+        respond: None,
+    }
+}
+
+fn native(rules: Vec<Rule>) -> NativeMatcher {
+    let attributes = vec![AttributeKeys { attribute: "c".into(), keys: vec!["a".into()] }];
+    let policy = NativePolicy { attributes, rules, respond: Respond::NATIVE };
+    NativeMatcher::new("domain", &policy, CounterSeed([3, 4]))
+}
+
+fn any_word() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["x", "y", "xy", "z"]).prop_map(str::to_owned)
+}
+
+fn any_template() -> impl Strategy<Value = Pattern> {
+    let segments = prop::collection::vec(
+        prop::sample::select(vec!["x", "y", "{a}", "{b}"]).prop_map(str::to_owned),
+        0..4,
+    );
+    (segments, any::<bool>()).prop_filter_map("captured twice", |(segments, has_rest)| {
+        let rest = if has_rest { "/**" } else { "" };
+        let text = format!("/{}{rest}", segments.join("/"));
+        Template::parse(&text).ok().map(Pattern::Endpoint)
+    })
+}
+
+fn any_pattern() -> impl Strategy<Value = Pattern> {
+    let plain = prop_oneof![
+        4 => any_word().prop_map(Pattern::Equals),
+        1 => any_word().prop_map(Pattern::Prefix),
+        1 => Just(Pattern::Present),
+        1 => Just(Pattern::Absent),
+    ];
+    plain.prop_recursive(2, 6, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 1..4).prop_map(Pattern::AnyOf),
+            inner.prop_map(|pattern| Pattern::Not(Box::new(pattern))),
+        ]
+    })
+}
+
+fn any_condition() -> impl Strategy<Value = Condition> {
+    let attribute = prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
+    let named = (attribute, any_pattern())
+        .prop_map(|(attribute, pattern)| Condition { attribute: placed(attribute), pattern });
+    let templates = prop_oneof![
+        any_template(),
+        prop::collection::vec(any_template(), 1..3).prop_map(Pattern::AnyOf),
+        any_template().prop_map(|template| Pattern::Not(Box::new(template))),
+    ];
+    let endpoint = templates
+        .prop_map(|pattern| Condition { attribute: placed("endpoint".to_owned()), pattern });
+    prop_oneof![3 => named, 2 => endpoint]
+}
+
+fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
+    let per = prop::sample::subsequence(vec!["a", "b"], 0..=2);
+    let parts = (prop::collection::vec(any_condition(), 0..4), per);
+    prop::collection::vec(parts, 1..12).prop_map(|rules| {
+        let rules = rules.into_iter().enumerate();
+        rules.map(|(name, (conditions, per))| rule(name, conditions, &per)).collect()
+    })
+}
+
+fn any_entries() -> impl Strategy<Value = Vec<(String, String)>> {
+    let key = prop::sample::select(vec!["a", "b", "c", ":path"]).prop_map(str::to_owned);
+    let path =
+        prop::collection::vec(any_word(), 0..4).prop_map(|words| format!("/{}", words.join("/")));
+    let entry = (key, any_word(), path).prop_map(|(key, word, path)| {
+        let value = if key == ":path" { path } else { word };
+        (key, value)
+    });
+    prop::collection::vec(entry, 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #[test]
+    fn the_index_finds_exactly_what_a_scan_finds(rules in any_rules(), entries in any_entries()) {
+        let count = u32::try_from(rules.len()).unwrap();
+        let matcher = native(rules);
+        let entries: Vec<Entry<'_>> = entries
+            .iter()
+            .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
+            .collect();
+        let facts = matcher.facts(&entries);
+        let mut found = Matches::new();
+        facts.find(&mut found);
+        let check = |rule| facts.check(rule).ok().map(|base| Match { rule, base });
+        let scanned: Matches = (0..count).filter_map(check).collect();
+        prop_assert_eq!(found, scanned);
+    }
+
+    #[test]
+    fn wildcards_match_as_the_plain_definition_says(
+        pattern in "[ab*]{1,6}",
+        value in "[ab]{0,6}",
+    ) {
+        prop_assume!(pattern.contains('*'));
+        let parts = pattern.split('*').map(str::to_owned).collect();
+        let mut tree = Tree::default();
+        let counters = CounterHasher::new(CounterSeed([0, 0]));
+        let node = TreeNode {
+            rule: Some(TreeRule { rule: 0, counters }),
+            children: Level::default(),
+            is_counted_by_value: true,
+        };
+        tree.root_mut().insert("k", &NodeValue::Wildcard(parts), node);
+        let entries = [Entry { key: b"k", value: value.as_bytes() }];
+        prop_assert_eq!(
+            tree.find(&entries).is_some(),
+            plain_match(pattern.as_bytes(), value.as_bytes())
+        );
+    }
+}
+
+/// Each star stands for zero or more characters, tried one by one.
+fn plain_match(pattern: &[u8], value: &[u8]) -> bool {
+    match (pattern.split_first(), value.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            (0..=value.len()).any(|taken| plain_match(rest, &value[taken..]))
+        }
+        (Some((want, pattern)), Some((have, value))) => want == have && plain_match(pattern, value),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+#[test]
+fn different_values_never_share_a_counter_by_how_they_are_joined() {
+    let matcher = native(vec![rule(0, Vec::new(), &["a", "b"])]);
+    let base = |a: &str, b: &str| {
+        let entries =
+            [Entry { key: b"a", value: a.as_bytes() }, Entry { key: b"b", value: b.as_bytes() }];
+        matcher.facts(&entries).check(0).unwrap()
+    };
+    assert_ne!(base("x", "yz"), base("xy", "z"));
+    assert_ne!(base("", "x"), base("x", ""));
+    assert_eq!(base("x", "y"), base("x", "y"));
+}
+
+#[test]
+fn an_attribute_has_one_slot_however_often_it_is_named() {
+    let mut attributes = Attributes::new(&[]);
+    assert_eq!(attributes.slot("tenant"), attributes.slot("tenant"));
+    assert_ne!(attributes.slot("tenant"), attributes.slot("user"));
+    assert_eq!(attributes.keys_of("method"), ["method", ":method"]);
+}

@@ -1,0 +1,254 @@
+//! Reads the native `rules:` document.
+//!
+//! Every rule that has a name reaches the model, also one with faults, so that checks between
+//! rules do not report what is only missing because of another fault.
+
+mod answer;
+mod body;
+mod limits;
+mod pattern;
+
+use crate::limit::ChargeWhen;
+use crate::policy::findings::{Fields, Findings, Keys, Standing, shown};
+use crate::policy::model::{AttributeKeys, Body, Mode, NativePolicy, Placed, Policy, Rule};
+use crate::policy::suggest;
+use crate::yaml::{Node, Value};
+
+use answer::Layer;
+
+const POLICY_KEYS: &Keys = &[
+    ("domain", Standing::Read),
+    ("rules", Standing::Read),
+    ("attributes", Standing::Read),
+    ("respond", Standing::Read),
+    ("charge", Standing::Read),
+    ("mode", Standing::Read),
+    ("description", Standing::Read),
+    (
+        "tables",
+        Standing::Later("write the amounts as numbers into `limits`, one rule for each plan"),
+    ),
+    ("load", Standing::Later("remove it; until then shed load in Envoy itself")),
+    ("base", Standing::Later("write the whole path into each `endpoint`")),
+    ("name", Standing::Elsewhere("a policy is known by its `domain`; rules have names")),
+    ("match", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("per", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("limits", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("replaces", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("unlimited", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("refund", Standing::Elsewhere("put it into a rule under `rules`")),
+];
+
+const RULE_KEYS: &Keys = &[
+    ("name", Standing::Read),
+    ("match", Standing::Read),
+    ("per", Standing::Read),
+    ("limits", Standing::Read),
+    ("charge", Standing::Read),
+    ("mode", Standing::Read),
+    ("replaces", Standing::Read),
+    ("unlimited", Standing::Read),
+    ("refund", Standing::Read),
+    ("respond", Standing::Read),
+    ("description", Standing::Read),
+    ("when", Standing::Later("say it in `match`, or remove it")),
+    ("cost", Standing::Later("remove it; Envoy can send the hits of a request as `hits_addend`")),
+    ("endpoints", Standing::Later("write one rule for each row of the table")),
+    ("base", Standing::Later("write the whole path into `endpoint`")),
+    (
+        "resume_below",
+        Standing::Later("remove it; `charge: always` keeps a caller that hammers out"),
+    ),
+    (
+        "overrides",
+        Standing::Later("add a rule that matches the one caller and `replaces` this one"),
+    ),
+    ("domain", Standing::Elsewhere("put it at the top, beside `rules`")),
+    ("attributes", Standing::Elsewhere("put it at the top, beside `rules`")),
+    ("kind", Standing::Elsewhere("put it into a limit: `{ amount: 100, window: 10s, kind: ... }`")),
+    ("amount", Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`")),
+    ("window", Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`")),
+    ("endpoint", Standing::Elsewhere("put it into `match`")),
+    ("method", Standing::Elsewhere("put it into `match`")),
+];
+
+const CHARGES: &[(&str, ChargeWhen)] =
+    &[("admitted", ChargeWhen::Admitted), ("always", ChargeWhen::Always)];
+const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+
+/// A counter's key is made of so many values at most.
+const MOST_PER: usize = 32;
+
+const ATTRIBUTE_HINT: &str = "write the name of an attribute, such as `tenant`";
+
+/// What a rule takes from its policy.
+struct Defaults {
+    charge: ChargeWhen,
+    mode: Mode,
+    respond: Layer,
+}
+
+pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
+    let fields = findings.fields(document, "a policy", POLICY_KEYS)?;
+    let domain = read_domain(findings, &fields, document);
+    let attributes =
+        fields.value("attributes").map_or_else(Vec::new, |node| read_attributes(findings, node));
+    let defaults = Defaults {
+        charge: read_charge(findings, &fields).unwrap_or(ChargeWhen::Admitted),
+        mode: read_mode(findings, &fields).unwrap_or(Mode::Enforce),
+        respond: fields
+            .value("respond")
+            .map_or_else(Layer::default, |node| answer::read(findings, node)),
+    };
+    let rules =
+        fields.value("rules").map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
+    let respond = defaults.respond.complete();
+    let body = Body::Native(NativePolicy { attributes, rules, respond });
+    Some(Policy { domain: domain?, body })
+}
+
+/// The domain of a policy of either format.
+pub(super) fn read_domain(
+    findings: &mut Findings,
+    fields: &Fields<'_>,
+    document: &Node,
+) -> Option<Placed<String>> {
+    let hint = "write `domain: NAME`, the name that Envoy's rate limit filter sends as `domain`";
+    let node = findings.require(fields, "domain", ("this policy", document), hint)?;
+    findings.text(node, "a domain", hint).map(|scalar| findings.placed(scalar.text.clone(), node))
+}
+
+fn read_attributes(findings: &mut Findings, node: &Node) -> Vec<AttributeKeys> {
+    let hint = "write `NAME: [key, key]`: the descriptor keys that the attribute is read from";
+    let Value::Mapping(pairs) = &node.value else {
+        findings.unexpected(node, "a mapping of attributes to descriptor keys", hint);
+        return Vec::new();
+    };
+    let mut attributes = Vec::new();
+    for (name, keys) in pairs {
+        let Some(attribute) = findings.text(name, "an attribute", hint) else {
+            continue;
+        };
+        let keys: Vec<_> = findings.names(keys, "a descriptor key", hint);
+        if keys.is_empty() {
+            let message = format!("the attribute {} has no keys", shown(&attribute.text));
+            findings.error("empty-list", &name.bytes, message, hint);
+        }
+        let keys = keys.into_iter().map(|key| key.value).collect();
+        attributes.push(AttributeKeys { attribute: attribute.text.clone(), keys });
+    }
+    attributes
+}
+
+fn read_rules(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<Rule> {
+    let hint = "write each rule as a list item: `- name: ...`";
+    let Value::Sequence(items) = &node.value else {
+        findings.unexpected(node, "a list of rules", hint);
+        return Vec::new();
+    };
+    if items.is_empty() {
+        let hint = "add a rule, or remove the file";
+        findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
+    }
+    items.iter().filter_map(|item| read_rule(findings, item, defaults)).collect()
+}
+
+fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Option<Rule> {
+    let fields = findings.fields(node, "a rule", RULE_KEYS)?;
+    let name = read_name(findings, &fields, node);
+    let conditions =
+        fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node));
+    let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
+    let replaces = fields.value("replaces").map_or_else(Vec::new, |node| {
+        findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
+    });
+    let unlimited = read_flag(findings, &fields, "unlimited");
+    let limits = read_limits(findings, &fields, node, unlimited);
+    let rule = Rule {
+        name: name.clone().unwrap_or_else(|| findings.placed(String::new(), node)),
+        conditions,
+        per,
+        limits,
+        unlimited: unlimited && fields.key("limits").is_none(),
+        replaces,
+        charge: read_charge(findings, &fields).unwrap_or(defaults.charge),
+        mode: read_mode(findings, &fields).unwrap_or(defaults.mode),
+        refund: read_flag(findings, &fields, "refund"),
+        respond: fields
+            .value("respond")
+            .map(|node| answer::read(findings, node).over(&defaults.respond).complete()),
+    };
+    name.map(|_| rule)
+}
+
+fn read_name(findings: &mut Findings, fields: &Fields<'_>, rule: &Node) -> Option<Placed<String>> {
+    let hint = "add `name: ...`; metrics, answers and `replaces` know the rule by it";
+    let node = findings.require(fields, "name", ("this rule", rule), hint)?;
+    let scalar = findings.text(node, "a name", hint)?;
+    if scalar.text.contains(char::is_control) {
+        let message = "a name cannot hold control characters";
+        findings.error("bad-name", &node.bytes, message, "use letters, digits and `-`");
+    }
+    Some(findings.placed(scalar.text.clone(), node))
+}
+
+fn read_per(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
+    let mut names = findings.names(node, "an attribute", ATTRIBUTE_HINT);
+    if names.len() > MOST_PER {
+        let message = format!("`per` names more than {MOST_PER} attributes");
+        findings.error("too-many-items", &node.bytes, message, "count by fewer of them");
+        names.truncate(MOST_PER);
+    }
+    names
+}
+
+/// A rule says `limits` or `unlimited`, not both and not neither.
+fn read_limits(
+    findings: &mut Findings,
+    fields: &Fields<'_>,
+    rule: &Node,
+    unlimited: bool,
+) -> Vec<Placed<crate::limit::Limit>> {
+    match (fields.key("limits"), fields.value("limits")) {
+        (Some(key), Some(_)) if unlimited => {
+            let message = "an unlimited rule cannot have limits";
+            findings.error("conflict", &key.bytes, message, "remove `limits` or `unlimited`");
+            if let Some(unlimited) = fields.key("unlimited") {
+                findings.relate(&unlimited.bytes, "said to be unlimited here");
+            }
+            Vec::new()
+        }
+        (_, Some(node)) => limits::read(findings, node),
+        _ => {
+            if fields.misses("limits") && fields.misses("unlimited") {
+                let place = fields.value("name").unwrap_or(rule);
+                let hint = "add `limits: [100/minute]`, or `unlimited: true` to exempt";
+                findings.error("missing-key", &place.bytes, "this rule has no limits", hint);
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn read_flag(findings: &mut Findings, fields: &Fields<'_>, name: &str) -> bool {
+    fields.value(name).and_then(|node| findings.boolean(node)).unwrap_or(false)
+}
+
+fn read_charge(findings: &mut Findings, fields: &Fields<'_>) -> Option<ChargeWhen> {
+    fields.value("charge").and_then(|node| findings.word(node, "a way to charge", CHARGES))
+}
+
+fn read_mode(findings: &mut Findings, fields: &Fields<'_>) -> Option<Mode> {
+    fields.value("mode").and_then(|node| findings.word(node, "a mode", MODES))
+}
+
+/// Whether a document's keys look like this format, misspelt ones included.
+pub(super) fn looks_alike(document: &Node) -> bool {
+    let Value::Mapping(pairs) = &document.value else {
+        return false;
+    };
+    pairs
+        .iter()
+        .filter_map(|(key, _)| key.scalar())
+        .any(|key| suggest::nearest(&key.text, ["rules"]).is_some())
+}

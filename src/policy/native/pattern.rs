@@ -1,0 +1,188 @@
+//! Reads `match`: attributes and the patterns they are held against.
+//!
+//! `endpoint` is matched by path templates and `ip` by networks; every other attribute by text.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::policy::findings::{Findings, Keys, Standing, shown};
+use crate::policy::model::{Condition, Pattern};
+use crate::policy::template::Template;
+use crate::policy::units::Misread;
+use crate::yaml::{Node, Value};
+
+const PATTERN_KEYS: &Keys = &[
+    ("not", Standing::Read),
+    ("equals", Standing::Read),
+    ("present", Standing::Elsewhere("write the word alone: `ATTRIBUTE: present`")),
+    ("absent", Standing::Elsewhere("write the word alone: `ATTRIBUTE: absent`")),
+    ("prefix", Standing::Elsewhere("end the text with a star: `ATTRIBUTE: text*`")),
+    ("in", Standing::Elsewhere("write a list: `ATTRIBUTE: [one, other]`")),
+];
+
+const HINT: &str = "write a text, a list of texts, `present`, `absent` or `{ not: ... }`";
+
+/// What a single text under an attribute is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Template,
+    Network,
+}
+
+pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
+    let Value::Mapping(pairs) = &node.value else {
+        findings.unexpected(
+            node,
+            "a mapping of attributes to patterns",
+            "write `match: { method: POST }`",
+        );
+        return Vec::new();
+    };
+    let mut conditions = Vec::new();
+    for (name, value) in pairs {
+        let hint = "write the name of an attribute, such as `tenant`";
+        let Some(attribute) = findings.text(name, "an attribute", hint) else {
+            continue;
+        };
+        let form = match attribute.text.as_str() {
+            "endpoint" => Form::Template,
+            "ip" => Form::Network,
+            _ => Form::Text,
+        };
+        if let Some(pattern) = read_pattern(findings, value, form) {
+            let attribute = findings.placed(attribute.text.clone(), name);
+            conditions.push(Condition { attribute, pattern });
+        }
+    }
+    conditions
+}
+
+fn read_pattern(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
+    match &node.value {
+        Value::Sequence(items) => read_any_of(findings, node, items, form),
+        Value::Mapping(_) => read_mapping(findings, node, form),
+        Value::Scalar(_) => {
+            let text = &findings.text(node, "a pattern", HINT)?.text;
+            read_text(findings, node, text, form)
+        }
+    }
+}
+
+fn read_any_of(
+    findings: &mut Findings,
+    node: &Node,
+    items: &[Node],
+    form: Form,
+) -> Option<Pattern> {
+    if items.is_empty() {
+        let message = "an empty list matches nothing";
+        findings.error("empty-list", &node.bytes, message, HINT);
+        return None;
+    }
+    let mut patterns = Vec::with_capacity(items.len());
+    for item in items {
+        if matches!(item.value, Value::Sequence(_)) {
+            findings.unexpected(item, "a pattern", "write one list; any of its items may match");
+            continue;
+        }
+        patterns.extend(read_pattern(findings, item, form));
+    }
+    if patterns.len() < items.len() {
+        return None;
+    }
+    if patterns.len() == 1 { patterns.pop() } else { Some(Pattern::AnyOf(patterns)) }
+}
+
+fn read_mapping(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
+    let fields = findings.fields(node, "a pattern", PATTERN_KEYS)?;
+    match (fields.value("not"), fields.value("equals")) {
+        (Some(inner), None) => Some(Pattern::Not(Box::new(read_pattern(findings, inner, form)?))),
+        (None, Some(inner)) => read_equals(findings, inner, form),
+        (Some(_), Some(inner)) => {
+            let hint = "write `{ not: { equals: text } }`";
+            let message = "a pattern is either `not` or `equals`";
+            findings.error("conflict", &inner.bytes, message, hint);
+            None
+        }
+        (None, None) => {
+            // What stands there instead has been reported as a key that patterns do not have.
+            if matches!(&node.value, Value::Mapping(pairs) if pairs.is_empty()) {
+                findings.unexpected(node, "a pattern", HINT);
+            }
+            None
+        }
+    }
+}
+
+fn read_equals(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
+    let (attribute, hint) = match (form, node.scalar()) {
+        (Form::Text, Some(scalar)) => return Some(Pattern::Equals(scalar.text.clone())),
+        (Form::Text, None) => {
+            findings.unexpected(node, "a text after `equals`", "write `{ equals: text }`");
+            return None;
+        }
+        (Form::Template, _) => {
+            let hint = "write the path alone: a template without `{...}` and `**` is exact";
+            ("endpoint", hint)
+        }
+        (Form::Network, _) => ("ip", "write the address alone"),
+    };
+    let message = format!("`equals` is not for `{attribute}`");
+    findings.error("bad-pattern", &node.bytes, message, hint);
+    None
+}
+
+fn read_text(findings: &mut Findings, node: &Node, text: &str, form: Form) -> Option<Pattern> {
+    let pattern = match (text, form) {
+        ("present", _) => Ok(Pattern::Present),
+        ("absent", _) => Ok(Pattern::Absent),
+        (_, Form::Text) => text_pattern(text),
+        (_, Form::Template) => Template::parse(text).map(Pattern::Endpoint).map_err(|error| {
+            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
+            Misread { code: "bad-template", message, hint, bytes }
+        }),
+        (_, Form::Network) => network(text).map(Pattern::Network),
+    };
+    pattern.map_err(|misread| findings.misread(node, misread)).ok()
+}
+
+fn text_pattern(text: &str) -> Result<Pattern, Misread> {
+    match text.find('*') {
+        None => Ok(Pattern::Equals(text.to_owned())),
+        Some(star) if star + 1 == text.len() => Ok(Pattern::Prefix(text[..star].to_owned())),
+        Some(star) => Err(Misread {
+            code: "bad-pattern",
+            message: "a `*` matches only at the end of a text".to_owned(),
+            hint: format!("for the text itself write `{{ equals: {text:?} }}`"),
+            bytes: star..star + 1,
+        }),
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, Misread> {
+    let misread = |message: String, hint: String| Misread {
+        code: "bad-network",
+        message,
+        hint,
+        bytes: 0..text.len(),
+    };
+    let no_network = || {
+        let hint = match text.ends_with('*') {
+            true => "write the network with its length, as in `10.0.0.0/8`",
+            false => "write an address such as `203.0.113.7`, or a network such as `10.0.0.0/8`",
+        };
+        misread(format!("{} is no address and no network", shown(text)), hint.to_owned())
+    };
+    if !text.contains('/') {
+        return text.parse::<IpAddr>().map(IpNet::from).map_err(|_| no_network());
+    }
+    let network: IpNet = text.parse().map_err(|_| no_network())?;
+    if network != network.trunc() {
+        let message = format!("{} has bits set beyond its length", shown(text));
+        let hint = format!("write `{}` for the network, or the address alone", network.trunc());
+        return Err(misread(message, hint));
+    }
+    Ok(network)
+}

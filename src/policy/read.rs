@@ -1,0 +1,82 @@
+//! From texts to checked models, with everything that is wrong with all of them.
+//!
+//! The models are fit for compiling only when no diagnostic is an error.
+
+use crate::policy::check;
+use crate::policy::diagnostic::{Diagnostic, Severity};
+use crate::policy::envoy;
+use crate::policy::findings::{Findings, MOST_DIAGNOSTICS};
+use crate::policy::model::{Policy, Source};
+use crate::policy::native;
+use crate::yaml::{self, Node};
+
+/// Reads and checks all texts. Diagnostics come sorted by source and place.
+pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
+    let mut policies = Vec::new();
+    let mut diagnostics = Vec::new();
+    for (index, source) in sources.iter().enumerate() {
+        let mut findings = Findings::new(index);
+        let parsed = yaml::parse(&source.text);
+        if parsed.documents.is_empty() && parsed.faults.is_empty() {
+            let hint = "write a policy with `domain` and `rules`, or remove the file";
+            findings.warning("empty-file", &(0..0), "this file holds no policy", hint);
+        }
+        for fault in parsed.faults {
+            findings.fault(fault);
+        }
+        for document in &parsed.documents {
+            policies.extend(read_document(&mut findings, document));
+        }
+        diagnostics.extend(findings.into_diagnostics());
+    }
+    diagnostics.extend(check::check(&policies));
+    diagnostics.sort_by_key(|found| {
+        let place = &found.place;
+        (place.source, place.bytes.start, place.bytes.end, found.severity)
+    });
+    cut_short(&mut diagnostics);
+    (policies, diagnostics)
+}
+
+fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {
+    let (rules, descriptors) = (document.member("rules"), document.member("descriptors"));
+    let start = document.bytes.start..document.bytes.start;
+    match (rules, descriptors) {
+        (Some(_), None) => native::read(findings, document),
+        (None, Some(_)) => envoy::read(findings, document),
+        (Some(rules), Some(descriptors)) => {
+            let message = "a document has either `rules` or `descriptors`";
+            let hint = "put the two into documents of their own, separated by `---`";
+            let later = rules.bytes.start.max(descriptors.bytes.start);
+            let bytes = if later == rules.bytes.start { &rules.bytes } else { &descriptors.bytes };
+            findings.error("conflict", &(bytes.start..bytes.start), message, hint);
+            None
+        }
+        (None, None) if native::looks_alike(document) => native::read(findings, document),
+        (None, None) => {
+            let message = "this is no policy: it has neither `rules` nor `descriptors`";
+            let hint = "write `domain: NAME` and `rules:`, or remove the document";
+            findings.error("no-policy", &start, message, hint);
+            None
+        }
+    }
+}
+
+fn cut_short(diagnostics: &mut Vec<Diagnostic>) {
+    let left_out = diagnostics.len().saturating_sub(MOST_DIAGNOSTICS);
+    if left_out == 0 {
+        return;
+    }
+    let rest = diagnostics.split_off(MOST_DIAGNOSTICS);
+    let Some(first) = rest.first() else { return };
+    // An error that is left out must still refuse the set.
+    let severity = rest.iter().map(|found| found.severity).min().unwrap_or(Severity::Error);
+    diagnostics.push(Diagnostic {
+        severity,
+        code: "too-many-findings",
+        message: format!("{left_out} more findings are not shown"),
+        place: first.place.clone(),
+        related: None,
+        hint: "fix some of those above, then check again".to_owned(),
+    });
+}

@@ -1,0 +1,332 @@
+//! Amounts and windows as operators write them: `1000/minute`, `100/10s`, `10_000 / 15 minutes`.
+//!
+//! What is refused is refused with the text to type instead; nothing is rounded or guessed.
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use crate::limit::{Kind, Limit, Unit, Window};
+use crate::policy::findings::shown;
+use crate::policy::suggest;
+
+/// Why a text is no amount, window or limit; `bytes` are of that text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Misread {
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) hint: String,
+    pub(super) bytes: Range<usize>,
+}
+
+const LONGEST_WINDOW_SECONDS: u64 = 100 * Unit::Year.seconds();
+
+/// Every spelling of every unit.
+const UNITS: [(&str, Unit); 27] = [
+    ("second", Unit::Second),
+    ("minute", Unit::Minute),
+    ("hour", Unit::Hour),
+    ("day", Unit::Day),
+    ("week", Unit::Week),
+    ("month", Unit::Month),
+    ("year", Unit::Year),
+    ("s", Unit::Second),
+    ("sec", Unit::Second),
+    ("secs", Unit::Second),
+    ("seconds", Unit::Second),
+    ("m", Unit::Minute),
+    ("min", Unit::Minute),
+    ("mins", Unit::Minute),
+    ("minutes", Unit::Minute),
+    ("h", Unit::Hour),
+    ("hr", Unit::Hour),
+    ("hrs", Unit::Hour),
+    ("hours", Unit::Hour),
+    ("d", Unit::Day),
+    ("days", Unit::Day),
+    ("w", Unit::Week),
+    ("weeks", Unit::Week),
+    ("mo", Unit::Month),
+    ("months", Unit::Month),
+    ("y", Unit::Year),
+    ("years", Unit::Year),
+];
+
+/// A piece of a text and where it begins in it.
+#[derive(Clone, Copy)]
+struct Piece<'t> {
+    text: &'t str,
+    start: usize,
+}
+
+impl<'t> Piece<'t> {
+    fn cut(text: &'t str, bytes: Range<usize>) -> Self {
+        let start = bytes.start;
+        Self { text: text.get(bytes).unwrap_or_default(), start }.trimmed()
+    }
+
+    fn trimmed(self) -> Self {
+        let lead = self.text.len() - self.text.trim_start().len();
+        Self { text: self.text.trim(), start: self.start + lead }
+    }
+
+    fn misread(self, code: &'static str, message: String, hint: impl Into<String>) -> Misread {
+        let bytes = self.start..self.start + self.text.len();
+        Misread { code, message, hint: hint.into(), bytes }
+    }
+
+    fn later(self, what: &str, hint: &str) -> Misread {
+        self.misread("not-supported", format!("{what} not supported by this version yet"), hint)
+    }
+}
+
+/// The short form of a limit, `AMOUNT/WINDOW`.
+pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
+    let whole = Piece::cut(text, 0..text.len());
+    if whole.text.split_whitespace().next() == Some("concurrent") {
+        let hint = "limit requests per window, as in `100/10s`";
+        return Err(whole.later("concurrency limits are", hint));
+    }
+    if whole.text.contains('%') {
+        let hint = "write the amount out in digits";
+        return Err(whole.later("shares of another rule's amount are", hint));
+    }
+    let Some(slash) = text.rfind('/') else {
+        return Err(without_slash(whole));
+    };
+    let amount = read_amount(Piece::cut(text, 0..slash))?;
+    let window = read_window(Piece::cut(text, slash + 1..text.len()))?;
+    Ok(Limit { amount, window, kind: Kind::Fixed })
+}
+
+/// A whole number of hits.
+pub(super) fn amount(text: &str) -> Result<u64, Misread> {
+    read_amount(Piece::cut(text, 0..text.len()))
+}
+
+/// A span such as `10s`, `15 minutes` or `month`.
+pub(super) fn window(text: &str) -> Result<Window, Misread> {
+    read_window(Piece::cut(text, 0..text.len()))
+}
+
+/// Most people who leave out the slash write `per`, or nothing but the amount.
+fn without_slash(whole: Piece<'_>) -> Misread {
+    let amount = whole.text.split_whitespace().next().unwrap_or_default();
+    let rest = whole.text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+    let rest = rest.trim_start_matches("requests").trim_start();
+    let rest = rest.strip_prefix("per ").or_else(|| rest.strip_prefix("every ")).unwrap_or(rest);
+    let hint = match (digits(amount), window(rest)) {
+        (Some(_), Ok(_)) => format!("write `{amount}/{rest}`"),
+        (Some(_), Err(_)) => format!("say per what, as in `{amount}/minute`"),
+        (None, _) => "write an amount, a `/` and a window, as in `1000/minute`".to_owned(),
+    };
+    whole.misread("bad-limit", "a limit is an amount per window".to_owned(), hint)
+}
+
+/// Decimal digits, which single underscores may group; the plain digits are given back.
+fn digits(text: &str) -> Option<String> {
+    let grouped = text.split('_').all(|group| !group.is_empty());
+    let plain: String = text.chars().filter(|c| *c != '_').collect();
+    (grouped && plain.bytes().all(|byte| byte.is_ascii_digit())).then_some(plain)
+}
+
+fn read_amount(piece: Piece<'_>) -> Result<u64, Misread> {
+    let text = piece.text;
+    let shown = shown(text);
+    if text.is_empty() {
+        let hint = "write it before the `/`, as in `1000/minute`";
+        return Err(piece.misread("bad-amount", "the amount is missing".to_owned(), hint));
+    }
+    if let Some(digits) = digits(text) {
+        return digits.parse().map_err(|_| {
+            let message = format!("the amount {shown} is too large");
+            piece.misread("bad-amount", message, format!("the largest amount is {}", u64::MAX))
+        });
+    }
+    if text.strip_prefix('-').and_then(digits).is_some() {
+        let message = format!("the amount {shown} is negative");
+        return Err(piece.misread("bad-amount", message, "an amount is 0 or more"));
+    }
+    let without_commas: String = text.chars().filter(|c| *c != ',').collect();
+    if let Some(plain) = digits(&without_commas) {
+        let message = format!("{shown} is not an amount because of the `,`");
+        let hint = format!("write `{plain}` or `{}`", text.replace(',', "_"));
+        return Err(piece.misread("bad-amount", message, hint));
+    }
+    if text.parse::<f64>().is_ok() && text.contains('.') {
+        let message = format!("the amount {shown} is not a whole number");
+        let hint = "use a longer window: `30/minute` instead of `0.5/second`";
+        return Err(piece.misread("bad-amount", message, hint));
+    }
+    let works_out = text.contains(['+', '*', '(', '.']) || text.contains(" - ");
+    if works_out {
+        let hint = "write the amount out in digits";
+        return Err(piece.later("amounts that are worked out are", hint));
+    }
+    if text.contains('/') {
+        let message = "a limit has one `/`".to_owned();
+        return Err(piece.misread("bad-limit", message, "write `AMOUNT/WINDOW`"));
+    }
+    Err(piece.misread("bad-amount", format!("{shown} is not an amount"), spelt_out(text)))
+}
+
+/// A hint for `10k`, `2M` and `1e6`.
+fn spelt_out(text: &str) -> String {
+    let zeros = match text.trim_start_matches(|c: char| c.is_ascii_digit()) {
+        "k" | "K" => "000",
+        "m" | "M" => "000_000",
+        _ => return "write it in digits, as in `1000` or `10_000`".to_owned(),
+    };
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    if number.is_empty() {
+        return "write it in digits, as in `1000` or `10_000`".to_owned();
+    }
+    format!("write `{number}_{zeros}`")
+}
+
+fn read_window(piece: Piece<'_>) -> Result<Window, Misread> {
+    let text = piece.text;
+    let shown = shown(text);
+    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '_').unwrap_or(text.len());
+    let (number, name) = (&text[..number_end], text[number_end..].trim());
+    if text.is_empty() {
+        let hint = "write it after the `/`, as in `1000/minute`";
+        return Err(piece.misread("bad-window", "the window is missing".to_owned(), hint));
+    }
+    if text.starts_with('-') {
+        let message = format!("the window {shown} is negative");
+        return Err(piece.misread("bad-window", message, "a window is a second or longer"));
+    }
+    if name.is_empty() {
+        let message = format!("the window {shown} has no unit");
+        let hint = format!("write `{text}s`, `{text}m`, `{text}h` or `{text}d`");
+        return Err(piece.misread("bad-window", message, hint));
+    }
+    let Some((_, unit)) = UNITS.iter().find(|(spelling, _)| *spelling == name) else {
+        return Err(bad_unit(piece, name));
+    };
+    let count = if number.is_empty() { Some("1".to_owned()) } else { digits(number) };
+    let count = count.and_then(|count| count.parse::<u32>().ok());
+    if count == Some(0) {
+        let message = format!("the window {shown} has no length");
+        return Err(piece.misread("bad-window", message, "the smallest window is `1s`"));
+    }
+    count
+        .and_then(NonZeroU32::new)
+        .map(|count| Window::calendar(count, *unit))
+        .filter(|window| window.nominal_span().seconds_floor() <= LONGEST_WINDOW_SECONDS)
+        .ok_or_else(|| {
+            let message = format!("the window {shown} is too long");
+            piece.misread("bad-window", message, "the longest window is `100 years`")
+        })
+}
+
+fn bad_unit(piece: Piece<'_>, name: &str) -> Misread {
+    let (unit, shown) = (shown(name), shown(piece.text));
+    match name {
+        "ms" | "us" | "ns" | "msec" | "msecs" | "millis" | "millisecond" | "milliseconds" => {
+            let message = format!("the window {shown} is given in parts of a second");
+            return piece.misread("bad-window", message, "the smallest window is `1s`");
+        }
+        "quarter" | "quarters" => {
+            let message = format!("{unit} is not a unit");
+            return piece.misread("bad-window", message, "a quarter is `3 months`");
+        }
+        _ => {}
+    }
+    if name.starts_with('.') {
+        let message = format!("the window {shown} is not a whole number of units");
+        let hint = "use a smaller unit: `90s` instead of `1.5m`";
+        return piece.misread("bad-window", message, hint);
+    }
+    if name.contains(|c: char| c.is_ascii_digit()) {
+        let message = format!("the window {shown} is more than one number and one unit");
+        let hint = "use the smaller unit alone: `90m` instead of `1h30m`";
+        return piece.misread("bad-window", message, hint);
+    }
+    let names = Unit::ALL.map(Unit::name);
+    let spellings = || UNITS.iter().map(|(spelling, _)| *spelling);
+    let near = suggest::nearest(name, names).or_else(|| suggest::nearest(name, spellings()));
+    let hint = match near {
+        Some(spelling) => format!("did you mean `{spelling}`?"),
+        None => suggest::one_of(&names),
+    };
+    piece.misread("bad-window", format!("{unit} is not a unit of time"), hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_read_as_written() {
+        for (text, amount, count, unit) in [
+            ("1000/minute", 1_000, 1, Unit::Minute),
+            ("100/10s", 100, 10, Unit::Second),
+            ("2000/15m", 2_000, 15, Unit::Minute),
+            ("30000/day", 30_000, 1, Unit::Day),
+            ("5/month", 5, 1, Unit::Month),
+            ("10_000/hour", 10_000, 1, Unit::Hour),
+            (" 10_000 / hour ", 10_000, 1, Unit::Hour),
+            ("1/ 15 minutes", 1, 15, Unit::Minute),
+            ("1/2weeks", 1, 2, Unit::Week),
+            ("1/3 mo", 1, 3, Unit::Month),
+            ("1/1y", 1, 1, Unit::Year),
+            ("0/s", 0, 1, Unit::Second),
+            ("18446744073709551615/sec", u64::MAX, 1, Unit::Second),
+            ("007/24hrs", 7, 24, Unit::Hour),
+        ] {
+            let window = Window::calendar(NonZeroU32::new(count).unwrap(), unit);
+            assert_eq!(limit(text), Ok(Limit { amount, window, kind: Kind::Fixed }), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_spelling_of_every_unit_reads() {
+        for (spelling, unit) in UNITS {
+            let expected = Window::calendar(NonZeroU32::new(2).unwrap(), unit);
+            assert_eq!(window(&format!("2{spelling}")), Ok(expected), "{spelling}");
+            assert_eq!(window(&format!("2 {spelling}")), Ok(expected), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn refusals_underline_the_part_and_say_what_to_type() {
+        for (text, part, code, hint) in [
+            ("1,000/minute", "1,000", "bad-amount", "write `1000` or `1_000`"),
+            ("-5/minute", "-5", "bad-amount", "an amount is 0 or more"),
+            ("0.5/second", "0.5", "bad-amount", "`30/minute`"),
+            ("18446744073709551616/s", "18446744073709551616", "bad-amount", "largest"),
+            ("10k/minute", "10k", "bad-amount", "write `10_000`"),
+            ("2M/day", "2M", "bad-amount", "write `2_000_000`"),
+            ("1__0/day", "1__0", "bad-amount", "in digits"),
+            ("many/day", "many", "bad-amount", "in digits"),
+            ("/day", "", "bad-amount", "`1000/minute`"),
+            ("5/", "", "bad-window", "`1000/minute`"),
+            ("5/0s", "0s", "bad-window", "`1s`"),
+            ("5/100ms", "100ms", "bad-window", "`1s`"),
+            ("5/minuets", "minuets", "bad-window", "did you mean `minute`?"),
+            ("5/Minute", "Minute", "bad-window", "did you mean `minute`?"),
+            ("5/1.5h", "1.5h", "bad-window", "smaller unit"),
+            ("5/1h30m", "1h30m", "bad-window", "`90m`"),
+            ("5/10", "10", "bad-window", "`10s`"),
+            ("5/-10s", "-10s", "bad-window", "a second or longer"),
+            ("5/quarter", "quarter", "bad-window", "`3 months`"),
+            ("5/101y", "101y", "bad-window", "`100 years`"),
+            ("5/99999999999s", "99999999999s", "bad-window", "`100 years`"),
+            ("5/parsec", "parsec", "bad-window", "`second`"),
+            ("1000", "1000", "bad-limit", "`1000/minute`"),
+            ("1000 per minute", "1000 per minute", "bad-limit", "write `1000/minute`"),
+            ("1000 requests per day", "1000 requests per day", "bad-limit", "write `1000/day`"),
+            ("unlimited", "unlimited", "bad-limit", "`1000/minute`"),
+            ("5/minute/user", "5/minute", "bad-limit", "AMOUNT/WINDOW"),
+            ("concurrent 10", "concurrent 10", "not-supported", "`100/10s`"),
+            ("80% of daily", "80% of daily", "not-supported", "in digits"),
+            ("150 + 2 * tenant.units / day", "150 + 2 * tenant.units", "not-supported", "digits"),
+        ] {
+            let misread = limit(text).expect_err(text);
+            assert_eq!(&text[misread.bytes.clone()], part, "{text}: {misread:?}");
+            assert_eq!(misread.code, code, "{text}: {misread:?}");
+            assert!(misread.hint.contains(hint), "{text}: {misread:?}");
+        }
+    }
+}

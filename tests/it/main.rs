@@ -1,0 +1,24 @@
+//! The whole server, tried from outside: over its sockets, its files and its command line.
+//!
+//! Each test runs its own server on free ports with a clock of its own; nothing is shared.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at what it did not expect"
+)]
+
+mod support;
+
+mod chart;
+mod cli;
+mod drain;
+mod envoy;
+mod hostile;
+mod http;
+mod metrics;
+mod protocol;
+mod reload;
+mod rls;
+mod service_manager;
+mod sockets;
+mod stall;

@@ -1,0 +1,80 @@
+//! The scrape, held to Prometheus' conventions and to the table of metrics.
+
+use std::collections::BTreeSet;
+
+use tollgate::metrics::{Kind, TABLE};
+
+use crate::support::*;
+
+/// The name of the metric that a series line belongs to.
+fn family(line: &str) -> &str {
+    let name = line.split(['{', ' ']).next().unwrap();
+    let is_histogram = |base: &&str| {
+        TABLE.iter().any(|metric| metric.kind == Kind::Histogram && metric.name == *base)
+    };
+    let suffixes = ["_bucket", "_sum", "_count"];
+    let base = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix).filter(is_histogram));
+    base.unwrap_or(name)
+}
+
+#[tokio::test]
+async fn every_metric_is_described_named_by_convention_and_scraped() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    let (code, text) = server.get("/metrics").await;
+    assert_eq!(code, 200);
+    for metric in TABLE {
+        assert!(metric.name.starts_with("tollgate_"), "{}", metric.name);
+        let is_total = metric.name.ends_with("_total");
+        assert_eq!(is_total, metric.kind == Kind::Counter, "{}", metric.name);
+        if metric.kind == Kind::Histogram {
+            assert!(metric.name.ends_with("_seconds"), "{}", metric.name);
+        }
+        assert!(
+            text.contains(&format!("# HELP {} {}", metric.name, metric.help)),
+            "{}",
+            metric.name
+        );
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        assert!(text.contains(&format!("# TYPE {} {kind}\n", metric.name)), "{}", metric.name);
+    }
+    let declared: BTreeSet<&str> = TABLE.iter().map(|metric| metric.name).collect();
+    let series = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in series {
+        let metric = TABLE.iter().find(|metric| metric.name == family(line));
+        let metric = metric.unwrap_or_else(|| panic!("not in the table: {line}"));
+        let labels = line.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        let labels = labels.map_or("", |(labels, _)| labels);
+        let names: BTreeSet<&str> =
+            labels.split("\",").filter_map(|label| label.split_once('=')).map(|(n, _)| n).collect();
+        let expected: BTreeSet<&str> = metric.labels.iter().copied().collect();
+        let extra: Vec<&&str> = names.difference(&expected).filter(|name| **name != "le").collect();
+        assert!(extra.is_empty(), "{line}: {extra:?}");
+    }
+    let scraped: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(family)
+        .collect();
+    assert_eq!(scraped, declared);
+}
+
+#[tokio::test]
+async fn decisions_rules_and_connections_are_counted() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let mut client = server.client();
+    for _ in 0..7 {
+        client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    }
+    let text = server.metrics.render();
+    let series =
+        |name: &str, code: &str| metric(&text, &format!("tollgate_{name},code=\"{code}\"}}"));
+    assert_eq!(series("decisions_total{domain=\"shop\"", "ok"), 5.0);
+    assert_eq!(series("decisions_total{domain=\"shop\"", "over_limit"), 2.0);
+    let rule = "rule_hits_total{domain=\"shop\",rule=\"per-tenant\"";
+    assert_eq!((series(rule, "ok"), series(rule, "over_limit")), (5.0, 2.0));
+    assert_eq!(metric(&text, "tollgate_connections"), 1.0);
+    assert_eq!(metric(&text, "tollgate_decision_duration_seconds_count"), 7.0);
+    assert_eq!(metric(&text, "tollgate_policy_rules"), 1.0);
+    assert_eq!(metric(&text, "tollgate_policy_set_version"), 1.0);
+}
