@@ -1,0 +1,114 @@
+//! `tollgate bench` against a server in the test: what it counts is what the server did.
+//!
+//! The server's clock stands still, so a daily limit lets through exactly its amount.
+
+use crate::support::*;
+
+const FIFTY_A_DAY: &str = "\
+domain: shop
+rules:
+  - name: per-tenant
+    per: [tenant]
+    limits: [50/day]
+";
+
+/// Runs `tollgate bench` while the server of the test goes on.
+async fn bench(target: String, arguments: &'static [&'static str]) -> (i32, String, String) {
+    let run = move || outcome(tollgate(&["bench", "--target", &target]).args(arguments));
+    tokio::task::spawn_blocking(run).await.unwrap()
+}
+
+/// The figure of a line of the text report.
+fn figure<'r>(report: &'r str, name: &str) -> &'r str {
+    let line = report.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no `{name}` in:\n{report}")).trim()
+}
+
+#[tokio::test]
+async fn every_request_is_counted_by_its_answer() {
+    let server = TestServer::start(FIFTY_A_DAY).await;
+    let arguments = &[
+        "--domain", "shop", "--descriptor", "tenant=acme", "--requests", "200", "--connections", "2", "--streams", "8",
+    ];
+    let (code, report, errors) = bench(server.grpc[0].to_string(), arguments).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{report}");
+    assert!(figure(&report, "requests").starts_with("200 in "), "{report}");
+    assert_eq!(figure(&report, "ok"), "50");
+    assert_eq!(figure(&report, "over_limit"), "150");
+    assert_eq!(figure(&report, "failed"), "0");
+    assert!(figure(&report, "latency").contains("p99.9 "), "{report}");
+}
+
+#[tokio::test]
+async fn keys_hits_and_an_open_loop_reach_the_server_as_asked() {
+    let server = TestServer::start(FIFTY_A_DAY).await;
+    let arguments = &[
+        "--domain", "shop", "--descriptor", "tenant=t{n},method=GET", "--descriptor", "region=eu", "--keys", "4",
+        "--distribution", "sequential", "--hits", "5", "--requests", "200", "--rate", "20000",
+        "--streams", "16", "--format", "json",
+    ];
+    let (code, report, errors) = bench(server.grpc[0].to_string(), arguments).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{report}");
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    // Each of 4 tenants has room for 10 of its 50 requests.
+    assert_eq!(report["requests"], 200);
+    assert_eq!(report["ok"], 40);
+    assert_eq!(report["over_limit"], 160);
+    assert_eq!(report["failed"], 0);
+    assert_eq!(report["unsent"], 0);
+    let latency = |name: &str| report["latency_microseconds"][name].as_f64().unwrap();
+    assert!(latency("p50") > 0.0 && latency("p50") <= latency("max"));
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_driven_for_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = Address::Unix(folder.path().join("tollgate.sock"));
+    let target = address.to_string();
+    let server = TestServer::start_with(FIFTY_A_DAY, |settings| settings.grpc = vec![address]).await;
+    let arguments = &["--domain", "shop", "--descriptor", "tenant=acme", "--duration", "100ms", "--warmup", "20ms"];
+    let (code, report, errors) = bench(target, arguments).await;
+    assert_eq!((code, errors.as_str()), (0, ""), "{report}");
+    assert_ne!(figure(&report, "over_limit"), "0");
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn failed_calls_are_told_by_status_and_fail_the_run() {
+    let server = TestServer::start(FIFTY_A_DAY).await;
+    let arguments = &["--domain", "", "--descriptor", "a=b", "--requests", "3"];
+    let (code, report, errors) = bench(server.grpc[0].to_string(), arguments).await;
+    assert_eq!(code, 1, "{report}");
+    assert_eq!(figure(&report, "failed"), "3");
+    assert!(figure(&report, "  INVALID_ARGUMENT:").starts_with("3, the first: `domain` is empty"));
+    assert!(errors.contains("3 of 3 calls failed"), "{errors}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_one_clear_line() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let (code, _, errors) = bench(target, &["--domain", "shop", "--descriptor", "a=b"]).await;
+    assert_eq!(code, 1);
+    assert!(errors.starts_with("error: cannot connect to `127.0.0.1:"), "{errors}");
+    assert!(errors.contains("refused") && errors.contains("`--target`"), "{errors}");
+}
+
+#[test]
+fn wrong_usage_names_what_is_wrong() {
+    let always = ["bench", "--domain", "shop"];
+    for (arguments, part) in [
+        (&["--descriptor", "tenant"][..], "`tenant` is not `key=value`"),
+        (&["--descriptor", "a=b", "--keys", "9"], "no value of a `--descriptor` has `{n}`"),
+        (&["--descriptor", "a=b", "--duration", "soon"], "`soon` is not a time"),
+        (&["--descriptor", "a=b", "--target", "nowhere"], "`nowhere` is not an address"),
+        (&["--descriptor", "a=b", "--streams", "0"], "0 is not in 1..=1024"),
+        (&["--descriptor", "a=b", "--requests", "1", "--duration", "1s"], "cannot be used with"),
+        (&[], "--descriptor"),
+    ] {
+        let (code, _, errors) = outcome(tollgate(&always).args(arguments));
+        assert_eq!(code, 2, "{arguments:?}: {errors}");
+        assert!(errors.contains(part), "{arguments:?}: `{part}` is not in:\n{errors}");
+    }
+}
