@@ -20,11 +20,14 @@ struct Gate {
 #[derive(Debug)]
 struct Told {
     code: Code,
-    /// Per descriptor: code, rule name, amount, remaining, seconds until reset.
-    statuses: Vec<(Code, Option<(String, u64, u64, u64)>)>,
+    /// Per descriptor.
+    statuses: Vec<(Code, Option<ToldLimit>)>,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
+
+/// Rule name, amount, remaining, seconds until reset.
+type ToldLimit = (String, u64, u64, u64);
 
 impl Told {
     fn header(&self, name: &str) -> Option<&str> {
@@ -44,7 +47,7 @@ impl Gate {
 
     fn with_mode(text: &str, mode: Mode) -> Self {
         let now = Timestamp::from_seconds(1_795_000_020);
-        Self { set: compile(text, mode), store: MemoryStore::new(), now }
+        Self { set: compile(text, mode), store: MemoryStore::default(), now }
     }
 
     fn wait(&mut self, seconds: u64) {

@@ -38,12 +38,14 @@ struct Counter {
     state: State,
 }
 
-impl MemoryStore {
-    pub fn new() -> Self {
+impl Default for MemoryStore {
+    fn default() -> Self {
         let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
         Self { shards, sweep_next: AtomicUsize::new(0) }
     }
+}
 
+impl MemoryStore {
     pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
         let mut locked = Locked::new(self, charges);
         let mut outcomes = Outcomes::new();

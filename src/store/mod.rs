@@ -28,7 +28,7 @@ pub enum Store {
 
 impl Store {
     pub fn memory() -> Self {
-        Self::Memory(MemoryStore::new())
+        Self::Memory(MemoryStore::default())
     }
 
     /// The only await of the request path; ready at once for the memory store.

@@ -1,6 +1,6 @@
 //! The store against a naive model: one map, one request at a time.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +40,7 @@ fn admitted(outcomes: &Outcomes) -> bool {
 
 #[test]
 fn a_denied_request_takes_nothing_and_is_told_what_is_really_left() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
     let outcomes = store.charge(&[charge(1, 10, 3), charge(2, 2, 3)], now);
     let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
@@ -50,7 +50,7 @@ fn a_denied_request_takes_nothing_and_is_told_what_is_really_left() {
 
 #[test]
 fn one_counter_charged_twice_counts_twice_or_not_at_all() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
     let outcomes = store.charge(&[charge(1, 3, 2), charge(1, 3, 2)], now);
     let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
@@ -61,7 +61,7 @@ fn one_counter_charged_twice_counts_twice_or_not_at_all() {
 
 #[test]
 fn looking_makes_no_counter() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
     let mut look = charge(1, 3, 0);
     assert_eq!(store.charge(&[look], now)[0].remaining, 3);
@@ -72,7 +72,7 @@ fn looking_makes_no_counter() {
 
 #[test]
 fn a_shadow_rule_measures_without_denying_and_takes_all_its_windows_or_none() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
     let shadow =
         |number, amount| Charge { mode: Mode::Shadow, group: 7, ..charge(number, amount, 1) };
@@ -86,7 +86,7 @@ fn a_shadow_rule_measures_without_denying_and_takes_all_its_windows_or_none() {
 
 #[test]
 fn charge_always_counts_denied_requests_too() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
     let always = |number, amount| Charge { when: ChargeWhen::Always, ..charge(number, amount, 1) };
     let request = [always(1, 1), always(2, 10), charge(3, 10, 1)];
@@ -98,7 +98,7 @@ fn charge_always_counts_denied_requests_too() {
 
 #[test]
 fn sweeping_forgets_expired_counters_and_no_others() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     for number in 0..1_000 {
         store.charge(&[charge(number, 10, 1)], Timestamp::from_seconds(0));
     }
@@ -115,7 +115,7 @@ fn sweeping_forgets_expired_counters_and_no_others() {
 
 #[test]
 fn parallel_callers_never_pass_one_limit_together() {
-    let store = MemoryStore::new();
+    let store = MemoryStore::default();
     let windows = 20;
     let amount = 997;
     let passed: Vec<AtomicU64> = (0..windows).map(|_| AtomicU64::new(0)).collect();
@@ -182,7 +182,7 @@ fn to_charge(ask: &Ask) -> Charge<'static> {
 }
 
 /// What the contract says, in the plainest way: decide on a copy, keep what may be kept.
-fn model(used: &mut HashMap<u64, u64>, asks: &[Ask]) -> Vec<(bool, u64)> {
+fn model(used: &mut BTreeMap<u64, u64>, asks: &[Ask]) -> Vec<(bool, u64)> {
     let amount = |ask: &Ask| 5 + ask.counter % 2 * 4;
     let mut tried = used.clone();
     let mut fits = Vec::new();
@@ -231,9 +231,9 @@ proptest! {
     fn every_request_changes_all_its_counters_or_none(
         requests in prop::collection::vec(prop::collection::vec(any_ask(), 1..5), 1..25),
     ) {
-        let store = MemoryStore::new();
+        let store = MemoryStore::default();
         let now = Timestamp::from_seconds(0);
-        let mut used = HashMap::new();
+        let mut used = BTreeMap::new();
         for mut asks in requests {
             // Giving back inside a request that also takes from the same counter has no one
             // right order; Envoy sends the two in different calls.

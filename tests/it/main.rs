@@ -11,8 +11,10 @@ mod support;
 
 mod chart;
 mod cli;
+mod docs;
 mod drain;
 mod envoy;
+mod exact;
 mod hostile;
 mod http;
 mod metrics;

@@ -214,29 +214,3 @@ async fn a_server_in_shadow_mode_denies_nothing_and_counts_what_it_would_have() 
                   code=\"shadow_over_limit\"}";
     assert_eq!(metric(&server.metrics.render(), series), 2.0);
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sixty_four_streams_on_one_key_get_exactly_the_amount_in_each_window() {
-    let policy = FIVE_A_MINUTE.replace("5/minute", "100/minute");
-    let server = TestServer::start(&policy).await;
-    let client = server.client();
-    for weight in [1, 3] {
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..64 {
-            let mut client = client.clone();
-            tasks.spawn(async move {
-                let mut admitted = 0;
-                for _ in 0..4 {
-                    let mut call = tenant("shop", "acme");
-                    call.hits_addend = weight;
-                    let response = client.should_rate_limit(call).await.unwrap();
-                    admitted += u32::from(is_ok(response.get_ref()));
-                }
-                admitted
-            });
-        }
-        let admitted: u32 = tasks.join_all().await.into_iter().sum();
-        assert_eq!(admitted, 100 / weight, "with weight {weight}");
-        server.clock.advance(Span::from_seconds(60));
-    }
-}

@@ -1,0 +1,70 @@
+//! What the pages say is so: their policies load, their tables name everything there is.
+
+use tollgate::metrics;
+use tollgate::policy::diagnostic::Severity;
+use tollgate::policy::model::{Mode, Source};
+use tollgate::policy::set::CounterSeed;
+
+use crate::support::*;
+
+fn page(path: &str) -> String {
+    std::fs::read_to_string(tools::repository().join(path)).unwrap()
+}
+
+/// The fenced YAML blocks of a page that are whole policies.
+fn policies(page: &str) -> Vec<String> {
+    let blocks = page.split("```yaml\n").skip(1);
+    let block = |rest: &str| rest.split("```").next().unwrap_or_default().to_owned();
+    blocks.map(block).filter(|block| block.starts_with("domain:")).collect()
+}
+
+#[test]
+fn every_policy_in_the_pages_loads() {
+    let mut count = 0;
+    for path in ["README.md", "docs/policy-reference.md", "docs/compatibility.md"] {
+        for text in policies(&page(path)) {
+            let source = [Source { name: path.to_owned(), text: text.clone() }];
+            let compiled = tollgate::policy::compile(&source, CounterSeed([0, 0]), Mode::Enforce);
+            let errors = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+            assert_eq!(errors.count(), 0, "{path}:\n{text}\n{:#?}", compiled.diagnostics);
+            count += 1;
+        }
+    }
+    assert!(count >= 8, "the pages have their examples");
+}
+
+#[test]
+fn the_readme_shows_the_policy_that_is_shipped() {
+    let shipped = page("policies/quickstart.yaml");
+    let [shown] = policies(&page("README.md")).try_into().unwrap();
+    let shown = shown.trim_end();
+    let (_, rest) = shipped.split_once("domain: quickstart").unwrap();
+    assert!(format!("domain: quickstart{rest}").starts_with(shown), "{shown}");
+}
+
+#[test]
+fn every_metric_is_described_with_its_labels() {
+    let operations = page("docs/operations.md");
+    for metric in metrics::TABLE {
+        let kind = format!("{:?}", metric.kind).to_lowercase();
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let row =
+            format!("| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), metric.help);
+        assert!(operations.contains(&row), "docs/operations.md lacks the row\n{row}");
+    }
+}
+
+#[test]
+fn every_setting_is_described_with_its_default() {
+    let operations = page("docs/operations.md");
+    let (code, printed, _) = outcome(&mut tollgate(&["serve", "--print-config"]));
+    assert_eq!(code, 0);
+    for line in printed.lines() {
+        let (key, rest) = line.split_once(": ").unwrap();
+        let default = rest.split('#').next().unwrap().trim();
+        let default = default.trim_matches(['[', ']', '"']);
+        let variable = key.to_uppercase().replace('-', "_");
+        let row = format!("| `{key}` | `TOLLGATE_{variable}` | `{default}` |");
+        assert!(operations.contains(&row), "docs/operations.md lacks the row\n{row}");
+    }
+}
