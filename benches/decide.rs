@@ -2,10 +2,7 @@
 //!
 //! Requests are borrowed from texts made beforehand, and time moves on with every decision, so
 //! that windows end as they do in life and no figure is about one warm counter by accident.
-#![allow(
-    unsafe_code,
-    reason = "an allocator that counts cannot be written without"
-)]
+#![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,
@@ -87,10 +84,7 @@ struct Case {
 
 impl Case {
     fn new(name: &str, policy: &str, domain: &'static str, requests: Vec<Texts>) -> Self {
-        let source = Source {
-            name: "bench.yaml".to_owned(),
-            text: policy.to_owned(),
-        };
+        let source = Source { name: "bench.yaml".to_owned(), text: policy.to_owned() };
         let compiled = compile(&[source], SEED, Mode::Enforce);
         let set = compiled.set.expect("the policy has no errors");
         Self::of(name, set, domain, requests)
@@ -151,11 +145,7 @@ fn descriptor<'a>(entries: &'a [(&'static str, String)]) -> Descriptor<'a> {
         key: key.as_bytes(),
         value: value.as_bytes(),
     };
-    Descriptor {
-        entries: entries.iter().map(entry).collect(),
-        hits: Hits::Take(1),
-        limit: None,
-    }
+    Descriptor { entries: entries.iter().map(entry).collect(), hits: Hits::Take(1), limit: None }
 }
 
 /// Which request comes next, and when.
@@ -166,10 +156,7 @@ struct Turn {
 
 impl Default for Turn {
     fn default() -> Self {
-        Self {
-            place: 0,
-            now: Timestamp::from_seconds(1_750_000_000),
-        }
+        Self { place: 0, now: Timestamp::from_seconds(1_750_000_000) }
     }
 }
 
@@ -186,11 +173,7 @@ fn one_descriptor<const N: usize>(entries: [(&'static str, &str); N]) -> Texts {
 }
 
 fn service_manager(name: &str, method: &str, endpoint: &str) -> Case {
-    let texts = one_descriptor([
-        ("user", "u-81344"),
-        ("method", method),
-        ("endpoint", endpoint),
-    ]);
+    let texts = one_descriptor([("user", "u-81344"), ("method", method), ("endpoint", endpoint)]);
     Case::new(name, SERVICE_MANAGER, "sap-service-manager", vec![texts])
 }
 
@@ -198,10 +181,7 @@ fn three_descriptors(keys: u32) -> Case {
     let request = |key: u32| {
         vec![
             vec![("tenant", format!("t{key}")), ("method", "GET".to_owned())],
-            vec![
-                ("app", format!("a{key}")),
-                ("endpoint", "/v1/orders".to_owned()),
-            ],
+            vec![("app", format!("a{key}")), ("endpoint", "/v1/orders".to_owned())],
             vec![("user", format!("u{key}")), ("region", "eu".to_owned())],
         ]
     };
@@ -220,11 +200,7 @@ fn many_rules(count: u32) -> Case {
         per: vec![placed("user".to_owned())],
         limits: vec![placed(Limit {
             amount: 90_000,
-            window: Window {
-                count: NonZeroU32::MIN,
-                unit: Unit::Day,
-                alignment: Alignment::Epoch,
-            },
+            window: Window { count: NonZeroU32::MIN, unit: Unit::Day, alignment: Alignment::Epoch },
             kind: Kind::Fixed,
         })],
         unlimited: false,
@@ -247,30 +223,18 @@ fn many_rules(count: u32) -> Case {
         one_descriptor([("tenant", &tenant), ("user", "u1")])
     };
     let set = PolicySet::new(&[policy], SEED, Mode::Enforce);
-    Case::of(
-        &count.to_string(),
-        set,
-        "bench",
-        (0..count).map(request).collect(),
-    )
+    Case::of(&count.to_string(), set, "bench", (0..count).map(request).collect())
 }
 
 fn placed<T>(value: T) -> Placed<T> {
-    Placed {
-        value,
-        place: Place::default(),
-    }
+    Placed { value, place: Place::default() }
 }
 
 fn many_keys(count: u32) -> Case {
     let policy = "domain: bench\nrules: [{ name: all, per: [tenant], limits: [90000/day] }]\n";
     let request = |key: u32| one_descriptor([("tenant", &format!("tenant-{key}"))]);
-    let mut case = Case::new(
-        &count.to_string(),
-        policy,
-        "bench",
-        (0..count).map(request).collect(),
-    );
+    let mut case =
+        Case::new(&count.to_string(), policy, "bench", (0..count).map(request).collect());
     case.step = Span::from_millis(1);
     let mut turn = Turn::default();
     for _ in 0..count {
@@ -347,11 +311,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let cases = [
         service_manager("one-rule-two-windows", "GET", "/v1/platforms"),
-        service_manager(
-            "two-rules-four-windows",
-            "PATCH",
-            "/v1/service_instances/42",
-        ),
+        service_manager("two-rules-four-windows", "PATCH", "/v1/service_instances/42"),
         three_descriptors(1),
         service_manager("denied", "POST", "/v1/service_instances").denied(),
     ];
@@ -364,17 +324,9 @@ fn main() {
     // `cargo bench` says `--bench`; `cargo test --benches` does not, and a smoke test need not fill
     // memory.
     let is_smoke = !std::env::args().any(|argument| argument == "--bench");
-    let rules: &[u32] = if is_smoke {
-        &[10, 1_000]
-    } else {
-        &[10, 1_000, 100_000]
-    };
+    let rules: &[u32] = if is_smoke { &[10, 1_000] } else { &[10, 1_000, 100_000] };
     bench_scale(&mut criterion, "rules", rules, many_rules);
-    let keys: &[u32] = if is_smoke {
-        &[1, 10_000]
-    } else {
-        &[1, 10_000, 1_000_000]
-    };
+    let keys: &[u32] = if is_smoke { &[1, 10_000] } else { &[1, 10_000, 1_000_000] };
     bench_scale(&mut criterion, "keys", keys, many_keys);
     criterion.final_summary();
 }

@@ -2,6 +2,8 @@
 //!
 //! The server's clock stands still, so a daily limit lets through exactly its amount.
 
+use tollgate::socket::Address;
+
 use crate::support::*;
 
 const FIFTY_A_DAY: &str = "\
@@ -28,7 +30,16 @@ fn figure<'r>(report: &'r str, name: &str) -> &'r str {
 async fn every_request_is_counted_by_its_answer() {
     let server = TestServer::start(FIFTY_A_DAY).await;
     let arguments = &[
-        "--domain", "shop", "--descriptor", "tenant=acme", "--requests", "200", "--connections", "2", "--streams", "8",
+        "--domain",
+        "shop",
+        "--descriptor",
+        "tenant=acme",
+        "--requests",
+        "200",
+        "--connections",
+        "2",
+        "--streams",
+        "8",
     ];
     let (code, report, errors) = bench(server.grpc[0].to_string(), arguments).await;
     assert_eq!((code, errors.as_str()), (0, ""), "{report}");
@@ -43,9 +54,26 @@ async fn every_request_is_counted_by_its_answer() {
 async fn keys_hits_and_an_open_loop_reach_the_server_as_asked() {
     let server = TestServer::start(FIFTY_A_DAY).await;
     let arguments = &[
-        "--domain", "shop", "--descriptor", "tenant=t{n},method=GET", "--descriptor", "region=eu", "--keys", "4",
-        "--distribution", "sequential", "--hits", "5", "--requests", "200", "--rate", "20000",
-        "--streams", "16", "--format", "json",
+        "--domain",
+        "shop",
+        "--descriptor",
+        "tenant=t{n},method=GET",
+        "--descriptor",
+        "region=eu",
+        "--keys",
+        "4",
+        "--distribution",
+        "sequential",
+        "--hits",
+        "5",
+        "--requests",
+        "200",
+        "--rate",
+        "20000",
+        "--streams",
+        "16",
+        "--format",
+        "json",
     ];
     let (code, report, errors) = bench(server.grpc[0].to_string(), arguments).await;
     assert_eq!((code, errors.as_str()), (0, ""), "{report}");
@@ -65,8 +93,18 @@ async fn a_unix_socket_is_driven_for_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let address = Address::Unix(folder.path().join("tollgate.sock"));
     let target = address.to_string();
-    let server = TestServer::start_with(FIFTY_A_DAY, |settings| settings.grpc = vec![address]).await;
-    let arguments = &["--domain", "shop", "--descriptor", "tenant=acme", "--duration", "100ms", "--warmup", "20ms"];
+    let server =
+        TestServer::start_with(FIFTY_A_DAY, |settings| settings.grpc = vec![address]).await;
+    let arguments = &[
+        "--domain",
+        "shop",
+        "--descriptor",
+        "tenant=acme",
+        "--duration",
+        "100ms",
+        "--warmup",
+        "20ms",
+    ];
     let (code, report, errors) = bench(target, arguments).await;
     assert_eq!((code, errors.as_str()), (0, ""), "{report}");
     assert_ne!(figure(&report, "over_limit"), "0");
