@@ -174,7 +174,7 @@ impl Server {
 
     fn tollgate(name: &'static str, policies: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("serve").arg("--policies").arg(policies);
+        command.env_clear().arg("serve").arg("--policies").arg(policies);
         command.args(["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0", "--store", "memory"]);
         Self::start(name, command)
     }

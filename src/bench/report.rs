@@ -65,7 +65,7 @@ impl Tally {
                     .fail("no code".to_owned(), "the answer says neither OK nor OVER_LIMIT");
             }
         }
-        self.latencies.saturating_record(latency.as_nanos());
+        self.latencies.saturating_record(latency.min(LATENCY_MAX).as_nanos());
     }
 
     fn fail(&mut self, what: String, message: &str) {
@@ -251,7 +251,7 @@ failed      3
         assert!(text.starts_with(expected), "{text}");
         let latency = text.lines().last().unwrap();
         assert!(latency.contains("p50 50 µs  p90 90 µs  p99 5.00 ms"), "{latency}");
-        assert!(latency.ends_with("max 60.00 s") || latency.ends_with("max 60.03 s"), "{latency}");
+        assert!(latency.contains("max 60.0"), "{latency}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The server's clock stands still, so a daily limit lets through exactly its amount.
 
+use tollgate::socket::Address;
+
 use crate::support::*;
 
 const FIFTY_A_DAY: &str = "\

@@ -9,6 +9,7 @@
 
 mod support;
 
+mod bench_cli;
 mod chart;
 mod cli;
 mod docs;
