@@ -5,12 +5,13 @@
 //! only the rules it finds there, so rules about other tenants and paths cost nothing.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
 use super::attributes::{Attributes, Slot, Values};
 use super::paths::PathTree;
-use super::pattern::{Captures, CompiledPattern, Subject};
+use super::pattern::{Captures, CompiledPattern, CompiledSegment, CompiledTemplate, Subject};
 use super::{Match, Matches};
 use crate::policy::model;
 use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
@@ -116,12 +117,7 @@ impl NativeMatcher {
                     Hook::Value(slot, value) => {
                         self.by_value[slot].entry(value.into()).or_default().push(number);
                     }
-                    Hook::Template(condition, template) => {
-                        let pattern = &rule.conditions[condition].pattern;
-                        if let CompiledPattern::Endpoints(templates) = pattern {
-                            self.paths.insert(&templates[template], number);
-                        }
-                    }
+                    Hook::Path(Shape(template)) => self.paths.insert(template, number),
                 }
             }
         }
@@ -132,9 +128,39 @@ impl NativeMatcher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Hook<'m> {
     Value(Slot, &'m [u8]),
-    /// Condition and template by position; counted as if shared by nobody, which is near enough
-    /// because the tree separates templates.
-    Template(usize, usize),
+    Path(Shape<'m>),
+}
+
+/// A template as the path tree sees it: whatever a captured segment is called, it hangs on the
+/// same node.
+#[derive(Clone, Copy, Debug)]
+struct Shape<'m>(&'m CompiledTemplate);
+
+impl<'m> Shape<'m> {
+    fn parts(self) -> (bool, impl Iterator<Item = Option<&'m [u8]>>) {
+        let literal = |segment: &'m CompiledSegment| match segment {
+            CompiledSegment::Literal(text) => Some(text.as_ref()),
+            CompiledSegment::Capture(_) => None,
+        };
+        (self.0.has_rest, self.0.segments.iter().map(literal))
+    }
+}
+
+impl PartialEq for Shape<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let ((rest, parts), (other_rest, others)) = (self.parts(), other.parts());
+        rest == other_rest && parts.eq(others)
+    }
+}
+
+impl Eq for Shape<'_> {}
+
+impl Hash for Shape<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let (rest, parts) = self.parts();
+        rest.hash(hasher);
+        parts.for_each(|part| part.hash(hasher));
+    }
 }
 
 impl CompiledRule {
@@ -142,7 +168,7 @@ impl CompiledRule {
     fn hook_choices(&self) -> Vec<Vec<Hook<'_>>> {
         let captured: Vec<Slot> = self.conditions.iter().flat_map(Condition::captures).collect();
         let mut choices: Vec<Vec<Hook<'_>>> = Vec::new();
-        for (position, condition) in self.conditions.iter().enumerate() {
+        for condition in &self.conditions {
             match &condition.pattern {
                 // A captured attribute is not among the descriptor's own values.
                 CompiledPattern::OneOf(values) if !captured.contains(&condition.slot) => {
@@ -150,8 +176,9 @@ impl CompiledRule {
                     choices.push(values.iter().map(AsRef::as_ref).map(hook).collect());
                 }
                 CompiledPattern::Endpoints(templates) => {
-                    let hook = |template| Hook::Template(position, template);
-                    choices.push((0..templates.len()).map(hook).collect());
+                    choices.push(
+                        templates.iter().map(|template| Hook::Path(Shape(template))).collect(),
+                    );
                 }
                 CompiledPattern::OneOf(_)
                 | CompiledPattern::Prefix(_)
@@ -168,7 +195,6 @@ impl CompiledRule {
 
 impl Condition {
     fn captures(&self) -> Vec<Slot> {
-        use super::pattern::CompiledSegment;
         let CompiledPattern::Endpoints(templates) = &self.pattern else {
             return Vec::new();
         };
@@ -215,6 +241,13 @@ impl Facts<'_, '_> {
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
         let segments = self.segments();
+        let check =
+            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
+        matches.extend(self.candidates(&segments).into_iter().filter_map(check));
+    }
+
+    /// The rules that hang on what the descriptor says, each once and in order.
+    pub(super) fn candidates(&self, segments: &[&[u8]]) -> SmallVec<[u32; 16]> {
         let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
         candidates.extend_from_slice(&self.matcher.unindexed);
         for (slot, index) in self.matcher.by_value.iter().enumerate() {
@@ -226,13 +259,11 @@ impl Facts<'_, '_> {
             }
         }
         if self.matcher.attributes.endpoint(&self.values).is_some() {
-            self.matcher.paths.find(&segments, &mut |rule| candidates.push(rule));
+            self.matcher.paths.find(segments, &mut |rule| candidates.push(rule));
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let check =
-            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
-        matches.extend(candidates.into_iter().filter_map(check));
+        candidates
     }
 
     /// Whether one rule applies, and to which counter, without the index.
@@ -287,7 +318,7 @@ impl Facts<'_, '_> {
         slots.filter_map(value).collect()
     }
 
-    fn segments(&self) -> SmallVec<[&[u8]; 12]> {
+    pub(super) fn segments(&self) -> SmallVec<[&[u8]; 12]> {
         let path = self.matcher.attributes.endpoint(&self.values).unwrap_or_default();
         crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
     }

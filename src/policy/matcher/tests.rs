@@ -159,6 +159,32 @@ fn plain_match(pattern: &[u8], value: &[u8]) -> bool {
 }
 
 #[test]
+fn rules_hang_on_what_fewest_of_them_share() {
+    let equals = |attribute: &str, text: &str| Condition {
+        attribute: placed(attribute.to_owned()),
+        pattern: Pattern::Equals(text.to_owned()),
+    };
+    let endpoint = |text: &str| Condition {
+        attribute: placed("endpoint".to_owned()),
+        pattern: Pattern::Endpoint(Template::parse(text).unwrap()),
+    };
+    let by_path = |number: usize| {
+        let path = endpoint(&format!("/things/{number}/{{part}}"));
+        rule(number, vec![equals("method", "GET"), path], &[])
+    };
+    let by_tenant = |number: usize| {
+        let tenant = equals("tenant", &format!("t{number}"));
+        rule(number, vec![endpoint("/{any}/**"), tenant], &[])
+    };
+    let matcher = native((0..100).map(by_path).chain((100..200).map(by_tenant)).collect());
+    let entries = [("method", "GET"), ("endpoint", "/things/7/x"), ("tenant", "t150")];
+    let entries =
+        entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+    let facts = matcher.facts(&entries);
+    assert_eq!(facts.candidates(&facts.segments()).as_slice(), [7, 150]);
+}
+
+#[test]
 fn different_values_never_share_a_counter_by_how_they_are_joined() {
     let matcher = native(vec![rule(0, Vec::new(), &["a", "b"])]);
     let base = |a: &str, b: &str| {
