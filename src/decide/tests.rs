@@ -366,6 +366,35 @@ rules:
 }
 
 #[test]
+fn hits_that_are_given_back_are_never_denied() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: hammered, limits: [1/hour], charge: always }",
+    );
+    let ask = |hits| gate.ask_with("d", &[&[]], hits, None);
+    assert_eq!(ask(Hits::Take(5)).code, Code::OverLimit);
+    assert_eq!(ask(Hits::Take(0)).code, Code::OverLimit, "it stands beyond its limit");
+    let told = ask(Hits::GiveBack(1));
+    assert_eq!((told.code, told.remaining()), (Code::Ok, 0), "the rule keeps what was taken");
+}
+
+#[test]
+fn every_descriptor_of_a_long_call_is_exempt_when_one_exempts() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: every, per: [a], limits: [1/hour] }
+  - { name: more, per: [a], limits: [1/day] }
+  - { name: exempt, match: { app: x }, unlimited: true, replaces: [every, more] }",
+    );
+    let exempt: &[(&str, &str)] = &[("a", "b"), ("app", "x")];
+    let plain: &[(&str, &str)] = &[("a", "b")];
+    let told = gate.ask("d", &[[exempt].as_slice(), &vec![plain; 10_000]].concat());
+    assert_eq!((told.code, told.statuses.len()), (Code::Ok, 10_001));
+}
+
+#[test]
 fn a_reload_keeps_what_was_used_unless_the_rule_counts_something_else() {
     let mut gate = Gate::new("domain: d\nrules:\n  - { name: r, per: [user], limits: [5/hour] }");
     gate.one(&[("user", "a")]);
