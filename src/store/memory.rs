@@ -52,7 +52,14 @@ impl MemoryStore {
         let mut is_denied = false;
         let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
         for charge in charges {
-            let outcome = locked.shard(charge.counter).take(charge, now);
+            let shard = locked.shard(charge.counter);
+            let outcome = match charge.hits {
+                Hits::Take(_) => shard.take(charge, now),
+                // Nothing is given back before it is known that the request is not denied.
+                Hits::GiveBack(_) => {
+                    Outcome { verdict: Verdict::Admitted, ..shard.look(charge, now) }
+                }
+            };
             if outcome.verdict.is_denial() {
                 match charge.mode {
                     Mode::Enforce => is_denied = true,
@@ -61,11 +68,17 @@ impl MemoryStore {
             }
             outcomes.push(outcome);
         }
+        shadow_denied.sort_unstable();
+        let is_undone = |charge: &Charge<'_>| {
+            charge.when == ChargeWhen::Admitted
+                && (is_denied || shadow_denied.binary_search(&charge.group).is_ok())
+        };
+        for (charge, outcome) in charges.iter().zip(&mut outcomes) {
+            if matches!(charge.hits, Hits::GiveBack(_)) && !is_undone(charge) {
+                *outcome = locked.shard(charge.counter).take(charge, now);
+            }
+        }
         if is_denied || !shadow_denied.is_empty() {
-            let is_undone = |charge: &Charge<'_>| {
-                charge.when == ChargeWhen::Admitted
-                    && (is_denied || shadow_denied.contains(&charge.group))
-            };
             locked.undo(charges, &mut outcomes, is_undone, now);
         }
         outcomes
