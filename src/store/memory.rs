@@ -30,6 +30,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shard {
     counters: HashTable<Counter>,
+    /// When a sweep was here last.
+    swept: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,11 +86,14 @@ impl MemoryStore {
         outcomes
     }
 
+    /// A counter is forgotten when two visits in a row find it idle: a clock that jumps ahead and
+    /// comes back between them makes no used-up window start again.
     pub fn sweep_step(&self, now: Timestamp) -> usize {
         let next = self.sweep_next.fetch_add(1, Ordering::Relaxed) % SHARD_COUNT;
         let mut shard = self.shards[next].lock();
         let before = shard.counters.len();
-        shard.counters.retain(|counter| !counter.state.is_idle(now));
+        let idle_since = shard.swept.replace(now).map_or(now, |last| last.min(now));
+        shard.counters.retain(|counter| !counter.state.is_idle(idle_since));
         let held = shard.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if shard.counters.capacity() > 4 * held.max(16) {

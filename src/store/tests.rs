@@ -119,10 +119,25 @@ fn sweeping_forgets_expired_counters_and_no_others() {
     }
     let sweep = |now| (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(now)).sum::<usize>();
     assert_eq!(sweep(Timestamp::from_seconds(59)), 0);
+    assert_eq!(sweep(Timestamp::from_seconds(60)), 0, "seen idle for the first time");
     assert_eq!(sweep(Timestamp::from_seconds(60)), 1_000);
     assert_eq!(store.counter_count(), 100);
     let kept = store.charge(&[charge(1_000, 10, 0)], Timestamp::from_seconds(60));
     assert_eq!(kept[0].remaining, 9);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_and_back_starts_no_window_again() {
+    let store = MemoryStore::default();
+    let now = Timestamp::from_seconds(0);
+    assert!(admitted(&store.charge(&[charge(1, 1, 1)], now)));
+    for _ in 0..3 {
+        for time in [now, Timestamp::from_seconds(3_600)] {
+            let forgotten: usize = (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(time)).sum();
+            assert_eq!(forgotten, 0);
+        }
+        assert!(!admitted(&store.charge(&[charge(1, 1, 1)], now)));
+    }
 }
 
 #[test]
