@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::attributes::{Attributes, Slot, Values};
 use super::paths::PathTree;
 use super::pattern::{Captures, CompiledPattern, CompiledSegment, CompiledTemplate, Subject};
-use super::{Match, Matches};
+use super::{Match, Matches, readable};
 use crate::policy::model;
 use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
 use crate::request::Entry;
@@ -279,8 +279,7 @@ impl Facts<'_, '_> {
             return Vec::new();
         };
         let name = |slot: Slot| self.matcher.attributes.name(slot);
-        let value =
-            |slot| self.seen(slot, &captures).unwrap_or_default().escape_ascii().to_string();
+        let value = |slot| readable(self.seen(slot, &captures).unwrap_or_default());
         compiled.per.iter().map(|slot| (name(*slot), value(*slot))).collect()
     }
 
@@ -301,7 +300,7 @@ impl Facts<'_, '_> {
                 match self.values.get(*slot) {
                     None => format!("{}; the rule wants {text}", absence(*slot)),
                     Some(value) => {
-                        let (name, value) = (attributes.name(*slot), value.escape_ascii());
+                        let (name, value) = (attributes.name(*slot), readable(value));
                         format!("`{name}` is `{value}`; the rule wants {text}")
                     }
                 }
@@ -313,8 +312,7 @@ impl Facts<'_, '_> {
     pub fn present(&self) -> Vec<(&str, String)> {
         let attributes = &self.matcher.attributes;
         let slots = 0..attributes.names().len();
-        let value =
-            |slot| Some((attributes.name(slot), self.values.get(slot)?.escape_ascii().to_string()));
+        let value = |slot| Some((attributes.name(slot), readable(self.values.get(slot)?)));
         slots.filter_map(value).collect()
     }
 

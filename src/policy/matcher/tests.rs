@@ -185,6 +185,17 @@ fn rules_hang_on_what_fewest_of_them_share() {
 }
 
 #[test]
+fn explanations_show_text_as_it_is_and_escape_what_is_no_text() {
+    let per_tenant = rule(0, Vec::new(), &["tenant"]);
+    let matcher = native(vec![per_tenant]);
+    for (value, shown) in [("Müller".as_bytes(), "Müller"), (b"a\n", r"a\n"), (b"\xff", r"\xff")]
+    {
+        let facts = matcher.facts(&[Entry { key: b"tenant", value }]);
+        assert_eq!(facts.present(), [("tenant", shown.to_owned())]);
+    }
+}
+
+#[test]
 fn different_values_never_share_a_counter_by_how_they_are_joined() {
     let matcher = native(vec![rule(0, Vec::new(), &["a", "b"])]);
     let base = |a: &str, b: &str| {
