@@ -213,6 +213,22 @@ rules:
 }
 
 #[test]
+fn templates_capture_also_where_other_patterns_stand_in_their_list() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - name: orders
+    match: { endpoint: ['/orders/{id}', { not: '/orders/**' }], id: '7' }
+    per: [id]
+    limits: [1/hour]",
+    );
+    let path = |path: &str| gate.one(&[("endpoint", path), ("id", "9")]).statuses[0].0;
+    assert_eq!([path("/orders/7"), path("/orders/7")], [Code::Ok, Code::OverLimit]);
+    assert_eq!([path("/orders/8"), path("/orders/8")], [Code::Ok, Code::Ok]);
+    assert_eq!([path("/other"), path("/other")], [Code::Ok, Code::Ok], "id is 9 there");
+}
+
+#[test]
 fn attributes_come_from_their_own_key_or_the_first_present_of_their_list() {
     let gate = Gate::new(
         "domain: d

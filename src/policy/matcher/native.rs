@@ -166,7 +166,8 @@ impl Hash for Shape<'_> {
 impl CompiledRule {
     /// Each choice is a complete set of hooks: a request that the rule applies to finds one.
     fn hook_choices(&self) -> Vec<Vec<Hook<'_>>> {
-        let captured: Vec<Slot> = self.conditions.iter().flat_map(Condition::captures).collect();
+        let captured: Vec<Slot> =
+            self.conditions.iter().flat_map(|condition| condition.pattern.captures()).collect();
         let mut choices: Vec<Vec<Hook<'_>>> = Vec::new();
         for condition in &self.conditions {
             match &condition.pattern {
@@ -190,22 +191,6 @@ impl CompiledRule {
             }
         }
         choices
-    }
-}
-
-impl Condition {
-    fn captures(&self) -> Vec<Slot> {
-        let CompiledPattern::Endpoints(templates) = &self.pattern else {
-            return Vec::new();
-        };
-        templates
-            .iter()
-            .flat_map(|template| &template.segments)
-            .filter_map(|segment| match segment {
-                CompiledSegment::Capture(slot) => Some(*slot),
-                CompiledSegment::Literal(_) => None,
-            })
-            .collect()
     }
 }
 
@@ -340,10 +325,11 @@ impl Facts<'_, '_> {
     ) -> Result<Captures<'v>, Miss> {
         let mut captures = Captures::new();
         for (position, condition) in rule.conditions.iter().enumerate() {
-            if let CompiledPattern::Endpoints(_) = condition.pattern {
-                let subject = self.subject(condition.slot, &Captures::new(), segments);
-                let template = condition.pattern.template(subject);
-                template.ok_or(Miss::Condition(position))?.capture(segments, &mut captures);
+            let subject = self.subject(condition.slot, &Captures::new(), segments);
+            if let Some(template) = condition.pattern.template(subject) {
+                template.capture(segments, &mut captures);
+            } else if matches!(condition.pattern, CompiledPattern::Endpoints(_)) {
+                return Err(Miss::Condition(position));
             }
         }
         for (position, condition) in rule.conditions.iter().enumerate() {
