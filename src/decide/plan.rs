@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{Charge, DescriptorPlan, Plan};
 use crate::limit::{ChargeWhen, Hits, Limit};
-use crate::policy::matcher::Matches;
+use crate::policy::matcher::{Match, Matches};
 use crate::policy::set::{CounterHasher, Domain, PolicySet, Rule, WindowSalt};
 use crate::request::{Descriptor, Request};
 
@@ -41,7 +41,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
         }
         for found in &matches[start..end] {
             let rule = domain.rule(*found);
-            if replaced.contains(&found.rule) {
+            if replaced.binary_search(&found.rule).is_ok() {
                 continue;
             }
             is_unlimited |= rule.is_unlimited;
@@ -65,19 +65,28 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
 }
 
 /// The rules that some matching rule replaces, whichever descriptors they match. A rule that is
-/// replaced itself replaces all the same, so that chains of exemptions work.
+/// replaced itself replaces all the same, so that chains of exemptions work. Sorted, each once,
+/// so that a call of many descriptors costs no more than their number.
 fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
+    let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();
+    let replaces = |found: &&Match| !domain.rule(**found).replaces.is_empty();
+    replacing.extend(matches.iter().filter(replaces).map(|found| found.rule));
+    replacing.sort_unstable();
+    replacing.dedup();
     let mut replaced = SmallVec::new();
-    for found in matches {
-        replaced.extend_from_slice(&domain.rule(*found).replaces);
+    for rule in replacing {
+        replaced.extend_from_slice(&domain.rules[rule as usize].replaces);
     }
+    replaced.sort_unstable();
+    replaced.dedup();
     replaced
 }
 
-/// A rule without `refund` keeps what has been taken: hits given back only look.
+/// A rule without `refund` keeps what has been taken. Giving back nothing is still no take, so it
+/// is never denied.
 fn hits_for(rule: &Rule, hits: Hits) -> Hits {
     match hits {
-        Hits::GiveBack(_) if !rule.has_refund => Hits::Take(0),
+        Hits::GiveBack(_) if !rule.has_refund => Hits::GiveBack(0),
         Hits::Take(_) | Hits::GiveBack(_) => hits,
     }
 }

@@ -213,6 +213,22 @@ rules:
 }
 
 #[test]
+fn templates_capture_also_where_other_patterns_stand_in_their_list() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - name: orders
+    match: { endpoint: ['/orders/{id}', { not: '/orders/**' }], id: '7' }
+    per: [id]
+    limits: [1/hour]",
+    );
+    let path = |path: &str| gate.one(&[("endpoint", path), ("id", "9")]).statuses[0].0;
+    assert_eq!([path("/orders/7"), path("/orders/7")], [Code::Ok, Code::OverLimit]);
+    assert_eq!([path("/orders/8"), path("/orders/8")], [Code::Ok, Code::Ok]);
+    assert_eq!([path("/other"), path("/other")], [Code::Ok, Code::Ok], "id is 9 there");
+}
+
+#[test]
 fn attributes_come_from_their_own_key_or_the_first_present_of_their_list() {
     let gate = Gate::new(
         "domain: d
@@ -363,6 +379,35 @@ rules:
     assert_eq!(ask("x", Hits::Take(0)).code, Code::Ok, "looking is fine at exactly the limit");
     assert_eq!(ask("y", Hits::Take(7)).remaining(), 3);
     assert_eq!(ask("y", Hits::GiveBack(5)).remaining(), 8);
+}
+
+#[test]
+fn hits_that_are_given_back_are_never_denied() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: hammered, limits: [1/hour], charge: always }",
+    );
+    let ask = |hits| gate.ask_with("d", &[&[]], hits, None);
+    assert_eq!(ask(Hits::Take(5)).code, Code::OverLimit);
+    assert_eq!(ask(Hits::Take(0)).code, Code::OverLimit, "it stands beyond its limit");
+    let told = ask(Hits::GiveBack(1));
+    assert_eq!((told.code, told.remaining()), (Code::Ok, 0), "the rule keeps what was taken");
+}
+
+#[test]
+fn every_descriptor_of_a_long_call_is_exempt_when_one_exempts() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: every, per: [a], limits: [1/hour] }
+  - { name: more, per: [a], limits: [1/day] }
+  - { name: exempt, match: { app: x }, unlimited: true, replaces: [every, more] }",
+    );
+    let exempt: &[(&str, &str)] = &[("a", "b"), ("app", "x")];
+    let plain: &[(&str, &str)] = &[("a", "b")];
+    let told = gate.ask("d", &[[exempt].as_slice(), &vec![plain; 10_000]].concat());
+    assert_eq!((told.code, told.statuses.len()), (Code::Ok, 10_001));
 }
 
 #[test]

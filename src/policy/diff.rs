@@ -3,12 +3,13 @@
 //! A rule is known by its domain and name, as its counters are: what is said here to keep its
 //! usage does keep it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::policy::model::Mode;
-use crate::policy::set::{Domain, PolicySet, Rule, RuleLimit};
+use crate::policy::set::{Domain, Matcher, PolicySet, Rule, RuleLimit};
 
-/// One sentence for each rule or domain that came, went or changed, ordered by domain and rule.
+/// One sentence for each rule that came, went or changed, ordered by domain and rule, and one for
+/// each attribute that is read from other entries.
 pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     let (old_rules, new_rules) = (rules(before), rules(after));
     let mut names: Vec<_> = old_rules.keys().chain(new_rules.keys()).copied().collect();
@@ -30,7 +31,26 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
             (None, None) => {}
         }
     }
+    changes.extend(after.domains.iter().flat_map(|new| attribute_changes(before, new)));
     changes
+}
+
+/// Attributes that rules named before and after, and that are now read from other entries.
+fn attribute_changes(before: &PolicySet, new: &Domain) -> Vec<String> {
+    let old = before.domain(new.name.as_bytes()).map(|old| &old.matcher);
+    let (Some(Matcher::Native(old)), Matcher::Native(matcher)) = (old, &new.matcher) else {
+        return Vec::new();
+    };
+    let (old, attributes) = (old.attributes(), matcher.attributes());
+    let known: HashSet<&String> = old.names().iter().collect();
+    let names = attributes.names().iter().filter(|name| known.contains(name));
+    names
+        .filter(|name| old.keys_of(name) != attributes.keys_of(name))
+        .map(|name| {
+            let keys = attributes.keys_of(name).join("`, `");
+            format!("attribute `{name}` of `{}` is now read from `{keys}`", new.name)
+        })
+        .collect()
 }
 
 type RuleName<'s> = (&'s str, &'s str);
@@ -153,5 +173,12 @@ mod tests {
         );
         let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
         assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
+    }
+
+    #[test]
+    fn attributes_that_are_read_from_other_entries_are_named() {
+        let user = BEFORE.replace("rules:", "attributes: { user: [sub, login] }\nrules:");
+        let read = "attribute `user` of `shop` is now read from `user`, `sub`, `login`";
+        assert_eq!(changes_to(&user), [read]);
     }
 }

@@ -158,8 +158,8 @@ impl<'s> Excerpt<'s> {
         let line_end = text.get(start..)?.find('\n').map_or(text.len(), |newline| start + newline);
         let line = text.get(line_start..line_end)?.trim_end_matches('\r');
         let line_end = line_start + line.len();
-        let mark = line.len() - line.trim_start_matches(BYTE_ORDER_MARK).len();
-        let line_start = line_start + mark;
+        let line = line.trim_start_matches(BYTE_ORDER_MARK);
+        let line_start = line_end - line.len();
         let start = start.max(line_start);
         let end = place.bytes.end.clamp(start, start.max(line_start + line.trim_end().len()));
         let is_part = line.len() > LONGEST_LINE;
@@ -227,6 +227,22 @@ mod tests {
         assert_eq!(position(text.find('x').unwrap()), (2, 5));
         assert_eq!(position(text.len()), (3, 1));
         assert_eq!(position(text.len() + 9), (3, 1));
+    }
+
+    #[test]
+    fn odd_characters_at_the_end_of_a_marked_line_are_no_trouble() {
+        for text in
+            ["\u{feff}domain: d\r\u{2028}\n", "\u{feff}a\u{3000}", "\u{feff}", "\u{2028}\r\n"]
+        {
+            let sources = [Source { name: "p.yaml".to_owned(), text: text.to_owned() }];
+            for bytes in text.char_indices().map(|(at, c)| at..at + c.len_utf8()) {
+                let place = Place { source: 0, bytes };
+                let (message, hint) = ("wrong".to_owned(), "do better".to_owned());
+                let severity = Severity::Error;
+                let found = Diagnostic { severity, code: "c", message, place, related: None, hint };
+                assert!(render(&sources, &[found], false).contains("p.yaml:1"), "{text:?}");
+            }
+        }
     }
 
     #[test]

@@ -34,11 +34,11 @@ impl Template {
     /// Reads `/literal/{capture}/**`.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         if !text.starts_with('/') {
-            return Err(error(
-                "a path template begins with `/`",
-                &format!("write `/{text}`"),
-                0..text.len(),
-            ));
+            let hint = match text {
+                "*" | "**" => "write `/**` for every path".to_owned(),
+                _ => format!("write `/{text}`"),
+            };
+            return Err(error("a path template begins with `/`", &hint, 0..text.len()));
         }
         let mut segments: Vec<Segment> = Vec::new();
         let mut start = 1;
@@ -101,6 +101,10 @@ fn parse_segment(part: &str, bytes: std::ops::Range<usize>) -> Result<Segment, T
     if part.contains(['{', '}', '*']) {
         let hint = "use `{name}` for one whole segment, or `**` at the end for the rest";
         return Err(error(&format!("`{part}` is neither literal nor a capture"), hint, bytes));
+    }
+    if let Some(name) = part.strip_prefix(':') {
+        let hint = format!("write `{{{name}}}` for one whole segment, or `%3A{name}` for the text");
+        return Err(error(&format!("`{part}` would match nothing but itself"), &hint, bytes));
     }
     if part.contains(['?', '#']) {
         let hint = "templates match the path alone; the query is cut off before matching";
@@ -227,9 +231,13 @@ mod tests {
             ("/a/b*", "`b*` is neither literal nor a capture", 3..5),
             ("/{x}/{x}", "`{x}` is captured twice", 5..8),
             ("/a?b", "a path template has no query", 1..4),
+            ("/a/:id", "`:id` would match nothing but itself", 3..6),
         ] {
             let error = Template::parse(text).unwrap_err();
             assert_eq!((error.message.as_str(), error.bytes), (message, bytes), "{text}");
+        }
+        for (text, hint) in [("*", "write `/**` for every path"), ("orders", "write `/orders`")] {
+            assert_eq!(Template::parse(text).unwrap_err().hint, hint);
         }
     }
 }

@@ -30,6 +30,8 @@ pub struct MemoryStore {
 #[derive(Debug, Default)]
 struct Shard {
     counters: HashTable<Counter>,
+    /// When a sweep was here last.
+    swept: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +54,14 @@ impl MemoryStore {
         let mut is_denied = false;
         let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
         for charge in charges {
-            let outcome = locked.shard(charge.counter).take(charge, now);
+            let shard = locked.shard(charge.counter);
+            let outcome = match charge.hits {
+                Hits::Take(_) => shard.take(charge, now),
+                // Nothing is given back before it is known that the request is not denied.
+                Hits::GiveBack(_) => {
+                    Outcome { verdict: Verdict::Admitted, ..shard.look(charge, now) }
+                }
+            };
             if outcome.verdict.is_denial() {
                 match charge.mode {
                     Mode::Enforce => is_denied = true,
@@ -61,21 +70,30 @@ impl MemoryStore {
             }
             outcomes.push(outcome);
         }
+        shadow_denied.sort_unstable();
+        let is_undone = |charge: &Charge<'_>| {
+            charge.when == ChargeWhen::Admitted
+                && (is_denied || shadow_denied.binary_search(&charge.group).is_ok())
+        };
+        for (charge, outcome) in charges.iter().zip(&mut outcomes) {
+            if matches!(charge.hits, Hits::GiveBack(_)) && !is_undone(charge) {
+                *outcome = locked.shard(charge.counter).take(charge, now);
+            }
+        }
         if is_denied || !shadow_denied.is_empty() {
-            let is_undone = |charge: &Charge<'_>| {
-                charge.when == ChargeWhen::Admitted
-                    && (is_denied || shadow_denied.contains(&charge.group))
-            };
             locked.undo(charges, &mut outcomes, is_undone, now);
         }
         outcomes
     }
 
+    /// A counter is forgotten when two visits in a row find it idle: a clock that jumps ahead and
+    /// comes back between them makes no used-up window start again.
     pub fn sweep_step(&self, now: Timestamp) -> usize {
         let next = self.sweep_next.fetch_add(1, Ordering::Relaxed) % SHARD_COUNT;
         let mut shard = self.shards[next].lock();
         let before = shard.counters.len();
-        shard.counters.retain(|counter| !counter.state.is_idle(now));
+        let idle_since = shard.swept.replace(now).map_or(now, |last| last.min(now));
+        shard.counters.retain(|counter| !counter.state.is_idle(idle_since));
         let held = shard.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if shard.counters.capacity() > 4 * held.max(16) {

@@ -60,6 +60,18 @@ fn one_counter_charged_twice_counts_twice_or_not_at_all() {
 }
 
 #[test]
+fn a_denied_request_gives_nothing_back() {
+    let store = MemoryStore::default();
+    let now = Timestamp::from_seconds(0);
+    assert!(admitted(&store.charge(&[charge(1, 5, 4), charge(2, 1, 1)], now)));
+    let refund = Charge { hits: Hits::GiveBack(3), ..charge(1, 5, 0) };
+    let outcomes = store.charge(&[refund, charge(2, 1, 1)], now);
+    let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
+    assert_eq!(told, [(Verdict::Admitted, 1), (Verdict::OverLimit, 0)]);
+    assert_eq!(store.charge(&[refund], now)[0].remaining, 4);
+}
+
+#[test]
 fn looking_makes_no_counter() {
     let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);
@@ -107,10 +119,25 @@ fn sweeping_forgets_expired_counters_and_no_others() {
     }
     let sweep = |now| (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(now)).sum::<usize>();
     assert_eq!(sweep(Timestamp::from_seconds(59)), 0);
+    assert_eq!(sweep(Timestamp::from_seconds(60)), 0, "seen idle for the first time");
     assert_eq!(sweep(Timestamp::from_seconds(60)), 1_000);
     assert_eq!(store.counter_count(), 100);
     let kept = store.charge(&[charge(1_000, 10, 0)], Timestamp::from_seconds(60));
     assert_eq!(kept[0].remaining, 9);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_and_back_starts_no_window_again() {
+    let store = MemoryStore::default();
+    let now = Timestamp::from_seconds(0);
+    assert!(admitted(&store.charge(&[charge(1, 1, 1)], now)));
+    for _ in 0..3 {
+        for time in [now, Timestamp::from_seconds(3_600)] {
+            let forgotten: usize = (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(time)).sum();
+            assert_eq!(forgotten, 0);
+        }
+        assert!(!admitted(&store.charge(&[charge(1, 1, 1)], now)));
+    }
 }
 
 #[test]
@@ -212,7 +239,8 @@ fn model(used: &mut BTreeMap<u64, u64>, asks: &[Ask]) -> Vec<(bool, u64)> {
     for (ask, fits) in pairs() {
         let held = used.entry(ask.counter).or_default();
         match ask.hits {
-            Hits::GiveBack(hits) => *held = held.saturating_sub(hits),
+            Hits::GiveBack(hits) if kept(ask) => *held = held.saturating_sub(hits),
+            Hits::GiveBack(_) => {}
             Hits::Take(hits) if ask.always || (*fits && kept(ask)) => *held += hits,
             Hits::Take(_) => {}
         }

@@ -26,3 +26,11 @@ pub struct Match {
     pub rule: u32,
     pub base: CounterBase,
 }
+
+/// A key or value for people: text as it is, anything else with its odd bytes escaped.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        Ok(_) | Err(_) => bytes.escape_ascii().to_string(),
+    }
+}

@@ -5,13 +5,14 @@
 //! only the rules it finds there, so rules about other tenants and paths cost nothing.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use smallvec::SmallVec;
 
 use super::attributes::{Attributes, Slot, Values};
 use super::paths::PathTree;
-use super::pattern::{Captures, CompiledPattern, Subject};
-use super::{Match, Matches};
+use super::pattern::{Captures, CompiledPattern, CompiledSegment, CompiledTemplate, Subject};
+use super::{Match, Matches, readable};
 use crate::policy::model;
 use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
 use crate::request::Entry;
@@ -116,12 +117,7 @@ impl NativeMatcher {
                     Hook::Value(slot, value) => {
                         self.by_value[slot].entry(value.into()).or_default().push(number);
                     }
-                    Hook::Template(condition, template) => {
-                        let pattern = &rule.conditions[condition].pattern;
-                        if let CompiledPattern::Endpoints(templates) = pattern {
-                            self.paths.insert(&templates[template], number);
-                        }
-                    }
+                    Hook::Path(Shape(template)) => self.paths.insert(template, number),
                 }
             }
         }
@@ -132,17 +128,48 @@ impl NativeMatcher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Hook<'m> {
     Value(Slot, &'m [u8]),
-    /// Condition and template by position; counted as if shared by nobody, which is near enough
-    /// because the tree separates templates.
-    Template(usize, usize),
+    Path(Shape<'m>),
+}
+
+/// A template as the path tree sees it: whatever a captured segment is called, it hangs on the
+/// same node.
+#[derive(Clone, Copy, Debug)]
+struct Shape<'m>(&'m CompiledTemplate);
+
+impl<'m> Shape<'m> {
+    fn parts(self) -> (bool, impl Iterator<Item = Option<&'m [u8]>>) {
+        let literal = |segment: &'m CompiledSegment| match segment {
+            CompiledSegment::Literal(text) => Some(text.as_ref()),
+            CompiledSegment::Capture(_) => None,
+        };
+        (self.0.has_rest, self.0.segments.iter().map(literal))
+    }
+}
+
+impl PartialEq for Shape<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let ((rest, parts), (other_rest, others)) = (self.parts(), other.parts());
+        rest == other_rest && parts.eq(others)
+    }
+}
+
+impl Eq for Shape<'_> {}
+
+impl Hash for Shape<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let (rest, parts) = self.parts();
+        rest.hash(hasher);
+        parts.for_each(|part| part.hash(hasher));
+    }
 }
 
 impl CompiledRule {
     /// Each choice is a complete set of hooks: a request that the rule applies to finds one.
     fn hook_choices(&self) -> Vec<Vec<Hook<'_>>> {
-        let captured: Vec<Slot> = self.conditions.iter().flat_map(Condition::captures).collect();
+        let captured: Vec<Slot> =
+            self.conditions.iter().flat_map(|condition| condition.pattern.captures()).collect();
         let mut choices: Vec<Vec<Hook<'_>>> = Vec::new();
-        for (position, condition) in self.conditions.iter().enumerate() {
+        for condition in &self.conditions {
             match &condition.pattern {
                 // A captured attribute is not among the descriptor's own values.
                 CompiledPattern::OneOf(values) if !captured.contains(&condition.slot) => {
@@ -150,8 +177,9 @@ impl CompiledRule {
                     choices.push(values.iter().map(AsRef::as_ref).map(hook).collect());
                 }
                 CompiledPattern::Endpoints(templates) => {
-                    let hook = |template| Hook::Template(position, template);
-                    choices.push((0..templates.len()).map(hook).collect());
+                    choices.push(
+                        templates.iter().map(|template| Hook::Path(Shape(template))).collect(),
+                    );
                 }
                 CompiledPattern::OneOf(_)
                 | CompiledPattern::Prefix(_)
@@ -163,23 +191,6 @@ impl CompiledRule {
             }
         }
         choices
-    }
-}
-
-impl Condition {
-    fn captures(&self) -> Vec<Slot> {
-        use super::pattern::CompiledSegment;
-        let CompiledPattern::Endpoints(templates) = &self.pattern else {
-            return Vec::new();
-        };
-        templates
-            .iter()
-            .flat_map(|template| &template.segments)
-            .filter_map(|segment| match segment {
-                CompiledSegment::Capture(slot) => Some(*slot),
-                CompiledSegment::Literal(_) => None,
-            })
-            .collect()
     }
 }
 
@@ -215,6 +226,13 @@ impl Facts<'_, '_> {
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
         let segments = self.segments();
+        let check =
+            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
+        matches.extend(self.candidates(&segments).into_iter().filter_map(check));
+    }
+
+    /// The rules that hang on what the descriptor says, each once and in order.
+    pub(super) fn candidates(&self, segments: &[&[u8]]) -> SmallVec<[u32; 16]> {
         let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
         candidates.extend_from_slice(&self.matcher.unindexed);
         for (slot, index) in self.matcher.by_value.iter().enumerate() {
@@ -226,13 +244,11 @@ impl Facts<'_, '_> {
             }
         }
         if self.matcher.attributes.endpoint(&self.values).is_some() {
-            self.matcher.paths.find(&segments, &mut |rule| candidates.push(rule));
+            self.matcher.paths.find(segments, &mut |rule| candidates.push(rule));
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let check =
-            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
-        matches.extend(candidates.into_iter().filter_map(check));
+        candidates
     }
 
     /// Whether one rule applies, and to which counter, without the index.
@@ -248,8 +264,7 @@ impl Facts<'_, '_> {
             return Vec::new();
         };
         let name = |slot: Slot| self.matcher.attributes.name(slot);
-        let value =
-            |slot| self.seen(slot, &captures).unwrap_or_default().escape_ascii().to_string();
+        let value = |slot| readable(self.seen(slot, &captures).unwrap_or_default());
         compiled.per.iter().map(|slot| (name(*slot), value(*slot))).collect()
     }
 
@@ -270,7 +285,7 @@ impl Facts<'_, '_> {
                 match self.values.get(*slot) {
                     None => format!("{}; the rule wants {text}", absence(*slot)),
                     Some(value) => {
-                        let (name, value) = (attributes.name(*slot), value.escape_ascii());
+                        let (name, value) = (attributes.name(*slot), readable(value));
                         format!("`{name}` is `{value}`; the rule wants {text}")
                     }
                 }
@@ -282,12 +297,11 @@ impl Facts<'_, '_> {
     pub fn present(&self) -> Vec<(&str, String)> {
         let attributes = &self.matcher.attributes;
         let slots = 0..attributes.names().len();
-        let value =
-            |slot| Some((attributes.name(slot), self.values.get(slot)?.escape_ascii().to_string()));
+        let value = |slot| Some((attributes.name(slot), readable(self.values.get(slot)?)));
         slots.filter_map(value).collect()
     }
 
-    fn segments(&self) -> SmallVec<[&[u8]; 12]> {
+    pub(super) fn segments(&self) -> SmallVec<[&[u8]; 12]> {
         let path = self.matcher.attributes.endpoint(&self.values).unwrap_or_default();
         crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
     }
@@ -311,10 +325,11 @@ impl Facts<'_, '_> {
     ) -> Result<Captures<'v>, Miss> {
         let mut captures = Captures::new();
         for (position, condition) in rule.conditions.iter().enumerate() {
-            if let CompiledPattern::Endpoints(_) = condition.pattern {
-                let subject = self.subject(condition.slot, &Captures::new(), segments);
-                let template = condition.pattern.template(subject);
-                template.ok_or(Miss::Condition(position))?.capture(segments, &mut captures);
+            let subject = self.subject(condition.slot, &Captures::new(), segments);
+            if let Some(template) = condition.pattern.template(subject) {
+                template.capture(segments, &mut captures);
+            } else if matches!(condition.pattern, CompiledPattern::Endpoints(_)) {
+                return Err(Miss::Condition(position));
             }
         }
         for (position, condition) in rule.conditions.iter().enumerate() {

@@ -121,16 +121,36 @@ impl CompiledPattern {
         }
     }
 
-    /// The template that matches, if this pattern is made of templates and one does.
+    /// The attributes that templates of this pattern may capture.
+    pub fn captures(&self) -> Vec<Slot> {
+        let slot = |segment: &CompiledSegment| match segment {
+            CompiledSegment::Capture(slot) => Some(*slot),
+            CompiledSegment::Literal(_) => None,
+        };
+        match self {
+            Self::Endpoints(templates) => {
+                templates.iter().flat_map(|template| &template.segments).filter_map(slot).collect()
+            }
+            Self::Any(patterns) => patterns.iter().flat_map(Self::captures).collect(),
+            Self::OneOf(_)
+            | Self::Prefix(_)
+            | Self::Not(_)
+            | Self::Present
+            | Self::Absent
+            | Self::Network(_) => Vec::new(),
+        }
+    }
+
+    /// The first template of this pattern that matches; those under `not` are not asked.
     pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
         match self {
             Self::Endpoints(templates) if subject.value.is_some() => {
                 templates.iter().find(|template| template.matches(subject.segments))
             }
+            Self::Any(patterns) => patterns.iter().find_map(|pattern| pattern.template(subject)),
             Self::Endpoints(_)
             | Self::OneOf(_)
             | Self::Prefix(_)
-            | Self::Any(_)
             | Self::Not(_)
             | Self::Present
             | Self::Absent

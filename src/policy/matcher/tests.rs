@@ -159,6 +159,43 @@ fn plain_match(pattern: &[u8], value: &[u8]) -> bool {
 }
 
 #[test]
+fn rules_hang_on_what_fewest_of_them_share() {
+    let equals = |attribute: &str, text: &str| Condition {
+        attribute: placed(attribute.to_owned()),
+        pattern: Pattern::Equals(text.to_owned()),
+    };
+    let endpoint = |text: &str| Condition {
+        attribute: placed("endpoint".to_owned()),
+        pattern: Pattern::Endpoint(Template::parse(text).unwrap()),
+    };
+    let by_path = |number: usize| {
+        let path = endpoint(&format!("/things/{number}/{{part}}"));
+        rule(number, vec![equals("method", "GET"), path], &[])
+    };
+    let by_tenant = |number: usize| {
+        let tenant = equals("tenant", &format!("t{number}"));
+        rule(number, vec![endpoint("/{any}/**"), tenant], &[])
+    };
+    let matcher = native((0..100).map(by_path).chain((100..200).map(by_tenant)).collect());
+    let entries = [("method", "GET"), ("endpoint", "/things/7/x"), ("tenant", "t150")];
+    let entries =
+        entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+    let facts = matcher.facts(&entries);
+    assert_eq!(facts.candidates(&facts.segments()).as_slice(), [7, 150]);
+}
+
+#[test]
+fn explanations_show_text_as_it_is_and_escape_what_is_no_text() {
+    let per_tenant = rule(0, Vec::new(), &["tenant"]);
+    let matcher = native(vec![per_tenant]);
+    for (value, shown) in [("Müller".as_bytes(), "Müller"), (b"a\n", r"a\n"), (b"\xff", r"\xff")]
+    {
+        let facts = matcher.facts(&[Entry { key: b"tenant", value }]);
+        assert_eq!(facts.present(), [("tenant", shown.to_owned())]);
+    }
+}
+
+#[test]
 fn different_values_never_share_a_counter_by_how_they_are_joined() {
     let matcher = native(vec![rule(0, Vec::new(), &["a", "b"])]);
     let base = |a: &str, b: &str| {

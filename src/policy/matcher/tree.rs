@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::Match;
+use super::{Match, readable};
 use crate::policy::model::NodeValue;
 use crate::policy::set::CounterHasher;
 use crate::request::Entry;
@@ -65,16 +65,13 @@ impl Tree {
     pub fn walk(&self, entries: &[Entry<'_>]) -> (Vec<TreeStep>, Option<TreeFind>) {
         let mut steps = Vec::new();
         let found = self.descend(entries, |entry, chosen| {
-            let (key, value) = (entry.key.escape_ascii(), entry.value.escape_ascii());
             let choice = chosen.map(|(choice, _)| choice);
             let has_limit = chosen.is_some_and(|(_, node)| node.rule.is_some());
-            let (key, value) = (key.to_string(), value.to_string());
+            let (key, value) = (readable(entry.key), readable(entry.value));
             steps.push(TreeStep { key, value, choice, has_limit });
         });
         let found = found.map(|(found, counted)| {
-            let value = |entry: &Entry<'_>| {
-                (entry.key.escape_ascii().to_string(), entry.value.escape_ascii().to_string())
-            };
+            let value = |entry: &Entry<'_>| (readable(entry.key), readable(entry.value));
             let counted = entries.iter().zip(counted).filter(|(_, is_counted)| *is_counted);
             TreeFind { found, values: counted.map(|(entry, _)| value(entry)).collect() }
         });

@@ -37,6 +37,9 @@ const POLICY_KEYS: &Keys = &[
     ("replaces", Standing::Elsewhere("put it into a rule under `rules`")),
     ("unlimited", Standing::Elsewhere("put it into a rule under `rules`")),
     ("refund", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("retry_after", Standing::Elsewhere("put it into `respond`")),
+    ("headers", Standing::Elsewhere("put it into `respond`")),
+    ("body", Standing::Elsewhere("put it into `respond`")),
 ];
 
 const RULE_KEYS: &Keys = &[
@@ -70,6 +73,9 @@ const RULE_KEYS: &Keys = &[
     ("window", Standing::Elsewhere("put it into `limits`: `limits: [100/10s]`")),
     ("endpoint", Standing::Elsewhere("put it into `match`")),
     ("method", Standing::Elsewhere("put it into `match`")),
+    ("retry_after", Standing::Elsewhere("put it into the rule's `respond`")),
+    ("headers", Standing::Elsewhere("put it into the rule's `respond`")),
+    ("body", Standing::Elsewhere("put it into the rule's `respond`")),
 ];
 
 const CHARGES: &[(&str, ChargeWhen)] =
