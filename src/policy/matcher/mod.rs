@@ -5,6 +5,7 @@
 //! limits, charges, and anything that remembers a request.
 
 pub mod attributes;
+mod index;
 pub mod native;
 pub mod paths;
 pub mod pattern;

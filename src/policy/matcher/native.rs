@@ -1,17 +1,14 @@
 //! Native rules: all that match apply, whatever their order.
 //!
-//! Each rule hangs on the one fact of its match that fewest rules share: an exact value of an
-//! attribute, or its templates in the path tree. A request looks up its own values and checks
-//! only the rules it finds there, so rules about other tenants and paths cost nothing.
-
-use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+//! A request looks up its own values in the index and checks only the rules that hang there, so
+//! rules about other tenants and paths cost nothing. Whether a rule applies is said by its
+//! conditions alone; the index only leaves out those that cannot.
 
 use smallvec::SmallVec;
 
 use super::attributes::{Attributes, Slot, Values};
-use super::paths::PathTree;
-use super::pattern::{Captures, CompiledPattern, CompiledSegment, CompiledTemplate, Subject};
+use super::index::{Index, hook_choices};
+use super::pattern::{Captures, CompiledPattern, Subject};
 use super::{Match, Matches, readable};
 use crate::policy::model;
 use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
@@ -21,10 +18,7 @@ use crate::request::Entry;
 pub struct NativeMatcher {
     attributes: Attributes,
     rules: Vec<CompiledRule>,
-    by_value: Vec<HashMap<Box<[u8]>, Vec<u32>>>,
-    paths: PathTree,
-    /// Rules whose match names no exact value and no template.
-    unindexed: Vec<u32>,
+    index: Index,
     /// Segments that a path need be split into: one more than the longest template of any rule,
     /// so that a longer path is told from it.
     segments_max: usize,
@@ -73,19 +67,14 @@ impl NativeMatcher {
                 counters: rule_counters(domain, rule, seed),
             })
             .collect();
-        let mut matcher = Self {
-            by_value: attributes.names().iter().map(|_| HashMap::new()).collect(),
-            attributes,
-            rules,
-            paths: PathTree::default(),
-            unindexed: Vec::new(),
-            segments_max: 0,
-        };
-        let conditions = matcher.rules.iter().flat_map(|rule| &rule.conditions);
+        let choices = rules.iter().map(|rule| {
+            hook_choices(rule.conditions.iter().map(|it| (it.slot, &it.pattern)), &rule.per)
+        });
+        let index = Index::new(attributes.names().len(), &choices.collect::<Vec<_>>());
+        let conditions = rules.iter().flat_map(|rule| &rule.conditions);
         let longest = conditions.map(|condition| condition.pattern.segment_count_max()).max();
-        matcher.segments_max = longest.unwrap_or_default() + 1;
-        matcher.index();
-        matcher
+        let segments_max = longest.unwrap_or_default() + 1;
+        Self { attributes, rules, index, segments_max }
     }
 
     pub fn facts<'m, 'r>(&'m self, entries: &[Entry<'r>]) -> Facts<'m, 'r> {
@@ -94,103 +83,6 @@ impl NativeMatcher {
 
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
-    }
-
-    /// Hangs every rule on the candidate that is shared least.
-    fn index(&mut self) {
-        let mut shared: HashMap<Hook<'_>, usize> = HashMap::new();
-        for rule in &self.rules {
-            for hook in rule.hook_choices().into_iter().flatten() {
-                *shared.entry(hook).or_default() += 1;
-            }
-        }
-        let busiest = |choice: &Vec<Hook<'_>>| {
-            choice.iter().filter_map(|hook| shared.get(hook)).max().copied().unwrap_or(usize::MAX)
-        };
-        for (rule, number) in self.rules.iter().zip(0_u32..) {
-            let Some(choice) = rule.hook_choices().into_iter().min_by_key(busiest) else {
-                self.unindexed.push(number);
-                continue;
-            };
-            for hook in choice {
-                match hook {
-                    Hook::Value(slot, value) => {
-                        self.by_value[slot].entry(value.into()).or_default().push(number);
-                    }
-                    Hook::Path(Shape(template)) => self.paths.insert(template, number),
-                }
-            }
-        }
-    }
-}
-
-/// Something a rule can be found by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Hook<'m> {
-    Value(Slot, &'m [u8]),
-    Path(Shape<'m>),
-}
-
-/// A template as the path tree sees it: whatever a captured segment is called, it hangs on the
-/// same node.
-#[derive(Clone, Copy, Debug)]
-struct Shape<'m>(&'m CompiledTemplate);
-
-impl<'m> Shape<'m> {
-    fn parts(self) -> (bool, impl Iterator<Item = Option<&'m [u8]>>) {
-        let literal = |segment: &'m CompiledSegment| match segment {
-            CompiledSegment::Literal(text) => Some(text.as_ref()),
-            CompiledSegment::Capture(_) => None,
-        };
-        (self.0.has_rest, self.0.segments.iter().map(literal))
-    }
-}
-
-impl PartialEq for Shape<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let ((rest, parts), (other_rest, others)) = (self.parts(), other.parts());
-        rest == other_rest && parts.eq(others)
-    }
-}
-
-impl Eq for Shape<'_> {}
-
-impl Hash for Shape<'_> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let (rest, parts) = self.parts();
-        rest.hash(hasher);
-        parts.for_each(|part| part.hash(hasher));
-    }
-}
-
-impl CompiledRule {
-    /// Each choice is a complete set of hooks: a request that the rule applies to finds one.
-    fn hook_choices(&self) -> Vec<Vec<Hook<'_>>> {
-        let captured: Vec<Slot> =
-            self.conditions.iter().flat_map(|condition| condition.pattern.captures()).collect();
-        let mut choices: Vec<Vec<Hook<'_>>> = Vec::new();
-        for condition in &self.conditions {
-            match &condition.pattern {
-                // A captured attribute is not among the descriptor's own values.
-                CompiledPattern::OneOf(values) if !captured.contains(&condition.slot) => {
-                    let hook = |value| Hook::Value(condition.slot, value);
-                    choices.push(values.iter().map(AsRef::as_ref).map(hook).collect());
-                }
-                CompiledPattern::Endpoints(templates) => {
-                    choices.push(
-                        templates.iter().map(|template| Hook::Path(Shape(template))).collect(),
-                    );
-                }
-                CompiledPattern::OneOf(_)
-                | CompiledPattern::Prefix(_)
-                | CompiledPattern::Any(_)
-                | CompiledPattern::Not(_)
-                | CompiledPattern::Present
-                | CompiledPattern::Absent
-                | CompiledPattern::Network(_) => {}
-            }
-        }
-        choices
     }
 }
 
@@ -234,18 +126,9 @@ impl Facts<'_, '_> {
     /// The rules that hang on what the descriptor says, each once and in order.
     pub(super) fn candidates(&self, segments: &[&[u8]]) -> SmallVec<[u32; 16]> {
         let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
-        candidates.extend_from_slice(&self.matcher.unindexed);
-        for (slot, index) in self.matcher.by_value.iter().enumerate() {
-            if !index.is_empty()
-                && let Some(value) = self.values.get(slot)
-                && let Some(rules) = index.get(value)
-            {
-                candidates.extend_from_slice(rules);
-            }
-        }
-        if self.matcher.attributes.endpoint(&self.values).is_some() {
-            self.matcher.paths.find(segments, &mut |rule| candidates.push(rule));
-        }
+        let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
+        let path = has_path.then_some(segments);
+        self.matcher.index.find(&self.values, path, &mut |rule| candidates.push(rule));
         candidates.sort_unstable();
         candidates.dedup();
         candidates

@@ -82,7 +82,16 @@ fn any_condition() -> impl Strategy<Value = Condition> {
     ];
     let endpoint = templates
         .prop_map(|pattern| Condition { attribute: placed("endpoint".to_owned()), pattern });
-    prop_oneof![3 => named, 2 => endpoint]
+    let network =
+        prop::sample::select(vec!["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "2001:db8::/32"])
+            .prop_map(|network| Pattern::Network(network.parse().unwrap()));
+    let networks = prop_oneof![
+        network.clone(),
+        prop::collection::vec(network.clone(), 1..3).prop_map(Pattern::AnyOf),
+        network.prop_map(|network| Pattern::Not(Box::new(network))),
+    ];
+    let ip = networks.prop_map(|pattern| Condition { attribute: placed("ip".to_owned()), pattern });
+    prop_oneof![3 => named, 2 => endpoint, 2 => ip]
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
@@ -95,11 +104,24 @@ fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
 }
 
 fn any_entries() -> impl Strategy<Value = Vec<(String, String)>> {
-    let key = prop::sample::select(vec!["a", "b", "c", ":path"]).prop_map(str::to_owned);
+    let key = prop::sample::select(vec!["a", "b", "c", ":path", "ip"]).prop_map(str::to_owned);
+    let ip = prop::sample::select(vec![
+        "10.1.2.3",
+        "10.1.0.0/16",
+        "10.0.0.0/7",
+        "10.9.9.9",
+        "::ffff:10.1.2.3",
+        "2001:db8::1",
+        "x",
+    ]);
     let path =
         prop::collection::vec(any_word(), 0..4).prop_map(|words| format!("/{}", words.join("/")));
-    let entry = (key, any_word(), path).prop_map(|(key, word, path)| {
-        let value = if key == ":path" { path } else { word };
+    let entry = (key, any_word(), path, ip).prop_map(|(key, word, path, ip)| {
+        let value = match key.as_str() {
+            ":path" => path,
+            "ip" => ip.to_owned(),
+            _ => word,
+        };
         (key, value)
     });
     prop::collection::vec(entry, 0..5)

@@ -1,0 +1,208 @@
+//! Where to look for the rules that a request may meet.
+//!
+//! Each rule hangs on the one kind of fact of its match that fewest rules share: exact values,
+//! prefixes, networks, path templates, or at least that an attribute is there. A request finds
+//! every rule that applies to it, and few others.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+
+use ipnet::IpNet;
+
+use super::attributes::{Slot, Values};
+use super::paths::PathTree;
+use super::pattern::{CompiledPattern, CompiledSegment, CompiledTemplate};
+
+#[derive(Debug)]
+pub(super) struct Index {
+    by_slot: Vec<SlotIndex>,
+    networks: Networks,
+    paths: PathTree,
+    /// Rules that nothing leads to, such as those for every request.
+    unindexed: Vec<u32>,
+}
+
+/// The rules that hang on the value of one attribute.
+#[derive(Debug, Default)]
+struct SlotIndex {
+    exact: HashMap<Box<[u8]>, Vec<u32>>,
+    prefixes: HashMap<Box<[u8]>, Vec<u32>>,
+    prefix_lengths: BTreeSet<usize>,
+    /// Rules that need the attribute, whatever its value.
+    present: Vec<u32>,
+}
+
+#[derive(Debug, Default)]
+struct Networks {
+    rules: HashMap<IpNet, Vec<u32>>,
+    prefix_lengths: BTreeSet<u8>,
+}
+
+/// Something a rule can be found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Hook<'m> {
+    Value(Slot, &'m [u8]),
+    Prefix(Slot, &'m [u8]),
+    Network(IpNet),
+    Path(Shape<'m>),
+    Present(Slot),
+}
+
+/// The ways to find one rule: each is a complete set of hooks, of which a request that the rule
+/// applies to meets one.
+pub(super) fn hook_choices<'m>(
+    conditions: impl Iterator<Item = (Slot, &'m CompiledPattern)> + Clone,
+    per: &[Slot],
+) -> Vec<Vec<Hook<'m>>> {
+    let captured: Vec<Slot> =
+        conditions.clone().flat_map(|(_, pattern)| pattern.captures()).collect();
+    // A captured attribute is not among the descriptor's own values.
+    let is_own = |slot: &Slot| !captured.contains(slot);
+    let matched = conditions.filter(|(slot, _)| is_own(slot));
+    let mut choices: Vec<Vec<Hook<'_>>> =
+        matched.filter_map(|(slot, pattern)| hooks(slot, pattern)).collect();
+    choices.extend(per.iter().copied().filter(is_own).map(|slot| vec![Hook::Present(slot)]));
+    choices
+}
+
+/// What a request that meets the pattern has; `None` where that can be anything.
+fn hooks(slot: Slot, pattern: &CompiledPattern) -> Option<Vec<Hook<'_>>> {
+    Some(match pattern {
+        CompiledPattern::OneOf(values) => {
+            values.iter().map(|value| Hook::Value(slot, value)).collect()
+        }
+        CompiledPattern::Prefix(prefix) => vec![Hook::Prefix(slot, prefix)],
+        CompiledPattern::Network(network) => vec![Hook::Network(network.trunc())],
+        CompiledPattern::Endpoints(templates) => {
+            templates.iter().map(|template| Hook::Path(Shape(template))).collect()
+        }
+        CompiledPattern::Present => vec![Hook::Present(slot)],
+        CompiledPattern::Any(patterns) => {
+            let each = patterns.iter().map(|pattern| hooks(slot, pattern));
+            each.collect::<Option<Vec<_>>>()?.concat()
+        }
+        CompiledPattern::Not(_) | CompiledPattern::Absent => return None,
+    })
+}
+
+impl Index {
+    /// Hangs each rule, numbered by position, on that of its choices which is shared least.
+    pub(super) fn new(slot_count: usize, rules: &[Vec<Vec<Hook<'_>>>]) -> Self {
+        let mut index = Self {
+            by_slot: (0..slot_count).map(|_| SlotIndex::default()).collect(),
+            networks: Networks::default(),
+            paths: PathTree::default(),
+            unindexed: Vec::new(),
+        };
+        let mut shared: HashMap<Hook<'_>, usize> = HashMap::new();
+        for hook in rules.iter().flatten().flatten() {
+            *shared.entry(*hook).or_default() += 1;
+        }
+        let busiest = |choice: &&Vec<Hook<'_>>| {
+            choice.iter().filter_map(|hook| shared.get(hook)).max().copied().unwrap_or_default()
+        };
+        for (choices, rule) in rules.iter().zip(0_u32..) {
+            match choices.iter().min_by_key(busiest) {
+                Some(choice) => choice.iter().for_each(|hook| index.hang(*hook, rule)),
+                None => index.unindexed.push(rule),
+            }
+        }
+        index
+    }
+
+    fn hang(&mut self, hook: Hook<'_>, rule: u32) {
+        let rules = match hook {
+            Hook::Value(slot, value) => self.by_slot[slot].exact.entry(value.into()).or_default(),
+            Hook::Prefix(slot, prefix) => {
+                self.by_slot[slot].prefix_lengths.insert(prefix.len());
+                self.by_slot[slot].prefixes.entry(prefix.into()).or_default()
+            }
+            Hook::Network(network) => {
+                self.networks.prefix_lengths.insert(network.prefix_len());
+                self.networks.rules.entry(network).or_default()
+            }
+            Hook::Present(slot) => &mut self.by_slot[slot].present,
+            Hook::Path(Shape(template)) => return self.paths.insert(template, rule),
+        };
+        rules.push(rule);
+    }
+
+    /// Calls `found` with every rule that may apply; with some more than once.
+    pub(super) fn find(
+        &self,
+        values: &Values<'_>,
+        path: Option<&[&[u8]]>,
+        found: &mut impl FnMut(u32),
+    ) {
+        self.unindexed.iter().copied().for_each(&mut *found);
+        for (slot, index) in self.by_slot.iter().enumerate() {
+            if let Some(value) = values.get(slot) {
+                index.find(value, found);
+            }
+        }
+        if let Some(ip) = values.ip() {
+            self.networks.find(ip, found);
+        }
+        if let Some(path) = path {
+            self.paths.find(path, found);
+        }
+    }
+}
+
+impl SlotIndex {
+    fn find(&self, value: &[u8], found: &mut impl FnMut(u32)) {
+        self.present.iter().copied().for_each(&mut *found);
+        if let Some(rules) = self.exact.get(value) {
+            rules.iter().copied().for_each(&mut *found);
+        }
+        for length in self.prefix_lengths.range(..=value.len()) {
+            if let Some(rules) = self.prefixes.get(&value[..*length]) {
+                rules.iter().copied().for_each(&mut *found);
+            }
+        }
+    }
+}
+
+impl Networks {
+    /// The networks that hold all of `ip`, which may be a network itself.
+    fn find(&self, ip: IpNet, found: &mut impl FnMut(u32)) {
+        for length in self.prefix_lengths.range(..=ip.prefix_len()) {
+            let around = IpNet::new(ip.addr(), *length).map(|network| network.trunc());
+            if let Some(rules) = around.ok().and_then(|network| self.rules.get(&network)) {
+                rules.iter().copied().for_each(&mut *found);
+            }
+        }
+    }
+}
+
+/// A template as the path tree sees it: whatever a captured segment is called, it hangs on the
+/// same node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape<'m>(&'m CompiledTemplate);
+
+impl<'m> Shape<'m> {
+    fn parts(self) -> (bool, impl Iterator<Item = Option<&'m [u8]>>) {
+        let literal = |segment: &'m CompiledSegment| match segment {
+            CompiledSegment::Literal(text) => Some(text.as_ref()),
+            CompiledSegment::Capture(_) => None,
+        };
+        (self.0.has_rest, self.0.segments.iter().map(literal))
+    }
+}
+
+impl PartialEq for Shape<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let ((rest, parts), (other_rest, others)) = (self.parts(), other.parts());
+        rest == other_rest && parts.eq(others)
+    }
+}
+
+impl Eq for Shape<'_> {}
+
+impl Hash for Shape<'_> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let (rest, parts) = self.parts();
+        rest.hash(hasher);
+        parts.for_each(|part| part.hash(hasher));
+    }
+}
