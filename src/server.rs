@@ -127,7 +127,7 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(policy_files.watch(background.clone()));
         tasks.spawn(until(background.clone(), sweep(rls.clone())));
-        tasks.spawn(until(background.clone(), keep_up(Arc::clone(&rls.metrics))));
+        tasks.spawn(until(background.clone(), keep_up(rls.clone())));
         let serving = tasks.spawn({
             let (metrics, accepting) = (Arc::clone(&rls.metrics), accepting.clone());
             async move { grpc::serve(services, listeners.grpc, &metrics, &accepting).await }
@@ -169,19 +169,17 @@ async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
 async fn sweep(rls: Rls) {
     let mut turn = tokio::time::interval(SWEEP_INTERVAL);
     loop {
-        for _ in 0..Store::SWEEP_STEPS {
-            turn.tick().await;
-            rls.store.sweep_step(rls.clock.now());
-            rls.metrics.counters.set(as_f64(rls.store.counter_count()));
-        }
+        turn.tick().await;
+        rls.store.sweep_step(rls.clock.now());
     }
 }
 
-async fn keep_up(metrics: Arc<Metrics>) {
+async fn keep_up(rls: Rls) {
     let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         turn.tick().await;
-        metrics.upkeep();
+        rls.metrics.upkeep();
+        rls.metrics.counters.set(as_f64(rls.store.counter_count()));
     }
 }
 

@@ -103,9 +103,9 @@ fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
     rule(a) == rule(b) && a.limit.window.identity() == b.limit.window.identity()
 }
 
-/// The rule's name, with the window where a rule has several. Rule names that leave hold neither
+/// What headers and problem details call a limit: the rule's name, with the window where a rule has several. Rule names that leave hold neither
 /// quotes nor backslashes.
-fn policy_name(binding: Binding<'_>) -> String {
+pub(super) fn policy_name(binding: Binding<'_>) -> String {
     match binding.rule {
         None => "request".to_owned(),
         Some(rule) if rule.limits.len() > 1 => {

@@ -2,6 +2,7 @@
 //!
 //! Text that comes from names is escaped for JSON, so that no name can break the document.
 
+use super::answer::policy_name;
 use super::{Binding, Decision};
 use crate::limit::Verdict;
 use crate::policy::respond::{Body, Field, Piece, Respond};
@@ -73,7 +74,7 @@ fn window_seconds(binding: Binding<'_>) -> u64 {
 }
 
 fn problem(binding: Binding<'_>) -> Vec<u8> {
-    let rule = escaped(rule_name(binding));
+    let policy = escaped(&policy_name(binding));
     let limit = binding.limit;
     let reset = binding.reset.seconds_ceil();
     let detail = match binding.verdict {
@@ -88,12 +89,13 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
     format!(
         concat!(
             r#"{{"type":"{}","title":"Quota Exceeded","status":429,"detail":"{}","#,
-            r#""violated-policies":["{}"],"limit":{},"window":"{}","remaining":{},"#,
+            r#""violated-policies":["{}"],"rule":"{}","limit":{},"window":"{}","remaining":{},"#,
             r#""reset_seconds":{},"reason":"{}"}}"#
         ),
         QUOTA_EXCEEDED,
         detail,
-        rule,
+        policy,
+        escaped(rule_name(binding)),
         limit.amount,
         limit.window,
         binding.remaining,

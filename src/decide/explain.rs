@@ -22,7 +22,8 @@ pub fn explain<'s>(
         domain.find(&descriptor.entries, &mut matches);
         for found in matches {
             let rule = domain.rule(found);
-            replaced_by.extend(rule.replaces.iter().map(|position| (*position, &*rule.name)));
+            let replaced = rule.replaces.iter().flat_map(|positions| positions.iter());
+            replaced_by.extend(replaced.map(|position| (*position, &*rule.name)));
         }
     }
     let explain = |descriptor| explain_descriptor(domain, descriptor, &replaced_by);

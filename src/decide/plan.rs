@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Charge, DescriptorPlan, Plan};
 use crate::limit::{ChargeWhen, Hits, Limit};
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::set::{CounterHasher, Domain, PolicySet, Rule, WindowSalt};
+use crate::policy::set::{CounterHasher, Domain, PolicySet, WindowSalt};
 use crate::request::{Descriptor, Request};
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
@@ -48,7 +48,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
             plan.charges.extend(rule.limits.iter().map(|limit| Charge {
                 counter: found.base.with_window(limit.salt),
                 limit: limit.limit,
-                hits: hits_for(rule, descriptor.hits),
+                hits: hits_for(rule.has_refund, descriptor.hits),
                 when: rule.charge,
                 mode: rule.mode,
                 group,
@@ -75,24 +75,27 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     replacing.dedup();
     let mut replaced = SmallVec::new();
     for rule in replacing {
-        replaced.extend_from_slice(&domain.rules[rule as usize].replaces);
+        for positions in &domain.rules[rule as usize].replaces {
+            replaced.extend_from_slice(positions);
+        }
     }
     replaced.sort_unstable();
     replaced.dedup();
     replaced
 }
 
-/// A rule without `refund` keeps what has been taken. Giving back nothing is still no take, so it
-/// is never denied.
-fn hits_for(rule: &Rule, hits: Hits) -> Hits {
+/// Without a refund a counter keeps what has been taken. Giving back nothing is still no take, so
+/// it is never denied.
+fn hits_for(has_refund: bool, hits: Hits) -> Hits {
     match hits {
-        Hits::GiveBack(_) if !rule.has_refund => Hits::GiveBack(0),
+        Hits::GiveBack(_) if !has_refund => Hits::GiveBack(0),
         Hits::Take(_) | Hits::GiveBack(_) => hits,
     }
 }
 
-/// A limit in the request stands in for every configured one. Its counter is made of the domain
-/// and all entries, so that each combination of values has its own.
+/// A limit in the request stands in for every configured one, and is charged as the rules of its
+/// domain are by default. Its counter is made of the domain and all entries, so that each
+/// combination of values has its own.
 fn brought_along<'s>(
     set: &'s PolicySet,
     domain: &Domain,
@@ -107,11 +110,15 @@ fn brought_along<'s>(
         counter.feed(entry.key);
         counter.feed(entry.value);
     }
+    let (when, has_refund) = match domain.has_descriptors() {
+        true => (ChargeWhen::Always, true),
+        false => (ChargeWhen::Admitted, false),
+    };
     Charge {
         counter: counter.finish().with_window(WindowSalt::new(set.seed, limit.window)),
         limit,
-        hits: descriptor.hits,
-        when: ChargeWhen::Always,
+        hits: hits_for(has_refund, descriptor.hits),
+        when,
         mode: set.mode,
         group,
         rule: None,

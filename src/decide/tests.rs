@@ -310,6 +310,33 @@ rules:
 }
 
 #[test]
+fn an_address_has_one_counter_however_it_is_spelled() {
+    let gate = Gate::new("domain: d\nrules:\n  - { name: r, per: [ip], limits: [10/hour] }");
+    let left = |ip: &str| gate.one(&[("ip", ip)]).remaining();
+    assert_eq!([left("192.0.2.1"), left("::ffff:192.0.2.1"), left("::FFFF:c000:201")], [9, 8, 7]);
+    assert_eq!([left("2001:db8::1"), left("2001:DB8:0:0::1")], [9, 8]);
+    assert_eq!([left("not an address"), left("not an address")], [9, 8]);
+}
+
+#[test]
+fn a_limit_in_the_request_is_charged_as_its_domain_charges() {
+    let window = crate::limit::Window::epoch(crate::limit::Unit::Hour);
+    let limit = Limit { amount: 2, window, kind: crate::limit::Kind::Fixed };
+    let ask = |gate: &Gate, hits| gate.ask_with("d", &[&[("a", "x")]], hits, Some(limit));
+    let native = Gate::new("domain: d\nrules:\n  - { name: r, limits: [1/hour] }");
+    assert_eq!(ask(&native, Hits::Take(2)).remaining(), 0);
+    assert_eq!(ask(&native, Hits::Take(1)).code, Code::OverLimit);
+    assert_eq!(ask(&native, Hits::GiveBack(1)).code, Code::Ok);
+    assert_eq!(ask(&native, Hits::Take(0)).remaining(), 0, "nothing is given back");
+    let tree = Gate::new(
+        "domain: d\ndescriptors: [{ key: a, rate_limit: { unit: day, requests_per_unit: 1 } }]",
+    );
+    assert_eq!(ask(&tree, Hits::Take(2)).remaining(), 0);
+    assert_eq!(ask(&tree, Hits::Take(1)).code, Code::OverLimit);
+    assert_eq!(ask(&tree, Hits::GiveBack(2)).remaining(), 1, "the denied hit counted");
+}
+
+#[test]
 fn unknown_domains_and_unmatched_descriptors_are_let_through_bare() {
     let gate = Gate::new("domain: d\nrules:\n  - { name: r, per: [user], limits: [1/hour] }");
     let told = gate.ask("other", &[&[("user", "a")], &[]]);
@@ -358,7 +385,9 @@ fn a_denial_explains_itself_without_being_asked() {
     assert_eq!(denied.header("content-type"), Some("application/problem+json"));
     let body: serde_json::Value = serde_json::from_str(&denied.body).unwrap();
     assert_eq!(body["status"], 429);
-    assert_eq!(body["violated-policies"], serde_json::json!(["a \"b\""]));
+    // As `ratelimit-policy` would call it, and as the policy does.
+    assert_eq!(body["violated-policies"], serde_json::json!(["a _b_"]));
+    assert_eq!(body["rule"], "a \"b\"");
     assert_eq!(body["reset_seconds"], 60);
 }
 

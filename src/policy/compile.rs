@@ -15,25 +15,34 @@ use crate::limit::{ChargeWhen, Limit};
 /// `first_index` is the set-wide number of the domain's first rule.
 pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index: usize) -> Domain {
     let name = policy.domain.value.as_str();
-    let (mut rules, matcher, respond) = match &policy.body {
-        Body::Native(native) => {
-            let matcher = NativeMatcher::new(name, native, seed);
-            (native_rules(native, seed), Matcher::Native(Box::new(matcher)), native.respond.clone())
-        }
+    let mut domain = match &policy.body {
+        Body::Native(native) => Domain {
+            name: name.into(),
+            rules: native_rules(native, seed),
+            limitless: Vec::new(),
+            respond: Arc::new(native.respond.clone()),
+            matcher: Matcher::Native(Box::new(NativeMatcher::new(name, native, seed))),
+        },
         Body::Descriptors(nodes) => {
-            let mut forest = Forest { domain: name, seed, rules: Vec::new(), replaces: Vec::new() };
+            let mut forest = Forest::new(name, seed);
             let mut tree = Tree::default();
             forest.grow(nodes, &mut Path::default(), tree.root_mut());
-            (forest.into_rules(), Matcher::Tree(tree), Respond::BARE)
+            Domain {
+                name: name.into(),
+                limitless: std::mem::take(&mut forest.limitless),
+                rules: forest.into_rules(),
+                respond: Arc::new(Respond::BARE),
+                matcher: Matcher::Tree(tree),
+            }
         }
     };
-    for (rule, index) in rules.iter_mut().zip(first_index..) {
+    for (rule, index) in domain.rules.iter_mut().zip(first_index..) {
         rule.index = index;
         if mode == Mode::Shadow {
             rule.mode = Mode::Shadow;
         }
     }
-    Domain { name: name.into(), rules, respond: Arc::new(respond), matcher }
+    domain
 }
 
 fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
@@ -41,8 +50,9 @@ fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
 }
 
 fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
-    let positions: HashMap<&str, u32> =
-        policy.rules.iter().map(|rule| rule.name.value.as_str()).zip(0..).collect();
+    let names = policy.rules.iter().map(|rule| rule.name.value.as_str());
+    let positions: HashMap<&str, Arc<[u32]>> =
+        names.zip(0..).map(|(name, position)| (name, [position].into())).collect();
     let shared = Arc::new(policy.respond.clone());
     let compile = |rule: &model::Rule| Rule {
         index: 0,
@@ -55,7 +65,7 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         replaces: rule
             .replaces
             .iter()
-            .filter_map(|name| positions.get(name.value.as_str()).copied())
+            .filter_map(|name| positions.get(name.value.as_str()).cloned())
             .collect(),
         charge: rule.charge,
         mode: rule.mode,
@@ -97,9 +107,9 @@ impl Path {
     fn with(&self, node: &model::Node) -> Self {
         let mut path = self.clone();
         if !path.text.is_empty() {
-            path.text.push('.');
+            path.text.push_str(" > ");
         }
-        path.text.push_str(&node.key);
+        path.text.push_str(&escape(&node.key));
         let (kind, value) = match &node.value {
             NodeValue::Any => (b"any", String::new()),
             NodeValue::Exact(value) => (b"one", value.clone()),
@@ -107,11 +117,24 @@ impl Path {
         };
         if !value.is_empty() {
             path.text.push('=');
-            path.text.push_str(&value);
+            path.text.push_str(&escape(&value));
         }
         path.parts.extend([node.key.clone().into_bytes(), kind.to_vec(), value.into_bytes()]);
         path
     }
+}
+
+/// A key or value within a path, so that two different paths never read alike.
+fn escape(part: &str) -> String {
+    let mut escaped = String::with_capacity(part.len());
+    for c in part.chars() {
+        match c {
+            '\\' | '=' | '>' => escaped.extend(['\\', c]),
+            c if c.is_control() => escaped.extend(c.escape_default()),
+            c => escaped.push(c),
+        }
+    }
+    escaped
 }
 
 /// The rules of a descriptors document, collected while its tree is built.
@@ -120,14 +143,22 @@ struct Forest<'p> {
     seed: CounterSeed,
     rules: Vec<(Option<&'p str>, Rule)>,
     replaces: Vec<&'p [model::Placed<String>]>,
+    limitless: Vec<String>,
 }
 
 impl<'p> Forest<'p> {
+    fn new(domain: &'p str, seed: CounterSeed) -> Self {
+        Self { domain, seed, rules: Vec::new(), replaces: Vec::new(), limitless: Vec::new() }
+    }
+
     fn grow(&mut self, nodes: &'p [model::Node], above: &mut Path, level: &mut Level) {
         for node in nodes {
             let mut path = above.with(node);
             let mut children = Level::default();
             let rule = node.limit.as_ref().map(|limit| self.rule(node, limit, &path));
+            if rule.is_none() {
+                self.limitless.push(path.text.clone());
+            }
             self.grow(&node.children, &mut path, &mut children);
             let is_counted_by_value = match node.value {
                 NodeValue::Any => true,
@@ -178,9 +209,10 @@ impl<'p> Forest<'p> {
                 by_name.entry(name).or_default().push(position);
             }
         }
-        let replaced = |names: &[model::Placed<String>]| -> Vec<u32> {
-            let positions = names.iter().filter_map(|name| by_name.get(name.value.as_str()));
-            positions.flatten().copied().collect()
+        let by_name: HashMap<&str, Arc<[u32]>> =
+            by_name.into_iter().map(|(name, positions)| (name, positions.into())).collect();
+        let replaced = |names: &[model::Placed<String>]| -> Vec<Arc<[u32]>> {
+            names.iter().filter_map(|name| by_name.get(name.value.as_str()).cloned()).collect()
         };
         let rules = self.rules.into_iter().zip(&self.replaces);
         rules

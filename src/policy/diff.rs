@@ -32,6 +32,23 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
         }
     }
     changes.extend(after.domains.iter().flat_map(|new| attribute_changes(before, new)));
+    changes.extend(limitless_changes(before, after, "added: it has no limit"));
+    changes.extend(limitless_changes(after, before, "without a limit removed"));
+    changes
+}
+
+/// Descriptors without a limit that are in `there` and not in `here`.
+fn limitless_changes(here: &PolicySet, there: &PolicySet, what: &str) -> Vec<String> {
+    let mut changes = Vec::new();
+    for domain in &there.domains {
+        let known: HashSet<&String> = here
+            .domain(domain.name.as_bytes())
+            .into_iter()
+            .flat_map(|domain| &domain.limitless)
+            .collect();
+        let new = domain.limitless.iter().filter(|path| !known.contains(path));
+        changes.extend(new.map(|path| format!("descriptor `{path}` of `{}` {what}", domain.name)));
+    }
     changes
 }
 
@@ -105,7 +122,7 @@ fn rule_changes(
 
 fn replaced<'s>(domain: &'s Domain, rule: &Rule) -> Vec<&'s str> {
     let name = |position: &u32| &*domain.rules[*position as usize].name;
-    rule.replaces.iter().map(name).collect()
+    rule.replaces.iter().flat_map(|positions| positions.iter()).map(name).collect()
 }
 
 /// Whether every window that is limited afterwards was limited before.
@@ -154,6 +171,18 @@ mod tests {
                      window starts at zero";
         assert_eq!(changes_to(&window), [fresh]);
         assert_eq!(changes_to(BEFORE), Vec::<String>::new());
+    }
+
+    #[test]
+    fn descriptors_without_a_limit_are_named_too() {
+        let before = "domain: shop\ndescriptors:\n  - key: tenant\n    rate_limit: { unit: day, \
+                      requests_per_unit: 5 }\n";
+        let after = format!("{before}  - {{ key: tenant, value: free }}\n");
+        let (before, after) = (set(before), set(&after));
+        let added = "descriptor `tenant=free` of `shop` added: it has no limit";
+        assert_eq!(changes(&before, &after), [added]);
+        let removed = "descriptor `tenant=free` of `shop` without a limit removed";
+        assert_eq!(changes(&after, &before), [removed]);
     }
 
     #[test]

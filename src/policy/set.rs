@@ -94,6 +94,9 @@ pub struct PolicySet {
 pub struct Domain {
     pub name: Arc<str>,
     pub rules: Vec<Rule>,
+    /// Descriptors of the envoyproxy/ratelimit format without a limit of their own, as operators
+    /// know them: they exempt a value or only lead further down.
+    pub limitless: Vec<String>,
     /// For limits that the caller brings along.
     pub respond: Arc<Respond>,
     pub matcher: Matcher,
@@ -119,8 +122,9 @@ pub struct Rule {
     pub per: Vec<String>,
     pub limits: Vec<RuleLimit>,
     pub is_unlimited: bool,
-    /// Positions, in the domain, of the rules that are dropped when this one matches.
-    pub replaces: Vec<u32>,
+    /// Positions, in the domain, of the rules that are dropped when this one matches: for each
+    /// name those that carry it.
+    pub replaces: Vec<Arc<[u32]>>,
     pub charge: ChargeWhen,
     pub mode: Mode,
     /// Whether answers speak of the limit although it is in shadow, as envoyproxy/ratelimit does.
@@ -174,6 +178,11 @@ impl Domain {
             Matcher::Native(matcher) => matcher.facts(entries).find(matches),
             Matcher::Tree(tree) => matches.extend(tree.find(entries)),
         }
+    }
+
+    /// Whether its policy is of the envoyproxy/ratelimit format, whose meaning differs in places.
+    pub fn has_descriptors(&self) -> bool {
+        matches!(self.matcher, Matcher::Tree(_))
     }
 
     pub fn rule(&self, found: Match) -> &Rule {

@@ -1,7 +1,8 @@
 //! Path templates such as `/orders/{id}` and `/orders/**`, and the paths they are held against.
 //!
 //! A path is compared segment by segment after its query is cut off, its empty segments are left
-//! out and its percent escapes are decoded, so that no spelling of a path slips past its rule.
+//! out, its percent escapes are decoded and its `.` and `..` resolved, so that these spellings of a
+//! path do not slip past its rule. Path parameters (`;v=1`) are part of their segment.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -126,22 +127,32 @@ fn error(message: &str, hint: &str, bytes: std::ops::Range<usize>) -> TemplateEr
 }
 
 /// A path as templates see it, and as it is counted: without its query, with single slashes, none
-/// at the end, and with percent escapes decoded. An escaped slash or percent sign stays escaped,
-/// so that segments stay apart and two different paths never become one.
+/// at the end, with percent escapes decoded and with `.` and `..` resolved. An escaped slash or
+/// percent sign stays escaped, so that segments stay apart and two different paths never become
+/// one.
 pub fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
     let path = without_query(path);
     let is_canonical = path.len() > 1
         && path.first() == Some(&b'/')
         && path.last() != Some(&b'/')
         && !path.contains(&b'%')
-        && !path.windows(2).any(|pair| pair == b"//");
+        && !path.windows(2).any(|pair| pair == b"//" || pair == b"/.");
     if is_canonical {
         return Cow::Borrowed(path);
     }
     let mut canonical = Vec::with_capacity(path.len() + 1);
     for segment in segments(path) {
+        let start = canonical.len();
         canonical.push(b'/');
         decode_onto(segment, &mut canonical);
+        match &canonical[start..] {
+            b"/." => canonical.truncate(start),
+            b"/.." => {
+                let above = canonical[..start].iter().rposition(|byte| *byte == b'/');
+                canonical.truncate(above.unwrap_or_default());
+            }
+            _ => {}
+        }
     }
     if canonical.is_empty() {
         canonical.push(b'/');
@@ -199,6 +210,13 @@ mod tests {
         {
             assert_eq!(canonical_text(path), "/v1/things", "{path}");
         }
+        for path in
+            ["/v1/./things", "/v1/x/../things", "/../v1/x/%2e%2e/things/.", "/v1/things/x/.."]
+        {
+            assert_eq!(canonical_text(path), "/v1/things", "{path}");
+        }
+        assert_eq!(canonical_text("/.well-known/..x/..."), "/.well-known/..x/...");
+        assert_eq!(canonical_text("/x/../.."), "/");
         assert_eq!(canonical_text(""), "/");
         assert_eq!(canonical_text("?q"), "/");
     }

@@ -109,7 +109,16 @@ impl Attributes {
         {
             values.by_slot[slot] = Some(template::canonical(path));
         }
-        values.ip = self.ip.and_then(|slot| values.get(slot)).and_then(parse_network);
+        if let Some(slot) = self.ip
+            && let Some(network) = values.get(slot).and_then(parse_network)
+        {
+            values.ip = Some(network);
+            // A lone IPv4 address that parses has no other spelling.
+            if values.get(slot).is_some_and(|text| !text.iter().all(is_plain_ipv4)) {
+                let text = canonical_address(network).into_bytes();
+                values.by_slot[slot] = Some(Cow::Owned(text));
+            }
+        }
         values
     }
 
@@ -133,6 +142,19 @@ impl Values<'_> {
 
     pub fn ip(&self) -> Option<IpNet> {
         self.ip
+    }
+}
+
+fn is_plain_ipv4(byte: &u8) -> bool {
+    byte.is_ascii_digit() || *byte == b'.'
+}
+
+/// One spelling for each address and each network, so that a caller has one counter.
+fn canonical_address(network: IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
     }
 }
 
