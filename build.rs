@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
+use tonic_build::manual;
 
 const FILES: [&str; 4] = [
     "envoy/config/core/v3/base.proto",
@@ -35,9 +36,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out_dir = out_dir()?;
     fs::write(out_dir.join("descriptors.bin"), encode(&official))?;
 
-    let decoding = with_byte_fields(official)?;
+    let mut decoding = with_byte_fields(official)?;
+    for file in &mut decoding.file {
+        file.service.clear();
+    }
     tonic_prost_build::configure().bytes(".").compile_fds(decoding)?;
+    manual::Builder::new().compile(&[rate_limit_service()]);
     Ok(())
+}
+
+/// Declared by hand, so that the codec of the one hot method is ours to choose.
+fn rate_limit_service() -> manual::Service {
+    let should_rate_limit = manual::Method::builder()
+        .name("should_rate_limit")
+        .route_name("ShouldRateLimit")
+        .input_type("super::RateLimitRequest")
+        .output_type("super::RateLimitResponse")
+        .codec_path("tonic_prost::ProstCodec")
+        .build();
+    manual::Service::builder()
+        .package("envoy.service.ratelimit.v3")
+        .name("RateLimitService")
+        .method(should_rate_limit)
+        .build()
 }
 
 #[expect(clippy::disallowed_methods, reason = "cargo talks to build scripts this way")]

@@ -42,6 +42,7 @@ pub mod envoy {
         pub mod ratelimit {
             pub mod v3 {
                 generated!("envoy.service.ratelimit.v3");
+                generated!("envoy.service.ratelimit.v3.RateLimitService");
             }
         }
     }
