@@ -3,10 +3,10 @@
 //! A counter's identity is made here from domain, rule name, window and values, never from a
 //! position in a file, so that a reload keeps the counters of unchanged rules.
 
-use std::collections::HashMap;
 use std::hash::Hasher;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::limit::{ChargeWhen, Limit, Window, WindowIdentity};

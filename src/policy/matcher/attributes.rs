@@ -5,8 +5,8 @@
 //! that rules find a value by position and not by name.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 
+use hashbrown::HashMap;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 

@@ -4,9 +4,10 @@
 //! prefixes, networks, path templates, or at least that an attribute is there. A request finds
 //! every rule that applies to it, and few others.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 
+use hashbrown::HashMap;
 use ipnet::IpNet;
 
 use super::attributes::{Slot, Values};

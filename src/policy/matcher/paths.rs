@@ -3,7 +3,7 @@
 //! Every node is visited at most once per path, so the work is bounded by the tree, whatever the
 //! path; nothing is compared with templates that differ in an earlier segment.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::pattern::{CompiledSegment, CompiledTemplate};
 

@@ -3,8 +3,7 @@
 //! An absent attribute matches `absent` and every negation of a pattern it does not match,
 //! nothing else.
 
-use std::collections::HashSet;
-
+use hashbrown::HashSet;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 

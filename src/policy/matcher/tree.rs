@@ -4,8 +4,7 @@
 //! the key alone. There is no way back: what was chosen at a level stays chosen. Only a limit on
 //! the last entry's node applies. Keys and values are compared apart, never joined.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{Match, readable};
