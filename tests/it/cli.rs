@@ -136,3 +136,12 @@ fn the_shipped_policies_are_good() {
     let (code, stdout, stderr) = outcome(&mut tollgate(&["check", policies.to_str().unwrap()]));
     assert_eq!(code, 0, "{stdout}{stderr}");
 }
+
+#[test]
+fn files_without_any_policy_are_a_problem_for_check_and_for_serve() {
+    let folder = folder_with("# nothing yet\n");
+    let (code, stdout, stderr) = outcome(&mut tollgate(&["check", path(&folder)]));
+    assert_eq!((code, stdout.as_str()), (1, "1 file: 1 error, 0 warnings\n"));
+    assert!(stderr.contains("this file holds no policy"), "{stderr}");
+    complains(&["serve", "--policies", path(&folder)], 1, &["nothing is served"]);
+}
