@@ -145,3 +145,13 @@ fn files_without_any_policy_are_a_problem_for_check_and_for_serve() {
     assert!(stderr.contains("this file holds no policy"), "{stderr}");
     complains(&["serve", "--policies", path(&folder)], 1, &["nothing is served"]);
 }
+
+#[test]
+fn a_variable_that_is_no_utf8_is_wrong_usage_and_not_ignored() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = std::ffi::OsStr::from_bytes(b"enforce\xff");
+    let mut command = tollgate(&["serve", "--print-config"]);
+    let (code, _, stderr) = outcome(command.env("TOLLGATE_MODE", odd));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("`mode` (environment TOLLGATE_MODE)"), "{stderr}");
+}
