@@ -65,7 +65,7 @@ impl Tally {
                     .fail("no code".to_owned(), "the answer says neither OK nor OVER_LIMIT");
             }
         }
-        self.latencies.saturating_record(latency.as_nanos());
+        self.latencies.saturating_record(latency.min(LATENCY_MAX).as_nanos());
     }
 
     fn fail(&mut self, what: String, message: &str) {
