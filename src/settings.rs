@@ -372,7 +372,8 @@ fn split_number(text: &str) -> (Option<u64>, &str) {
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    // What is no UTF-8 is no good value of any setting; it must not pass for a variable not set.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// The keys of a settings file, each with its values as text. `_` stands for `-` in them.

@@ -5,6 +5,7 @@
 //! removed at exit, and a stale one is replaced only after a connect showed that nobody listens.
 
 use std::fmt;
+use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -22,6 +23,10 @@ const BACKLOG: u32 = 1024;
 /// Between tries while the process is out of file descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const SOCKET_MODE: u32 = 0o660;
+/// A connection is closed when nothing came from its peer in two checks this far apart. Live gRPC
+/// peers answer a ping every 30 seconds, so this ends the ones that never said what they want and
+/// HTTP requests that do not go on. They would hold file descriptors and memory for ever.
+const SILENCE_CHECK: Duration = Duration::from_secs(60);
 
 /// Where to listen, as written in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,6 +319,7 @@ fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
+    silence: Silence,
     open: Option<OpenCount>,
 }
 
@@ -327,13 +333,13 @@ impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         // A peer that is gone already fails here; reading from it will say so.
         let _ = stream.set_nodelay(true);
-        Self { stream: Stream::Tcp(stream), open: None }
+        Self { stream: Stream::Tcp(stream), silence: Silence::new(SILENCE_CHECK), open: None }
     }
 }
 
 impl From<UnixStream> for Connection {
     fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), open: None }
+        Self { stream: Stream::Unix(stream), silence: Silence::new(SILENCE_CHECK), open: None }
     }
 }
 
@@ -344,6 +350,33 @@ impl Connection {
         gauge.increment(1.0);
         self.open = Some(OpenCount(gauge.clone()));
         self
+    }
+}
+
+/// Whether the peer was heard of since the last check. A flag, so that a read costs no look at the
+/// clock.
+#[derive(Debug)]
+struct Silence {
+    check: Pin<Box<tokio::time::Sleep>>,
+    interval: Duration,
+    was_heard: bool,
+}
+
+impl Silence {
+    fn new(interval: Duration) -> Self {
+        Self { check: Box::pin(tokio::time::sleep(interval)), interval, was_heard: false }
+    }
+
+    /// Ready when the peer has been silent for too long; else wakes the task at the next check.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        while self.check.as_mut().poll(cx).is_ready() {
+            if !std::mem::take(&mut self.was_heard) {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            // From now on, not from when it was due: a process that was frozen starts afresh.
+            self.check.set(tokio::time::sleep(self.interval));
+        }
+        Poll::Pending
     }
 }
 
@@ -362,10 +395,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
+        let connection = self.get_mut();
+        let read = match &mut connection.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        };
+        if read.is_ready() {
+            connection.silence.was_heard = true;
+            return read;
         }
+        connection.silence.poll_over(cx).map(Err)
     }
 }
 
@@ -430,5 +469,19 @@ mod tests {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(error.contains("write `host:port`"), "{text}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_ends_when_its_peer_falls_silent_and_not_before() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let mut connection = Connection::from(ours);
+        connection.silence = Silence::new(Duration::from_millis(1));
+        peer.write_all(b"hello").await.unwrap();
+        let mut heard = [0; 5];
+        connection.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"hello");
+        let silent = connection.read(&mut heard).await.unwrap_err();
+        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
     }
 }

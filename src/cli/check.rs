@@ -8,7 +8,7 @@ use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::CounterSeed;
 use crate::policy::{Compiled, render};
-use crate::source::files;
+use crate::source::{self, files};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 no errors, 1 the policies have errors, 2 wrong usage.")]
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let compiled = crate::policy::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
+    let compiled = source::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
     match arguments.format {
         Format::Human => print_human(&sources, &compiled),
         Format::Json => print_json(&sources, &compiled),

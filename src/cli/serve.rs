@@ -62,9 +62,9 @@ async fn serve(settings: &Settings) -> ExitCode {
     let stop = CancellationToken::new();
     let running = server.run(listeners, stop.clone());
     let signalled = async {
-        signals.next().await;
+        signals.stop().await;
         stop.cancel();
-        signals.next().await;
+        signals.stop().await;
     };
     tokio::select! {
         () = running => ExitCode::SUCCESS,
@@ -94,22 +94,33 @@ async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), Exit
     Ok((server, listeners, signals))
 }
 
-/// SIGTERM, as Kubernetes sends it, and SIGINT, as a terminal does.
+/// SIGTERM, as Kubernetes sends it, and SIGINT, as a terminal does. SIGHUP would end the process if
+/// nobody listened; whoever sends it wants a reload, which needs no signal here.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
-        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+    /// Waits for a signal to stop.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP: nothing to do; changed policies are taken without it");
+                }
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,7 +48,14 @@ pub fn routes(rls: Rls, message_size_max: usize) -> Result<Router, DescriptorErr
         .with_state(state))
 }
 
-async fn decide(State(json): State<JsonRls>, body: Bytes) -> Response {
+async fn decide(State(json): State<JsonRls>, body: Result<Bytes, BytesRejection>) -> Response {
+    let body = match body {
+        Ok(body) => body,
+        Err(rejection) => {
+            json.rls.metrics.invalid.bad_json.increment(1);
+            return error(rejection.status(), &rejection.body_text());
+        }
+    };
     let call = match json.read(&body) {
         Ok(call) => call,
         Err(problem) => {

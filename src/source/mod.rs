@@ -109,7 +109,7 @@ impl PolicyFiles {
         clock: Clock,
     ) -> Result<Self, LoadError> {
         let sources = files::read(paths)?;
-        let Compiled { set, diagnostics } = crate::policy::compile(&sources, seed, mode);
+        let Compiled { set, diagnostics } = compile(&sources, seed, mode);
         let Some(mut set) = set else {
             return Err(LoadError::Problems { sources, diagnostics });
         };
@@ -193,7 +193,7 @@ impl PolicyFiles {
         let (seed, mode) = (self.seed, self.mode);
         // Large sets take a while to compile; requests go on meanwhile.
         let compiled = tokio::task::spawn_blocking(move || {
-            let compiled = crate::policy::compile(&sources, seed, mode);
+            let compiled = compile(&sources, seed, mode);
             log_diagnostics(&sources, &compiled.diagnostics);
             compiled
         });
@@ -227,6 +227,19 @@ impl PolicyFiles {
         let version = self.active.published.load().set.version;
         tracing::error!(version, problem, "policies not taken; the set in force stays");
     }
+}
+
+/// Compiles what was read. Files without a single policy are refused: nothing would be limited any
+/// more, and that is also how a file looks that was cut off before it is written anew.
+pub fn compile(sources: &[Source], seed: CounterSeed, mode: Mode) -> Compiled {
+    let mut compiled = crate::policy::compile(sources, seed, mode);
+    if compiled.set.as_ref().is_some_and(|set| set.domains.is_empty()) {
+        compiled.set = None;
+        for empty_file in &mut compiled.diagnostics {
+            empty_file.severity = Severity::Error;
+        }
+    }
+    compiled
 }
 
 fn named_changes(mut changes: Vec<String>) -> String {

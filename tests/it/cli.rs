@@ -136,3 +136,22 @@ fn the_shipped_policies_are_good() {
     let (code, stdout, stderr) = outcome(&mut tollgate(&["check", policies.to_str().unwrap()]));
     assert_eq!(code, 0, "{stdout}{stderr}");
 }
+
+#[test]
+fn files_without_any_policy_are_a_problem_for_check_and_for_serve() {
+    let folder = folder_with("# nothing yet\n");
+    let (code, stdout, stderr) = outcome(&mut tollgate(&["check", path(&folder)]));
+    assert_eq!((code, stdout.as_str()), (1, "1 file: 1 error, 0 warnings\n"));
+    assert!(stderr.contains("this file holds no policy"), "{stderr}");
+    complains(&["serve", "--policies", path(&folder)], 1, &["nothing is served"]);
+}
+
+#[test]
+fn a_variable_that_is_no_utf8_is_wrong_usage_and_not_ignored() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let odd = std::ffi::OsStr::from_bytes(b"enforce\xff");
+    let mut command = tollgate(&["serve", "--print-config"]);
+    let (code, _, stderr) = outcome(command.env("TOLLGATE_MODE", odd));
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("`mode` (environment TOLLGATE_MODE)"), "{stderr}");
+}

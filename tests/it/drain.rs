@@ -110,3 +110,17 @@ async fn a_client_that_never_lets_go_holds_the_end_up_no_longer_than_the_drain()
     server.stop.cancel();
     within(server.running).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_hangup_does_not_end_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
+    let mut server = ServerProcess::start(folder.path().to_str().unwrap(), &[]);
+    server.signal("-HUP");
+    let address = format!("http://{}", server.grpc);
+    let mut client = RateLimitServiceClient::connect(address).await.unwrap();
+    client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    server.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || server.exit_code());
+    assert_eq!(within(ended).await.unwrap(), 0);
+}

@@ -70,6 +70,8 @@ async fn a_json_body_over_the_bound_is_refused() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let (code, text) = server.post("/json", &body(&"x".repeat(2 << 20))).await;
     assert_eq!(code, 413, "{text}");
+    let answer: Value = serde_json::from_str(&text).unwrap();
+    assert!(answer["error"].as_str().unwrap().contains("length limit"), "{text}");
 }
 
 #[tokio::test]

@@ -150,3 +150,16 @@ async fn the_same_text_written_again_is_no_reload() {
     let metrics = server.metrics.render();
     assert_eq!(metric(&metrics, "tollgate_policy_reloads_total{result=\"ok\"}"), 2.0);
 }
+
+#[tokio::test]
+async fn a_file_that_was_emptied_keeps_the_old_set_in_force() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let mut reloads = server.active.subscribe();
+    let file = server.folder.path().join("policy.yaml");
+    fs::write(&file, "").unwrap();
+    failure(&mut reloads, 1).await;
+    assert_eq!(amount(&server).await, 5);
+    fs::write(&file, policy(6)).unwrap();
+    version(&mut reloads, 2).await;
+    assert_eq!(amount(&server).await, 6);
+}
