@@ -260,6 +260,18 @@ fn findings_of_all_files_come_sorted_by_file_and_place() {
 }
 
 #[test]
+fn nothing_at_all_is_no_policy_set() {
+    for text in ["", "\n\n", "# rules to come\n", "---\n---\n", "domain: d\ndescriptors:\n"] {
+        let sources = [Source { name: "p".to_owned(), text: text.to_owned() }];
+        let errors = read(&sources).1;
+        assert!(errors.iter().any(|found| found.severity == Severity::Error), "{text:?}");
+    }
+    let (_, diagnostics) = read(&[]);
+    assert_eq!(diagnostics[0].code, "no-policy");
+    assert!(!render(&[], &diagnostics, false).is_empty());
+}
+
+#[test]
 fn more_findings_than_anybody_reads_are_counted_and_still_refuse_the_set() {
     let unknown = |number| format!("  - {{ name: r{number}, limits: 1/s, per: [x], zero: 1 }}\n");
     let rules: String = (0..600).map(unknown).collect();

@@ -14,7 +14,7 @@ use crate::policy::model::Source;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     #[error(
-        "no policy file in {}; put a `*.yaml` file there, or name another place with `--policies`",
+        "no policy file in {}; put a `*.yaml` file there, or name another path",
         quoted(.0)
     )]
     NoFiles(Vec<PathBuf>),
@@ -138,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = read(&[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
-        assert!(error.contains("--policies"), "{error}");
+        assert!(error.contains("put a `*.yaml` file there, or name another path"), "{error}");
     }
 
     #[test]
