@@ -152,7 +152,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
          respond:\n  retry_after: { format: http-date, max: 30m }\n  headers: ratelimit\n  \
          content_type: application/vnd.d+json\n  body: { error: e }\n",
     );
-    let json = respond::Body::Json(vec![Piece::Text("{\"error\":\"e\"}".to_owned())]);
+    let json = respond::Body::Json([Piece::Text("{\"error\":\"e\"}".to_owned())].into());
     let whole = &policy.respond;
     assert_eq!(whole.headers, [Dialect::RateLimit]);
     assert_eq!(whole.body, json);
@@ -170,7 +170,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
         Piece::Field(Field::ResetSeconds),
         Piece::Text(" s".to_owned()),
     ];
-    assert_eq!(b.body, respond::Body::Text(pieces.to_vec()));
+    assert_eq!(b.body, respond::Body::Text(pieces.into()));
 }
 
 #[test]

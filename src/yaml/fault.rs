@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_yaml::granit_parser::ErrorKind;
 
-use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REPEATED_BYTES};
+use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REPEATED_BYTES, MAX_REPEATED_NODES};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct Fault {
     pub related: Option<(Range<usize>, String)>,
 }
 
+/// A domain stands in one document, so a file can only be split between domains.
+const SMALLER: &str = "put each domain into a file of its own; one rule with `per` serves any \
+                       number of callers";
+
 impl Fault {
     fn new(code: &'static str, bytes: Range<usize>, message: &str, hint: &str) -> Self {
         Self { code, message: message.to_owned(), hint: hint.to_owned(), bytes, related: None }
@@ -28,8 +32,7 @@ impl Fault {
 
     pub(super) fn too_large() -> Self {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
-        let hint = "split it into several files, one domain in each";
-        Self::new("file-too-large", 0..0, &message, hint)
+        Self::new("file-too-large", 0..0, &message, SMALLER)
     }
 
     pub(super) fn too_deep(bytes: Range<usize>) -> Self {
@@ -38,14 +41,16 @@ impl Fault {
     }
 
     pub(super) fn too_many_nodes(bytes: Range<usize>) -> Self {
-        let message = format!("more than {MAX_NODES} values, counting what aliases repeat");
-        let hint = "repeat less through aliases, or split the file";
-        Self::new("too-many-values", bytes, &message, hint)
+        let message = format!("more than {MAX_NODES} values in one file");
+        Self::new("too-many-values", bytes, &message, SMALLER)
     }
 
     pub(super) fn too_much_repeated(bytes: Range<usize>) -> Self {
-        let message = format!("aliases repeat more than {} MiB of text", MAX_REPEATED_BYTES >> 20);
-        Self::new("too-many-values", bytes, &message, "repeat less through aliases")
+        let message = format!(
+            "aliases repeat more than {MAX_REPEATED_NODES} values or {} MiB of text",
+            MAX_REPEATED_BYTES >> 20
+        );
+        Self::new("too-many-values", bytes, &message, "write out what is repeated here")
     }
 
     pub(super) fn alias_inside_itself(bytes: Range<usize>) -> Self {

@@ -3,6 +3,8 @@
 //! YAML becomes JSON at load, with its keys in their order; at run time only `{field}`s are filled
 //! in. Everything around them is JSON already.
 
+use std::sync::Arc;
+
 use crate::policy::findings::{Findings, shown};
 use crate::policy::respond::{Body, Field, Piece};
 use crate::policy::suggest;
@@ -39,7 +41,7 @@ struct Writer<'f> {
 }
 
 impl Writer<'_> {
-    fn finish(self, node: &Node, body: fn(Vec<Piece>) -> Body) -> Option<Body> {
+    fn finish(self, node: &Node, body: fn(Arc<[Piece]>) -> Body) -> Option<Body> {
         let length = |piece: &Piece| match piece {
             Piece::Text(text) => text.len(),
             Piece::Field(_) => 0,
@@ -50,7 +52,7 @@ impl Writer<'_> {
             self.findings.error("body-too-large", &node.bytes, message, hint);
             return None;
         }
-        (!self.failed).then(|| body(self.pieces))
+        (!self.failed).then(|| body(self.pieces.into()))
     }
 
     fn text(&mut self, text: &str) {
