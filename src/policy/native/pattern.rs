@@ -139,13 +139,29 @@ fn read_text(findings: &mut Findings, node: &Node, text: &str, form: Form) -> Op
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
         (_, Form::Text) => text_pattern(text),
-        (_, Form::Template) => Template::parse(text).map(Pattern::Endpoint).map_err(|error| {
-            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
-            Misread { code: "bad-template", message, hint, bytes }
-        }),
+        (_, Form::Template) => template(text),
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
     pattern.map_err(|misread| findings.misread(node, misread)).ok()
+}
+
+/// Paths are walked segment by segment, so that the longest template bounds the walk.
+const MOST_SEGMENTS: usize = 100;
+
+fn template(text: &str) -> Result<Pattern, Misread> {
+    let code = "bad-template";
+    match Template::parse(text) {
+        Ok(template) if template.segments.len() > MOST_SEGMENTS => {
+            let message = format!("a path template has at most {MOST_SEGMENTS} segments");
+            let hint = "end it with `/**`, which stands for the rest".to_owned();
+            Err(Misread { code, message, hint, bytes: 0..text.len() })
+        }
+        Ok(template) => Ok(Pattern::Endpoint(template)),
+        Err(error) => {
+            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
+            Err(Misread { code, message, hint, bytes })
+        }
+    }
 }
 
 fn text_pattern(text: &str) -> Result<Pattern, Misread> {
