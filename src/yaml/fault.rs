@@ -96,10 +96,24 @@ impl Fault {
         self
     }
 
+    /// The fault of a document of which nothing else was looked at.
+    pub(super) fn alone(mut self) -> Self {
+        self.hint.push_str("; the rest of this document is checked after that");
+        self
+    }
+
     /// What the scanner or parser stumbled over at the byte `at`; all before `read` was fine.
     pub(super) fn of_scanner(kind: &ErrorKind, text: &str, at: usize, read: usize) -> Self {
         if *kind == ErrorKind::RecursionLimitExceeded {
             return Self::too_deep(character_at(text, at));
+        }
+        if let ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator =
+            kind
+            && let Some(word) = word_with_braces(text, at)
+        {
+            let written = text.get(word.clone()).unwrap_or_default();
+            let hint = format!("write `\"{written}\"`");
+            return Self::new("yaml-syntax", word, BRACES, &hint);
         }
         let (message, hint) = words(kind);
         let bytes = match kind {
@@ -122,6 +136,26 @@ impl Fault {
 fn character_at(text: &str, at: usize) -> Range<usize> {
     let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + width
+}
+
+/// The word that a brace at `at` stands inside of, as in `/orders/{id}`, when its braces match.
+fn word_with_braces(text: &str, at: usize) -> Option<Range<usize>> {
+    const MOST: usize = 200;
+    let (before, rest) = (text.get(..at)?, text.get(at..)?);
+    let ends_word = |c: char| c.is_whitespace() || ",[]{}\"'".contains(c);
+    let start = before.rfind(ends_word).map_or(0, |end| end + 1);
+    let mut is_open = false;
+    let mut end = at;
+    for c in rest.chars().take(MOST) {
+        match (c, is_open) {
+            ('{', false) => is_open = true,
+            ('}', true) => is_open = false,
+            _ if ends_word(c) => break,
+            _ => {}
+        }
+        end += c.len_utf8();
+    }
+    (rest.starts_with('{') && start < at && at - start < MOST && !is_open).then_some(start..end)
 }
 
 /// The first quote of a stretch of text that is not closed on its line. Comments are passed over.
@@ -154,6 +188,7 @@ fn word_at(text: &str, at: usize) -> Range<usize> {
 }
 
 const COLON: &str = "a `:` cannot stand here";
+const BRACES: &str = "a text with braces needs quotes here";
 const SEPARATOR: &str = "a `,` or a closing bracket is expected here";
 
 /// Message and hint of what the scanner found.

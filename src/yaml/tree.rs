@@ -108,7 +108,7 @@ impl<'t> Builder<'t> {
                 Ok(Some(node)) => documents.push(node),
                 Ok(None) => return documents,
                 Err(GivenUp::Document(fault)) => {
-                    self.faults.push(fault);
+                    self.faults.push(fault.alone());
                     self.anchors.clear();
                     let is_enough = self.faults.0.len() >= MAX_FAULTS;
                     if is_enough || !self.parser.proceed_next_document().unwrap_or(false) {
