@@ -113,6 +113,17 @@ fn patterns_read_as_they_are_written() {
         ("endpoint", "/orders//{id}/", "`/orders/{id}`"),
         ("endpoint", "[/a, '/b/**']", "`/a` or `/b/**`"),
         ("endpoint", "present", "any value"),
+        ("a", "''", "an empty value"),
+        ("a", "[x, '']", "`x` or an empty value"),
+        ("a", "{ equals: '' }", "an empty value"),
+        ("a", "{ not: '' }", "anything but an empty value"),
+        ("path", "/orders", "`/orders`"),
+        ("path", "/orders/*", "`/orders/*`"),
+        ("method", "GET", "`GET`"),
+        ("method", "{ equals: get }", "`get`"),
+        ("ip", "'::ffff:10.0.0.0/104'", "`10.0.0.0/8`"),
+        ("ip", "'::ffff:10.0.0.1'", "`10.0.0.1/32`"),
+        ("ip", "'::ffff:0:0/96'", "`0.0.0.0/0`"),
         ("ip", "203.0.113.7", "`203.0.113.7/32`"),
         ("ip", "['2001:db8::1', 10.0.0.0/8]", "`2001:db8::1/128` or `10.0.0.0/8`"),
         ("ip", "{ not: 10.0.0.0/8 }", "anything but `10.0.0.0/8`"),
@@ -203,6 +214,8 @@ fn bodies_become_json_with_their_keys_in_order() {
         (r#"{ t: "{{limit}} \"\\\n" }"#, r#"{"t":"{limit} \"\\\n"}"#),
         (r#"{ "a\"b": "ü\u0001" }"#, r#"{"a\"b":"ü\u0001"}"#),
         ("[]", "[]"),
+        ("[1e400, -0.5E+3, 0, 01, 1., .5]", r#"[1e400,-0.5E+3,0,"01","1.",".5"]"#),
+        (r#"{ "{other}": 1 }"#, r#"{"{other}":1}"#),
     ] {
         assert_eq!(body(written), json, "{written}");
     }
