@@ -87,7 +87,7 @@ fn applies_to(conditions: &[model::Condition]) -> String {
 }
 
 /// A name as it may leave in headers that others write without escaping.
-fn sanitise(name: &str) -> String {
+pub(super) fn sanitise(name: &str) -> String {
     let clean = |c: char| match c {
         '"' | '\\' | ',' | ';' => '_',
         ' '..='~' => c,

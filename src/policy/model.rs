@@ -113,6 +113,7 @@ pub enum Pattern {
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Equals(text) if text.is_empty() => f.write_str("an empty value"),
             Self::Equals(text) => write!(f, "`{text}`"),
             Self::Prefix(text) => write!(f, "`{text}*`"),
             Self::AnyOf(patterns) => {

@@ -6,11 +6,14 @@ use crate::policy::check;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::envoy;
 use crate::policy::findings::{Findings, MOST_DIAGNOSTICS};
-use crate::policy::model::{Policy, Source};
+use crate::policy::model::{Place, Policy, Source};
 use crate::policy::native;
 use crate::yaml::{self, Node};
 
 /// Reads and checks all texts. Diagnostics come sorted by source and place.
+///
+/// A text without a policy is an error, and so is no text at all: limits are lifted by saying so,
+/// never by a file that was emptied or cut off while it was saved.
 pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies = Vec::new();
     let mut diagnostics = Vec::new();
@@ -19,7 +22,7 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
         let parsed = yaml::parse(&source.text);
         if parsed.documents.is_empty() && parsed.faults.is_empty() {
             let hint = "write a policy with `domain` and `rules`, or remove the file";
-            findings.warning("empty-file", &(0..0), "this file holds no policy", hint);
+            findings.error("empty-file", &(0..0), "this file holds no policy", hint);
         }
         for fault in parsed.faults {
             findings.fault(fault);
@@ -30,12 +33,26 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
         diagnostics.extend(findings.into_diagnostics());
     }
     diagnostics.extend(check::check(&policies));
+    if sources.is_empty() {
+        diagnostics.push(no_sources());
+    }
     diagnostics.sort_by_key(|found| {
         let place = &found.place;
         (place.source, place.bytes.start, place.bytes.end, found.severity)
     });
     cut_short(&mut diagnostics);
     (policies, diagnostics)
+}
+
+fn no_sources() -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Error,
+        code: "no-policy",
+        message: "there is no policy to load".to_owned(),
+        place: Place::default(),
+        related: None,
+        hint: "write a policy with `domain` and `rules`".to_owned(),
+    }
 }
 
 fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {

@@ -2,6 +2,8 @@
 //!
 //! Everything that can be worked out at load is: rendering an answer only fills in numbers.
 
+use std::sync::Arc;
+
 use crate::time::Span;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,15 +55,16 @@ pub enum Dialect {
     RateLimit,
 }
 
+/// Rules that take their policy's body share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Empty,
     /// RFC 9457 problem details.
     Problem,
     /// A JSON document whose placeholders are filled in per denial; texts are escaped for it.
-    Json(Vec<Piece>),
+    Json(Arc<[Piece]>),
     /// Plain text whose placeholders are filled in per denial.
-    Text(Vec<Piece>),
+    Text(Arc<[Piece]>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

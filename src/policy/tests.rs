@@ -113,6 +113,17 @@ fn patterns_read_as_they_are_written() {
         ("endpoint", "/orders//{id}/", "`/orders/{id}`"),
         ("endpoint", "[/a, '/b/**']", "`/a` or `/b/**`"),
         ("endpoint", "present", "any value"),
+        ("a", "''", "an empty value"),
+        ("a", "[x, '']", "`x` or an empty value"),
+        ("a", "{ equals: '' }", "an empty value"),
+        ("a", "{ not: '' }", "anything but an empty value"),
+        ("path", "/orders", "`/orders`"),
+        ("path", "/orders/*", "`/orders/*`"),
+        ("method", "GET", "`GET`"),
+        ("method", "{ equals: get }", "`get`"),
+        ("ip", "'::ffff:10.0.0.0/104'", "`10.0.0.0/8`"),
+        ("ip", "'::ffff:10.0.0.1'", "`10.0.0.1/32`"),
+        ("ip", "'::ffff:0:0/96'", "`0.0.0.0/0`"),
         ("ip", "203.0.113.7", "`203.0.113.7/32`"),
         ("ip", "['2001:db8::1', 10.0.0.0/8]", "`2001:db8::1/128` or `10.0.0.0/8`"),
         ("ip", "{ not: 10.0.0.0/8 }", "anything but `10.0.0.0/8`"),
@@ -152,7 +163,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
          respond:\n  retry_after: { format: http-date, max: 30m }\n  headers: ratelimit\n  \
          content_type: application/vnd.d+json\n  body: { error: e }\n",
     );
-    let json = respond::Body::Json(vec![Piece::Text("{\"error\":\"e\"}".to_owned())]);
+    let json = respond::Body::Json([Piece::Text("{\"error\":\"e\"}".to_owned())].into());
     let whole = &policy.respond;
     assert_eq!(whole.headers, [Dialect::RateLimit]);
     assert_eq!(whole.body, json);
@@ -170,7 +181,7 @@ fn answers_of_a_rule_are_its_own_over_its_policys() {
         Piece::Field(Field::ResetSeconds),
         Piece::Text(" s".to_owned()),
     ];
-    assert_eq!(b.body, respond::Body::Text(pieces.to_vec()));
+    assert_eq!(b.body, respond::Body::Text(pieces.into()));
 }
 
 #[test]
@@ -203,6 +214,8 @@ fn bodies_become_json_with_their_keys_in_order() {
         (r#"{ t: "{{limit}} \"\\\n" }"#, r#"{"t":"{limit} \"\\\n"}"#),
         (r#"{ "a\"b": "ü\u0001" }"#, r#"{"a\"b":"ü\u0001"}"#),
         ("[]", "[]"),
+        ("[1e400, -0.5E+3, 0, 01, 1., .5]", r#"[1e400,-0.5E+3,0,"01","1.",".5"]"#),
+        (r#"{ "{other}": 1 }"#, r#"{"{other}":1}"#),
     ] {
         assert_eq!(body(written), json, "{written}");
     }
@@ -257,6 +270,18 @@ fn findings_of_all_files_come_sorted_by_file_and_place() {
             (1, 42, "bad-window"),
         ]
     );
+}
+
+#[test]
+fn nothing_at_all_is_no_policy_set() {
+    for text in ["", "\n\n", "# rules to come\n", "---\n---\n", "domain: d\ndescriptors:\n"] {
+        let sources = [Source { name: "p".to_owned(), text: text.to_owned() }];
+        let errors = read(&sources).1;
+        assert!(errors.iter().any(|found| found.severity == Severity::Error), "{text:?}");
+    }
+    let (_, diagnostics) = read(&[]);
+    assert_eq!(diagnostics[0].code, "no-policy");
+    assert!(!render(&[], &diagnostics, false).is_empty());
 }
 
 #[test]

@@ -90,10 +90,17 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
         let hint = "write the amount out in digits";
         return Err(whole.later("shares of another rule's amount are", hint));
     }
+    if ["unlimited", "none", "infinite", "no limit"].contains(&whole.text) {
+        let message = format!("{} is not an amount per window", shown(whole.text));
+        return Err(whole.misread("bad-limit", message, "write `unlimited: true` on the rule"));
+    }
     let Some(slash) = text.rfind('/') else {
         return Err(without_slash(whole));
     };
-    let amount = read_amount(Piece::cut(text, 0..slash))?;
+    let amount = read_amount(Piece::cut(text, 0..slash)).map_err(|misread| {
+        let message = "a limit is an amount, a `/` and a window".to_owned();
+        respelt(whole.text).map_or(misread, |hint| whole.misread("bad-limit", message, hint))
+    })?;
     let window = read_window(Piece::cut(text, slash + 1..text.len()))?;
     Ok(Limit { amount, window, kind: Kind::Fixed })
 }
@@ -111,15 +118,47 @@ pub(super) fn window(text: &str) -> Result<Window, Misread> {
 /// Most people who leave out the slash write `per`, or nothing but the amount.
 fn without_slash(whole: Piece<'_>) -> Misread {
     let amount = whole.text.split_whitespace().next().unwrap_or_default();
-    let rest = whole.text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
-    let rest = rest.trim_start_matches("requests").trim_start();
-    let rest = rest.strip_prefix("per ").or_else(|| rest.strip_prefix("every ")).unwrap_or(rest);
-    let hint = match (digits(amount), window(rest)) {
-        (Some(_), Ok(_)) => format!("write `{amount}/{rest}`"),
-        (Some(_), Err(_)) => format!("say per what, as in `{amount}/minute`"),
-        (None, _) => "write an amount, a `/` and a window, as in `1000/minute`".to_owned(),
-    };
+    let hint = respelt(whole.text).unwrap_or_else(|| match digits(amount) {
+        Some(_) => format!("say per what, as in `{amount}/minute`"),
+        None => "write an amount, a `/` and a window, as in `1000/minute`".to_owned(),
+    });
     whole.misread("bad-limit", "a limit is an amount per window".to_owned(), hint)
+}
+
+/// What may stand for the requests themselves, longer words before those they begin with.
+const HITS: [&str; 12] = [
+    "requests", "request", "reqs", "req", "calls", "call", "hits", "hit", "queries", "query",
+    "times", "r",
+];
+const PER: [&str; 6] = ["per ", "every ", "each ", "an ", "a ", "/"];
+const RATES: [(&str, &str); 8] = [
+    ("rps", "second"),
+    ("qps", "second"),
+    ("tps", "second"),
+    ("rpm", "minute"),
+    ("qpm", "minute"),
+    ("rph", "hour"),
+    ("qph", "hour"),
+    ("rpd", "day"),
+];
+
+/// The text to type for `10rps`, `10 req/s` and `10 requests per second`.
+fn respelt(text: &str) -> Option<String> {
+    let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '_')?;
+    let (number, rest) = text.split_at(number_end);
+    amount(number).ok()?;
+    let rest = rest.trim().to_ascii_lowercase();
+    if let Some((_, unit)) = RATES.iter().find(|(rate, _)| *rate == rest) {
+        return Some(format!("write `{number}/{unit}`"));
+    }
+    // Only a whole word is passed over: the `r` of `req` is not the requests.
+    let after_word = |word: &&str| {
+        let after = rest.strip_prefix(word)?;
+        (!after.starts_with(|c: char| c.is_ascii_alphabetic())).then(|| after.trim_start())
+    };
+    let rest = HITS.iter().find_map(after_word).unwrap_or(&rest);
+    let span = PER.iter().find_map(|per| rest.strip_prefix(per)).unwrap_or(rest).trim();
+    window(span).ok().map(|_| format!("write `{number}/{span}`"))
 }
 
 /// Decimal digits, which single underscores may group; the plain digits are given back.
@@ -317,7 +356,18 @@ mod tests {
             ("1000", "1000", "bad-limit", "`1000/minute`"),
             ("1000 per minute", "1000 per minute", "bad-limit", "write `1000/minute`"),
             ("1000 requests per day", "1000 requests per day", "bad-limit", "write `1000/day`"),
-            ("unlimited", "unlimited", "bad-limit", "`1000/minute`"),
+            ("unlimited", "unlimited", "bad-limit", "write `unlimited: true` on the rule"),
+            ("many", "many", "bad-limit", "`1000/minute`"),
+            ("10rps", "10rps", "bad-limit", "write `10/second`"),
+            ("10 rps", "10 rps", "bad-limit", "write `10/second`"),
+            ("600 RPM", "600 RPM", "bad-limit", "write `600/minute`"),
+            ("10 req/s", "10 req/s", "bad-limit", "write `10/s`"),
+            ("10req/sec", "10req/sec", "bad-limit", "write `10/sec`"),
+            ("10r/s", "10r/s", "bad-limit", "write `10/s`"),
+            ("1_000 calls / 15 min", "1_000 calls / 15 min", "bad-limit", "write `1_000/15 min`"),
+            ("10 every 5s", "10 every 5s", "bad-limit", "write `10/5s`"),
+            ("10 times a day", "10 times a day", "bad-limit", "write `10/day`"),
+            ("_rps", "_rps", "bad-limit", "`1000/minute`"),
             ("5/minute/user", "5/minute", "bad-limit", "AMOUNT/WINDOW"),
             ("concurrent 10", "concurrent 10", "not-supported", "`100/10s`"),
             ("80% of daily", "80% of daily", "not-supported", "in digits"),

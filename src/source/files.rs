@@ -5,16 +5,18 @@
 //! second time below `..data`. Scenario files (`*.test.yaml`) are never policies.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::policy::model::Source;
+use crate::yaml;
 
 /// Why policies cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     #[error(
-        "no policy file in {}; put a `*.yaml` file there, or name another place with `--policies`",
+        "no policy file in {}; put a `*.yaml` file there, or name another path",
         quoted(.0)
     )]
     NoFiles(Vec<PathBuf>),
@@ -81,8 +83,23 @@ fn is_scenario_name(name: &str) -> bool {
     name.ends_with(".test.yaml") || name.ends_with(".test.yml")
 }
 
+/// Of a file that is larger than any policy may be only so much is read that its reader sees it.
 fn read_text(path: &Path) -> Result<String, ReadError> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    const LONGEST_CHARACTER: usize = 4;
+    let most = (yaml::MAX_BYTES + LONGEST_CHARACTER) as u64;
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.map_err(|error| unreadable(path, &error))?;
+    String::from_utf8(bytes).or_else(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        if valid <= yaml::MAX_BYTES {
+            return Err(unreadable(path, &io::ErrorKind::InvalidData.into()));
+        }
+        // The last character was cut in two.
+        let mut bytes = error.into_bytes();
+        bytes.truncate(valid);
+        String::from_utf8(bytes).map_err(|_| unreadable(path, &io::ErrorKind::InvalidData.into()))
+    })
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> ReadError {
@@ -138,7 +155,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = read(&[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
-        assert!(error.contains("--policies"), "{error}");
+        assert!(error.contains("put a `*.yaml` file there, or name another path"), "{error}");
+    }
+
+    #[test]
+    fn of_a_file_that_is_too_large_no_more_is_read_than_tells_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("p.yaml");
+        for lead in ["", "a", "aa"] {
+            std::fs::write(&file, lead.to_owned() + &"€".repeat(yaml::MAX_BYTES)).unwrap();
+            let text = read(std::slice::from_ref(&file)).unwrap().remove(0).text;
+            assert!(text.len() > yaml::MAX_BYTES && text.len() <= yaml::MAX_BYTES + 4);
+            assert_eq!(yaml::parse(&text).faults[0].code, "file-too-large");
+        }
+        std::fs::write(&file, b"domain: \xff").unwrap();
+        let error = read(&[file]).unwrap_err().to_string();
+        assert!(error.contains("not UTF-8"), "{error}");
     }
 
     #[test]

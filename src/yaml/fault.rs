@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use serde_yaml::granit_parser::ErrorKind;
 
-use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REPEATED_BYTES};
+use super::{MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_REPEATED_BYTES, MAX_REPEATED_NODES};
 
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct Fault {
     pub related: Option<(Range<usize>, String)>,
 }
 
+/// A domain stands in one document, so a file can only be split between domains.
+const SMALLER: &str = "put each domain into a file of its own; one rule with `per` serves any \
+                       number of callers";
+
 impl Fault {
     fn new(code: &'static str, bytes: Range<usize>, message: &str, hint: &str) -> Self {
         Self { code, message: message.to_owned(), hint: hint.to_owned(), bytes, related: None }
@@ -28,8 +32,7 @@ impl Fault {
 
     pub(super) fn too_large() -> Self {
         let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
-        let hint = "split it into several files, one domain in each";
-        Self::new("file-too-large", 0..0, &message, hint)
+        Self::new("file-too-large", 0..0, &message, SMALLER)
     }
 
     pub(super) fn too_deep(bytes: Range<usize>) -> Self {
@@ -38,14 +41,16 @@ impl Fault {
     }
 
     pub(super) fn too_many_nodes(bytes: Range<usize>) -> Self {
-        let message = format!("more than {MAX_NODES} values, counting what aliases repeat");
-        let hint = "repeat less through aliases, or split the file";
-        Self::new("too-many-values", bytes, &message, hint)
+        let message = format!("more than {MAX_NODES} values in one file");
+        Self::new("too-many-values", bytes, &message, SMALLER)
     }
 
     pub(super) fn too_much_repeated(bytes: Range<usize>) -> Self {
-        let message = format!("aliases repeat more than {} MiB of text", MAX_REPEATED_BYTES >> 20);
-        Self::new("too-many-values", bytes, &message, "repeat less through aliases")
+        let message = format!(
+            "aliases repeat more than {MAX_REPEATED_NODES} values or {} MiB of text",
+            MAX_REPEATED_BYTES >> 20
+        );
+        Self::new("too-many-values", bytes, &message, "write out what is repeated here")
     }
 
     pub(super) fn alias_inside_itself(bytes: Range<usize>) -> Self {
@@ -91,10 +96,24 @@ impl Fault {
         self
     }
 
+    /// The fault of a document of which nothing else was looked at.
+    pub(super) fn alone(mut self) -> Self {
+        self.hint.push_str("; the rest of this document is checked after that");
+        self
+    }
+
     /// What the scanner or parser stumbled over at the byte `at`; all before `read` was fine.
     pub(super) fn of_scanner(kind: &ErrorKind, text: &str, at: usize, read: usize) -> Self {
         if *kind == ErrorKind::RecursionLimitExceeded {
             return Self::too_deep(character_at(text, at));
+        }
+        if let ErrorKind::ExpectedFlowMappingSeparator | ErrorKind::ExpectedFlowSequenceSeparator =
+            kind
+            && let Some(word) = word_with_braces(text, at)
+        {
+            let written = text.get(word.clone()).unwrap_or_default();
+            let hint = format!("write `\"{written}\"`");
+            return Self::new("yaml-syntax", word, BRACES, &hint);
         }
         let (message, hint) = words(kind);
         let bytes = match kind {
@@ -117,6 +136,26 @@ impl Fault {
 fn character_at(text: &str, at: usize) -> Range<usize> {
     let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + width
+}
+
+/// The word that a brace at `at` stands inside of, as in `/orders/{id}`, when its braces match.
+fn word_with_braces(text: &str, at: usize) -> Option<Range<usize>> {
+    const MOST: usize = 200;
+    let (before, rest) = (text.get(..at)?, text.get(at..)?);
+    let ends_word = |c: char| c.is_whitespace() || ",[]{}\"'".contains(c);
+    let start = before.rfind(ends_word).map_or(0, |end| end + 1);
+    let mut is_open = false;
+    let mut end = at;
+    for c in rest.chars().take(MOST) {
+        match (c, is_open) {
+            ('{', false) => is_open = true,
+            ('}', true) => is_open = false,
+            _ if ends_word(c) => break,
+            _ => {}
+        }
+        end += c.len_utf8();
+    }
+    (rest.starts_with('{') && start < at && at - start < MOST && !is_open).then_some(start..end)
 }
 
 /// The first quote of a stretch of text that is not closed on its line. Comments are passed over.
@@ -149,6 +188,7 @@ fn word_at(text: &str, at: usize) -> Range<usize> {
 }
 
 const COLON: &str = "a `:` cannot stand here";
+const BRACES: &str = "a text with braces needs quotes here";
 const SEPARATOR: &str = "a `,` or a closing bracket is expected here";
 
 /// Message and hint of what the scanner found.

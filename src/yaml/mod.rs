@@ -1,7 +1,7 @@
 //! YAML text to a tree in which every value, key and item knows the bytes it was written in.
 //!
 //! All YAML of the crate passes here. Work is bounded before it is done: file size, depth, number
-//! of values, and how much aliases may repeat; so no file, however made, costs more than its size
+//! of values, how much aliases may repeat, and what is found wrong; so no file, however made, costs more than its size
 //! and those bounds say.
 
 mod fault;
@@ -15,13 +15,18 @@ use std::ops::Range;
 pub use fault::Fault;
 
 /// Largest text that is read.
-pub const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 8 << 20;
 /// Deepest nesting of lists and mappings.
 pub const MAX_DEPTH: usize = 64;
-/// Most values, keys and items of one text, those repeated by aliases included.
-pub const MAX_NODES: usize = 300_000;
-/// Most bytes of text that aliases may repeat.
+/// Most values, keys and items that are written out in one text.
+pub const MAX_NODES: usize = 2_000_000;
+/// Most values, keys and items that aliases may repeat: far fewer, for a short text can ask for
+/// any number of them. As many may wait behind anchors to be repeated.
+pub const MAX_REPEATED_NODES: usize = 100_000;
+/// Most bytes of text that aliases may repeat, and that may wait behind anchors.
 pub const MAX_REPEATED_BYTES: usize = 1 << 20;
+/// Most faults of one text; more help nobody.
+const MAX_FAULTS: usize = 1_000;
 
 /// What a text holds: its documents that could be read, and all that is wrong with it.
 #[derive(Debug, Default)]

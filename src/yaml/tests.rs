@@ -147,6 +147,23 @@ fn long_text_is_not_repeated_without_end() {
 }
 
 #[test]
+fn anchors_within_anchors_keep_no_more_than_may_be_repeated() {
+    let items = "x,".repeat(MAX_REPEATED_NODES / 8);
+    let text = format!("{}[{items}]{}", "[&a ".repeat(30), "]".repeat(30));
+    assert_eq!(parse(&text).faults, [], "an anchor that nothing repeats is no fault");
+    let text = format!("a: &a [{}]\nb: *a\n", "x,".repeat(MAX_REPEATED_NODES));
+    assert_eq!(fault(&text).code, "too-many-values");
+}
+
+#[test]
+fn more_faults_than_anybody_reads_are_not_kept() {
+    for text in ["---\n[\n", "a: !x 1\na: 1\na: 1\n---\n"] {
+        let faults = parse(&text.repeat(2 * MAX_FAULTS)).faults;
+        assert_eq!(faults.len(), MAX_FAULTS, "{text}");
+    }
+}
+
+#[test]
 fn many_values_in_one_text_are_refused() {
     let text = format!("[{}]", "a,".repeat(MAX_NODES + 1));
     assert_eq!(fault(&text).code, "too-many-values");

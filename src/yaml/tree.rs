@@ -9,7 +9,10 @@ use std::ops::Range;
 use serde_yaml::granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag, options};
 
 use super::fault::Fault;
-use super::{MAX_DEPTH, MAX_NODES, MAX_REPEATED_BYTES, Node, Parsed, Scalar, Value};
+use super::{
+    MAX_DEPTH, MAX_FAULTS, MAX_NODES, MAX_REPEATED_BYTES, MAX_REPEATED_NODES, Node, Parsed, Scalar,
+    Value,
+};
 
 /// Why a document was given up.
 enum GivenUp {
@@ -21,22 +24,58 @@ enum GivenUp {
 
 type Built<T> = Result<T, GivenUp>;
 
-/// A finished anchored node and what a copy of it costs.
-struct Anchored {
-    node: Node,
+/// Values and the bytes of their texts: built so far, or left to be repeated.
+#[derive(Clone, Copy)]
+struct Amount {
     nodes: usize,
     text_bytes: usize,
+}
+
+impl Amount {
+    const REPEATED: Self = Self { nodes: MAX_REPEATED_NODES, text_bytes: MAX_REPEATED_BYTES };
+
+    fn without(self, other: Self) -> Option<Self> {
+        let nodes = self.nodes.checked_sub(other.nodes)?;
+        let text_bytes = self.text_bytes.checked_sub(other.text_bytes)?;
+        Some(Self { nodes, text_bytes })
+    }
+
+    fn add(&mut self, other: Self) {
+        self.nodes += other.nodes;
+        self.text_bytes += other.text_bytes;
+    }
+}
+
+/// What is wrong, as far as anybody reads on.
+#[derive(Default)]
+struct Faults(Vec<Fault>);
+
+impl Faults {
+    fn push(&mut self, fault: Fault) {
+        if self.0.len() < MAX_FAULTS {
+            self.0.push(fault);
+        }
+    }
+}
+
+/// What aliases repeat; nothing is kept of what is too much to be repeated.
+struct Anchored {
+    node: Option<Node>,
+    cost: Amount,
 }
 
 struct Builder<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     anchors: HashMap<usize, Anchored>,
-    faults: Vec<Fault>,
+    faults: Faults,
     /// Where the last event ended.
     read: usize,
     nodes_left: usize,
-    repeated_bytes_left: usize,
+    /// All that was built, repeated values included.
+    built: Amount,
+    repeats_left: Amount,
+    anchored_left: Amount,
 }
 
 pub(super) fn read(text: &str) -> Parsed {
@@ -49,13 +88,15 @@ pub(super) fn read(text: &str) -> Parsed {
         text,
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),
-        faults: Vec::new(),
+        faults: Faults::default(),
         read: 0,
         nodes_left: MAX_NODES,
-        repeated_bytes_left: MAX_REPEATED_BYTES,
+        built: Amount { nodes: 0, text_bytes: 0 },
+        repeats_left: Amount::REPEATED,
+        anchored_left: Amount::REPEATED,
     };
     let documents = builder.documents();
-    Parsed { documents, faults: builder.faults }
+    Parsed { documents, faults: builder.faults.0 }
 }
 
 impl<'t> Builder<'t> {
@@ -67,9 +108,10 @@ impl<'t> Builder<'t> {
                 Ok(Some(node)) => documents.push(node),
                 Ok(None) => return documents,
                 Err(GivenUp::Document(fault)) => {
-                    self.faults.push(fault);
+                    self.faults.push(fault.alone());
                     self.anchors.clear();
-                    if !self.parser.proceed_next_document().unwrap_or(false) {
+                    let is_enough = self.faults.0.len() >= MAX_FAULTS;
+                    if is_enough || !self.parser.proceed_next_document().unwrap_or(false) {
                         return documents;
                     }
                 }
@@ -116,10 +158,13 @@ impl<'t> Builder<'t> {
 
     fn node(&mut self, event: Event<'t>, span: &Span, depth: usize) -> Built<Node> {
         let bytes = self.bytes(span);
-        self.pay(1, &bytes)?;
+        self.pay(&bytes)?;
+        let before = self.built;
+        self.built.nodes += 1;
         let (anchor, node) = match event {
             Event::Alias(anchor) => return self.repeat(anchor, bytes),
             Event::Scalar(text, style, anchor, tag) => {
+                self.built.text_bytes += text.len();
                 let is_text = self.check_tag(tag.as_deref(), span);
                 (anchor, self.scalar(&text, is_text || style != ScalarStyle::Plain, bytes))
             }
@@ -134,10 +179,17 @@ impl<'t> Builder<'t> {
             _ => (0, self.scalar("", false, bytes)),
         };
         if anchor != 0 {
-            let (nodes, text_bytes) = cost(&node);
-            self.anchors.insert(anchor, Anchored { node: node.clone(), nodes, text_bytes });
+            self.keep(anchor, &node, before);
         }
         Ok(node)
+    }
+
+    /// Keeps what an anchor stands before, which was built since `before`.
+    fn keep(&mut self, anchor: usize, node: &Node, before: Amount) {
+        let Some(cost) = self.built.without(before) else { return };
+        let left = self.anchored_left.without(cost);
+        self.anchored_left = left.unwrap_or(self.anchored_left);
+        self.anchors.insert(anchor, Anchored { node: left.map(|_| node.clone()), cost });
     }
 
     fn scalar(&self, text: &str, quoted: bool, bytes: Range<usize>) -> Node {
@@ -214,20 +266,17 @@ impl<'t> Builder<'t> {
         let Some(anchored) = self.anchors.get(&anchor) else {
             return Err(GivenUp::Document(Fault::alias_inside_itself(bytes)));
         };
-        let (nodes, text_bytes) = (anchored.nodes, anchored.text_bytes);
-        if text_bytes > self.repeated_bytes_left {
+        let left = self.repeats_left.without(anchored.cost);
+        let (Some(left), Some(node)) = (left, &anchored.node) else {
             return Err(GivenUp::Text(Fault::too_much_repeated(bytes)));
-        }
-        self.repeated_bytes_left -= text_bytes;
-        self.pay(nodes, &bytes)?;
-        match self.anchors.get(&anchor) {
-            Some(anchored) => Ok(anchored.node.clone()),
-            None => Err(GivenUp::Document(Fault::alias_inside_itself(bytes))),
-        }
+        };
+        self.repeats_left = left;
+        self.built.add(anchored.cost);
+        Ok(node.clone())
     }
 
-    fn pay(&mut self, nodes: usize, bytes: &Range<usize>) -> Built<()> {
-        match self.nodes_left.checked_sub(nodes) {
+    fn pay(&mut self, bytes: &Range<usize>) -> Built<()> {
+        match self.nodes_left.checked_sub(1) {
             Some(left) => {
                 self.nodes_left = left;
                 Ok(())
@@ -275,20 +324,6 @@ fn deep_enough(depth: usize, bytes: &Range<usize>) -> Built<()> {
     Ok(())
 }
 
-fn cost(node: &Node) -> (usize, usize) {
-    let add = |(nodes, bytes): (usize, usize), child: &Node| {
-        let (more_nodes, more_bytes) = cost(child);
-        (nodes + more_nodes, bytes + more_bytes)
-    };
-    match &node.value {
-        Value::Scalar(scalar) => (1, scalar.text.len()),
-        Value::Sequence(items) => items.iter().fold((1, 0), add),
-        Value::Mapping(pairs) => {
-            pairs.iter().fold((1, 0), |sum, (key, value)| add(add(sum, key), value))
-        }
-    }
-}
-
 /// The pairs of a mapping while it is read: keys are told apart, merges wait for the end, because
 /// a key written out wins over a merged one wherever it stands.
 #[derive(Default)]
@@ -299,7 +334,7 @@ struct Pairs {
 }
 
 impl Pairs {
-    fn add(&mut self, key: Node, value: Node, faults: &mut Vec<Fault>) {
+    fn add(&mut self, key: Node, value: Node, faults: &mut Faults) {
         let Value::Scalar(name) = &key.value else {
             faults.push(Fault::key_not_text(key.bytes));
             return;
@@ -316,7 +351,7 @@ impl Pairs {
         self.pairs.push((key, value));
     }
 
-    fn merged(mut self, faults: &mut Vec<Fault>) -> Vec<(Node, Node)> {
+    fn merged(mut self, faults: &mut Faults) -> Vec<(Node, Node)> {
         for merge in std::mem::take(&mut self.merges) {
             match merge.value {
                 Value::Mapping(pairs) => self.merge(pairs),

@@ -138,6 +138,17 @@ async fn a_broken_set_is_refused_whole_and_the_old_one_stays() {
 }
 
 #[tokio::test]
+async fn an_emptied_file_lifts_no_limit() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let mut reloads = server.active.subscribe();
+    for (count, text) in ["", "# to be written\n", "domain: shop\nrules:\n"].iter().enumerate() {
+        fs::write(server.folder.path().join("policy.yaml"), text).unwrap();
+        failure(&mut reloads, count as u64 + 1).await;
+        assert_eq!(amount(&server).await, 5, "{text:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_same_text_written_again_is_no_reload() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let mut reloads = server.active.subscribe();

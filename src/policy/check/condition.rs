@@ -3,7 +3,7 @@
 //! A pattern is judged by whether it can hold for a present attribute and for an absent one;
 //! where that is not certain it is taken to hold, so nothing that could apply is reported.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
 
 use crate::policy::diagnostic::Diagnostic;
@@ -17,6 +17,12 @@ use super::{error, warning};
 pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&str>) {
     for condition in &rule.conditions {
         let (name, place) = (&condition.attribute.value, &condition.attribute.place);
+        if name.contains('.') && !declared.contains(name.as_str()) {
+            let message = format!("{} is matched by an entry of this whole name", shown(name));
+            let hint = "fields of `tables` are not supported by this version yet; if Envoy does \
+                        send such an entry, list it under `attributes`";
+            found.push(warning("dotted-attribute", place, message, hint));
+        }
         let can = can_hold(&condition.pattern);
         if !can.present && !can.absent {
             let message = format!("this condition on {} never holds", shown(name));
@@ -57,7 +63,8 @@ fn check_captures(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&
             found.push(warning("capture-missing", &per.place, message, hint));
             continue;
         }
-        let names = templates.iter().flat_map(|template| template.captures());
+        let names: BTreeSet<_> =
+            templates.iter().flat_map(|template| template.captures()).collect();
         let matched = rule.conditions.iter().any(|known| known.attribute.value == per.value);
         if let Some(near) = suggest::nearest(&per.value, names).filter(|_| !matched) {
             let message = format!("no template captures {}", shown(&per.value));
@@ -65,6 +72,17 @@ fn check_captures(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&
             found.push(warning("capture-missing", &per.place, message, hint));
         }
     }
+}
+
+/// All attributes that a rule names, some more than once.
+pub(super) fn attributes(rule: &Rule) -> impl Iterator<Item = &str> {
+    let mut templates = Vec::new();
+    for condition in &rule.conditions {
+        collect_templates(&condition.pattern, &mut templates);
+    }
+    let matched = rule.conditions.iter().map(|condition| condition.attribute.value.as_str());
+    let per = rule.per.iter().map(|per| per.value.as_str());
+    matched.chain(per).chain(templates.into_iter().flat_map(Template::captures))
 }
 
 /// The templates that may be what lets a rule match; those under `not` capture nothing.

@@ -4,9 +4,10 @@
 
 mod condition;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::limit::WindowIdentity;
+use crate::policy::compile::sanitise;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::findings::{clean, shown};
 use crate::policy::model::{Body, NativePolicy, Node, Place, Placed, Policy, Rule};
@@ -71,16 +72,41 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
             names.insert(&rule.name.value, rule);
         }
     }
+    check_wire_names(found, &policy.rules);
     let mut sorted: Vec<&str> = names.keys().copied().collect();
     sorted.sort_unstable();
     let declared = policy.attributes.iter().map(|known| known.attribute.as_str()).collect();
+    let rules = Rules { by_name: names, names: sorted, replaced: replaced(&policy.rules) };
     for rule in &policy.rules {
         check_windows(found, rule);
-        check_replaces(found, rule, &names, &sorted);
+        check_replaces(found, rule, &rules);
         check_effect(found, rule);
         condition::check(found, rule, &declared);
     }
     check_same(found, &policy.rules);
+    check_attributes(found, &policy.rules);
+}
+
+/// Clients tell limits apart by the names in headers, in which not every character may stand.
+fn check_wire_names(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
+    let mut firsts: HashMap<String, &Rule> = HashMap::new();
+    for rule in rules {
+        let name = rule.name.value.as_str();
+        let wire_name = sanitise(name);
+        let Some(first) = firsts.get(&wire_name).filter(|first| first.name.value != name) else {
+            firsts.insert(wire_name, rule);
+            continue;
+        };
+        let message = format!(
+            "{} and {} are both {} in answers",
+            shown(&first.name.value),
+            shown(name),
+            shown(&wire_name)
+        );
+        let hint = "name them apart in letters, digits and `-`";
+        let related = (first.name.place.clone(), "the other rule");
+        found.push(warning("same-name-in-answers", &rule.name.place, message, hint).with(related));
+    }
 }
 
 /// Two limits of one window are one counter.
@@ -98,12 +124,27 @@ fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
     }
 }
 
-fn check_replaces(
-    found: &mut Vec<Diagnostic>,
-    rule: &Rule,
-    rules: &HashMap<&str, &Rule>,
-    names: &[&str],
-) {
+/// The rules of one policy, as `replaces` knows them.
+struct Rules<'p> {
+    by_name: HashMap<&'p str, &'p Rule>,
+    /// In order.
+    names: Vec<&'p str>,
+    /// Where a rule, the first of each pair, says that it replaces the other.
+    replaced: HashMap<(&'p str, &'p str), &'p Place>,
+}
+
+fn replaced(rules: &[Rule]) -> HashMap<(&str, &str), &Place> {
+    let mut replaced = HashMap::new();
+    for rule in rules {
+        for other in &rule.replaces {
+            replaced.insert((rule.name.value.as_str(), other.value.as_str()), &other.place);
+        }
+    }
+    replaced
+}
+
+fn check_replaces(found: &mut Vec<Diagnostic>, rule: &Rule, rules: &Rules<'_>) {
+    let mut has_mutual = false;
     for replaced in &rule.replaces {
         let name = replaced.value.as_str();
         if name == rule.name.value {
@@ -112,26 +153,30 @@ fn check_replaces(
             found.push(error("replaces-itself", &replaced.place, message, hint));
             continue;
         }
-        let Some(other) = rules.get(name) else {
+        if !rules.by_name.contains_key(name) {
             let message = format!("`replaces` names {}, and there is no such rule", shown(name));
             let hint = if found.len() < MOST_SUGGESTIONS {
-                let others = names.iter().copied().filter(|other| *other != rule.name.value);
+                let others = rules.names.iter().copied();
+                let others = others.filter(|other| *other != rule.name.value);
                 unknown_rule_hint(name, &others.collect::<Vec<_>>())
             } else {
                 NAME_A_RULE.to_owned()
             };
             found.push(error("unknown-rule", &replaced.place, message, hint));
             continue;
-        };
-        // One of the two rules of a pair reports it.
-        let back = other.replaces.iter().find(|back| back.value == rule.name.value);
+        }
+        // One of the two rules of a pair reports it, and only the first of its pairs: where all
+        // replace all, the pairs are many more than the rules.
+        let back = rules.replaced.get(&(name, rule.name.value.as_str()));
         if let Some(back) = back
             && rule.name.value.as_str() > name
+            && !has_mutual
         {
+            has_mutual = true;
             let message =
                 format!("{} and {} replace each other", shown(&rule.name.value), shown(name));
             let hint = "when both match, neither counts; keep one of the two `replaces`";
-            let related = (back.place.clone(), "and back again here");
+            let related = ((*back).clone(), "and back again here");
             found.push(warning("mutual-replaces", &replaced.place, message, hint).with(related));
         }
     }
@@ -184,11 +229,28 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
     }
 }
 
+/// Every request fills a slot for each attribute that a rule of its domain names.
+const MOST_ATTRIBUTES: usize = 1_000;
+
+fn check_attributes(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
+    let mut names: HashSet<&str> = HashSet::new();
+    for rule in rules {
+        names.extend(condition::attributes(rule));
+        if names.len() > MOST_ATTRIBUTES {
+            let message = format!("the rules name more than {MOST_ATTRIBUTES} attributes");
+            let hint = "match values of a few attributes; call what templates capture alike";
+            found.push(error("too-many-items", &rule.name.place, message, hint));
+            return;
+        }
+    }
+}
+
 /// Names in `replaces` that no limit of the domain has.
 fn check_descriptors(found: &mut Vec<Diagnostic>, nodes: &[Node]) {
     let mut names = Vec::new();
     let mut replaced = Vec::new();
     collect_names(nodes, &mut names, &mut replaced);
+    check_replaced(found, &names, &replaced);
     names.sort_unstable();
     names.dedup();
     for place in replaced {
@@ -201,6 +263,30 @@ fn check_descriptors(found: &mut Vec<Diagnostic>, nodes: &[Node]) {
                 "write the `name` of another limit".to_owned()
             };
             found.push(warning("unknown-rule", &place.place, message, hint));
+        }
+    }
+}
+
+/// A name may stand for many limits, and many may replace it; every pair is held ready.
+const MOST_REPLACED: usize = 1_000_000;
+
+fn check_replaced(found: &mut Vec<Diagnostic>, names: &[&str], replaced: &[&Placed<String>]) {
+    let mut limits: HashMap<&str, usize> = HashMap::new();
+    for name in names {
+        *limits.entry(name).or_default() += 1;
+    }
+    let mut pairs = 0;
+    for name in replaced {
+        pairs += limits.get(name.value.as_str()).copied().unwrap_or_default();
+        if pairs > MOST_REPLACED {
+            let message = format!(
+                "{} and the names before it make more than {MOST_REPLACED} pairs of limits, of \
+                 which one replaces the other",
+                shown(&name.value)
+            );
+            let hint = "give limits that are replaced names of their own";
+            found.push(error("too-many-items", &name.place, message, hint));
+            return;
         }
     }
 }

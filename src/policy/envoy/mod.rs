@@ -84,6 +84,10 @@ pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
     if let Some(node) = fields.value("domain") {
         check_fraction(findings, node);
     }
+    if let Some(node) = fields.value("descriptors").filter(|node| node.is_null()) {
+        let hint = "add a descriptor: `- key: ...`; write `descriptors: []` if there is to be none";
+        findings.error("no-descriptors", &node.bytes, "`descriptors` holds nothing", hint);
+    }
     let descriptors = read_level(findings, fields.value("descriptors"));
     Some(Policy { domain: domain?, body: Body::Descriptors(descriptors) })
 }

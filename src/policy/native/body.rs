@@ -3,6 +3,8 @@
 //! YAML becomes JSON at load, with its keys in their order; at run time only `{field}`s are filled
 //! in. Everything around them is JSON already.
 
+use std::sync::Arc;
+
 use crate::policy::findings::{Findings, shown};
 use crate::policy::respond::{Body, Field, Piece};
 use crate::policy::suggest;
@@ -22,6 +24,12 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Option<(Body, Option
             _ => {
                 let hint = "write a text, a mapping, `problem` or `off`";
                 let text = &writer.findings.text(node, "a body", hint)?.text;
+                if is_json_object(text) {
+                    let message = "this body is JSON written as text";
+                    let hint = "write the body as YAML, without the quotes or the `|` around it";
+                    writer.findings.error("body-in-quotes", &node.bytes, message, hint);
+                    return None;
+                }
                 writer.template(node, text, str::to_owned);
                 let body = writer.finish(node, Body::Text)?;
                 return Some((body, Some("text/plain; charset=utf-8")));
@@ -39,7 +47,7 @@ struct Writer<'f> {
 }
 
 impl Writer<'_> {
-    fn finish(self, node: &Node, body: fn(Vec<Piece>) -> Body) -> Option<Body> {
+    fn finish(self, node: &Node, body: fn(Arc<[Piece]>) -> Body) -> Option<Body> {
         let length = |piece: &Piece| match piece {
             Piece::Text(text) => text.len(),
             Piece::Field(_) => 0,
@@ -50,7 +58,7 @@ impl Writer<'_> {
             self.findings.error("body-too-large", &node.bytes, message, hint);
             return None;
         }
-        (!self.failed).then(|| body(self.pieces))
+        (!self.failed).then(|| body(self.pieces.into()))
     }
 
     fn text(&mut self, text: &str) {
@@ -77,6 +85,7 @@ impl Writer<'_> {
                 for (index, (key, value)) in pairs.iter().enumerate() {
                     self.text(if index > 0 { "," } else { "" });
                     let name = key.scalar().map_or("", |scalar| scalar.text.as_str());
+                    self.check_key(key, name);
                     self.text(&format!("\"{}\":", escaped(name)));
                     self.json(value);
                 }
@@ -97,6 +106,18 @@ impl Writer<'_> {
         }
     }
 
+    /// Only values are filled in: keys that differ between denials would be no format.
+    fn check_key(&mut self, key: &Node, name: &str) {
+        let inside = |start: usize| name[start + 1..].split_once('}').map(|(inside, _)| inside);
+        let mut braces = name.match_indices('{').map(|(start, _)| start);
+        if let Some(field) = braces.find_map(|start| inside(start).filter(|f| field(f).is_some())) {
+            let message = format!("the placeholder {} stands in a key", shown(field));
+            let hint = format!("only values are filled in: write `{field}: \"{{{field}}}\"`");
+            self.findings.error("bad-placeholder", &key.bytes, message, hint);
+            self.failed = true;
+        }
+    }
+
     /// Plain numbers, booleans and null stay what they are in JSON; a text that is nothing but
     /// the placeholder of a number becomes that number.
     fn json_scalar(&mut self, node: &Node, scalar: &Scalar) {
@@ -106,7 +127,7 @@ impl Writer<'_> {
         if let Some(truth) = scalar.as_bool() {
             return self.text(if truth { "true" } else { "false" });
         }
-        if !scalar.quoted && serde_json::from_str::<serde_json::Number>(&scalar.text).is_ok() {
+        if !scalar.quoted && is_json_number(&scalar.text) {
             return self.text(&scalar.text);
         }
         let alone = scalar.text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
@@ -160,6 +181,31 @@ impl Writer<'_> {
         self.failed = true;
         self.findings.misread(node, Misread { code: "bad-placeholder", message, hint, bytes });
     }
+}
+
+/// `{ "key": ...` as clients send it; a text may well begin with a brace of another kind.
+fn is_json_object(text: &str) -> bool {
+    let inside = text.trim_start().strip_prefix('{');
+    inside.is_some_and(|inside| inside.trim_start().starts_with('"'))
+}
+
+/// A number as JSON writes it, however large: it is sent as written.
+fn is_json_number(text: &str) -> bool {
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    let exponent = exponent.map(|digits| digits.strip_prefix(['+', '-']).unwrap_or(digits));
+    all_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(all_digits)
+        && exponent.is_none_or(all_digits)
 }
 
 fn field(name: &str) -> Option<Field> {

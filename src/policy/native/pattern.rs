@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use crate::policy::findings::{Findings, Keys, Standing, shown};
 use crate::policy::model::{Condition, Pattern};
@@ -22,6 +22,20 @@ const PATTERN_KEYS: &Keys = &[
 ];
 
 const HINT: &str = "write a text, a list of texts, `present`, `absent` or `{ not: ... }`";
+
+/// Names that people give to what the attribute `endpoint` is.
+const PATHS: [&str; 6] = ["path", ":path", "url", "uri", "route", "request_path"];
+/// The names of the attribute that HTTP methods are in, which are told apart by case.
+const METHODS: [&str; 2] = ["method", ":method"];
+const KNOWN_METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+
+/// The attribute that patterns stand under.
+#[derive(Clone, Copy)]
+struct Asked<'n> {
+    attribute: &'n str,
+    form: Form,
+}
 
 /// What a single text under an attribute is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +65,8 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
             "ip" => Form::Network,
             _ => Form::Text,
         };
-        if let Some(pattern) = read_pattern(findings, value, form) {
+        let asked = Asked { attribute: &attribute.text, form };
+        if let Some(pattern) = read_pattern(findings, value, asked) {
             let attribute = findings.placed(attribute.text.clone(), name);
             conditions.push(Condition { attribute, pattern });
         }
@@ -59,13 +74,17 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
     conditions
 }
 
-fn read_pattern(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
-    match &node.value {
-        Value::Sequence(items) => read_any_of(findings, node, items, form),
-        Value::Mapping(_) => read_mapping(findings, node, form),
-        Value::Scalar(_) => {
+fn read_pattern(findings: &mut Findings, node: &Node, asked: Asked<'_>) -> Option<Pattern> {
+    match (&node.value, node.scalar()) {
+        (Value::Sequence(items), _) => read_any_of(findings, node, items, asked),
+        (Value::Mapping(_), _) => read_mapping(findings, node, asked),
+        // A value may be empty, so quotes with nothing between them are a text to match.
+        (_, Some(scalar)) if asked.form == Form::Text && scalar.text.is_empty() => {
+            Some(Pattern::Equals(String::new()))
+        }
+        (Value::Scalar(_), _) => {
             let text = &findings.text(node, "a pattern", HINT)?.text;
-            read_text(findings, node, text, form)
+            read_text(findings, node, text, asked)
         }
     }
 }
@@ -74,7 +93,7 @@ fn read_any_of(
     findings: &mut Findings,
     node: &Node,
     items: &[Node],
-    form: Form,
+    asked: Asked<'_>,
 ) -> Option<Pattern> {
     if items.is_empty() {
         let message = "an empty list matches nothing";
@@ -87,7 +106,7 @@ fn read_any_of(
             findings.unexpected(item, "a pattern", "write one list; any of its items may match");
             continue;
         }
-        patterns.extend(read_pattern(findings, item, form));
+        patterns.extend(read_pattern(findings, item, asked));
     }
     if patterns.len() < items.len() {
         return None;
@@ -95,11 +114,11 @@ fn read_any_of(
     if patterns.len() == 1 { patterns.pop() } else { Some(Pattern::AnyOf(patterns)) }
 }
 
-fn read_mapping(findings: &mut Findings, node: &Node, form: Form) -> Option<Pattern> {
+fn read_mapping(findings: &mut Findings, node: &Node, asked: Asked<'_>) -> Option<Pattern> {
     let fields = findings.fields(node, "a pattern", PATTERN_KEYS)?;
     match (fields.value("not"), fields.value("equals")) {
-        (Some(inner), None) => Some(Pattern::Not(Box::new(read_pattern(findings, inner, form)?))),
-        (None, Some(inner)) => read_equals(findings, inner, form),
+        (Some(inner), None) => Some(Pattern::Not(Box::new(read_pattern(findings, inner, asked)?))),
+        (None, Some(inner)) => read_equals(findings, inner, asked.form),
         (Some(_), Some(inner)) => {
             let hint = "write `{ not: { equals: text } }`";
             let message = "a pattern is either `not` or `equals`";
@@ -134,28 +153,76 @@ fn read_equals(findings: &mut Findings, node: &Node, form: Form) -> Option<Patte
     None
 }
 
-fn read_text(findings: &mut Findings, node: &Node, text: &str, form: Form) -> Option<Pattern> {
-    let pattern = match (text, form) {
+fn read_text(
+    findings: &mut Findings,
+    node: &Node,
+    text: &str,
+    asked: Asked<'_>,
+) -> Option<Pattern> {
+    let pattern = match (text, asked.form) {
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
-        (_, Form::Text) => text_pattern(text),
-        (_, Form::Template) => Template::parse(text).map(Pattern::Endpoint).map_err(|error| {
-            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
-            Misread { code: "bad-template", message, hint, bytes }
-        }),
+        (_, Form::Text) => text_pattern(text, asked.attribute),
+        (_, Form::Template) => template(text),
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
+    if let Ok(Pattern::Equals(text)) = &pattern
+        && METHODS.contains(&asked.attribute)
+    {
+        warn_of_case(findings, node, text);
+    }
     pattern.map_err(|misread| findings.misread(node, misread)).ok()
 }
 
-fn text_pattern(text: &str) -> Result<Pattern, Misread> {
+fn warn_of_case(findings: &mut Findings, node: &Node, text: &str) {
+    let upper = text.to_ascii_uppercase();
+    if upper != text && KNOWN_METHODS.contains(&upper.as_str()) {
+        let message = format!("no method is sent as {}; case counts", shown(text));
+        findings.warning("method-case", &node.bytes, message, format!("write `{upper}`"));
+    }
+}
+
+/// Paths are walked segment by segment, so that the longest template bounds the walk.
+const MOST_SEGMENTS: usize = 100;
+
+fn template(text: &str) -> Result<Pattern, Misread> {
+    let code = "bad-template";
+    match Template::parse(text) {
+        Ok(template) if template.segments.len() > MOST_SEGMENTS => {
+            let message = format!("a path template has at most {MOST_SEGMENTS} segments");
+            let hint = "end it with `/**`, which stands for the rest".to_owned();
+            Err(Misread { code, message, hint, bytes: 0..text.len() })
+        }
+        Ok(template) => Ok(Pattern::Endpoint(template)),
+        Err(error) => {
+            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
+            Err(Misread { code, message, hint, bytes })
+        }
+    }
+}
+
+fn text_pattern(text: &str, attribute: &str) -> Result<Pattern, Misread> {
+    let is_template = text.starts_with('/') && (text.contains("/**") || text.contains("/{"));
+    if is_template && PATHS.contains(&attribute) {
+        return Err(Misread {
+            code: "bad-pattern",
+            message: format!(
+                "path templates belong to the attribute `endpoint`, not `{attribute}`"
+            ),
+            hint: format!("write `endpoint: {text:?}`; it is read from `path` and `:path` too"),
+            bytes: 0..text.len(),
+        });
+    }
     match text.find('*') {
         None => Ok(Pattern::Equals(text.to_owned())),
         Some(star) if star + 1 == text.len() => Ok(Pattern::Prefix(text[..star].to_owned())),
         Some(star) => Err(Misread {
             code: "bad-pattern",
             message: "a `*` matches only at the end of a text".to_owned(),
-            hint: format!("for the text itself write `{{ equals: {text:?} }}`"),
+            hint: match is_template {
+                true => "path templates belong to the attribute `endpoint`".to_owned(),
+                false => format!("for the text itself write `{{ equals: {text:?} }}`"),
+            },
             bytes: star..star + 1,
         }),
     }
@@ -176,13 +243,29 @@ fn network(text: &str) -> Result<IpNet, Misread> {
         misread(format!("{} is no address and no network", shown(text)), hint.to_owned())
     };
     if !text.contains('/') {
-        return text.parse::<IpAddr>().map(IpNet::from).map_err(|_| no_network());
+        let address: IpAddr = text.parse().map_err(|_| no_network())?;
+        return Ok(IpNet::from(address.to_canonical()));
     }
     let network: IpNet = text.parse().map_err(|_| no_network())?;
+    let network = unmapped(network);
     if network != network.trunc() {
         let message = format!("{} has bits set beyond its length", shown(text));
         let hint = format!("write `{}` for the network, or the address alone", network.trunc());
         return Err(misread(message, hint));
     }
     Ok(network)
+}
+
+/// IPv4 that is written as IPv6 is meant, and counted, as IPv4.
+fn unmapped(network: IpNet) -> IpNet {
+    const MAPPED_PREFIX: u8 = 96;
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let address = mapped.addr().to_ipv4_mapped();
+    let length = mapped.prefix_len().checked_sub(MAPPED_PREFIX);
+    match (address, length) {
+        (Some(address), Some(length)) => Ipv4Net::new(address, length).map_or(network, IpNet::V4),
+        _ => network,
+    }
 }
