@@ -40,10 +40,13 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start(&settings.log_level, settings.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread decides: a runtime of several wakes a connection for every single answer, which
+    // costs a third more of a processor than it gains beside one Envoy. What takes long (reading
+    // and compiling policies) runs on threads of its own. `docs/performance.md` has the figures.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format_args!("cannot start threads: {error}"));
+            complain(&format_args!("cannot start: {error}"));
             return ExitCode::from(FAILED);
         }
     };
