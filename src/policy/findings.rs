@@ -14,11 +14,18 @@ use crate::yaml::{Fault, Node, Scalar, Value};
 /// More findings than this of one load help nobody; they are counted and not shown.
 pub(super) const MOST_DIAGNOSTICS: usize = 500;
 
+/// Findings of one source that are kept; of a text that is no policy every word may be one.
+const MOST_KEPT: usize = 10 * MOST_DIAGNOSTICS;
+
 /// The findings of one source.
 #[derive(Debug)]
 pub(super) struct Findings {
     source: usize,
     found: Vec<Diagnostic>,
+    has_error: bool,
+    /// Findings that were counted and not kept; of errors at least one is kept.
+    dropped: usize,
+    is_last_dropped: bool,
 }
 
 /// How a key that may be met is treated.
@@ -59,11 +66,12 @@ impl<'n> Fields<'n> {
 
 impl Findings {
     pub(super) fn new(source: usize) -> Self {
-        Self { source, found: Vec::new() }
+        Self { source, found: Vec::new(), has_error: false, dropped: 0, is_last_dropped: false }
     }
 
-    pub(super) fn into_diagnostics(self) -> Vec<Diagnostic> {
-        self.found
+    /// The findings, and how many more there were.
+    pub(super) fn into_diagnostics(self) -> (Vec<Diagnostic>, usize) {
+        (self.found, self.dropped)
     }
 
     pub(super) fn place(&self, bytes: &Range<usize>) -> Place {
@@ -102,6 +110,13 @@ impl Findings {
         message: String,
         hint: String,
     ) {
+        let is_new_kind = severity == Severity::Error && !self.has_error;
+        self.is_last_dropped = self.found.len() >= MOST_KEPT && !is_new_kind;
+        if self.is_last_dropped {
+            self.dropped += 1;
+            return;
+        }
+        self.has_error |= severity == Severity::Error;
         let (message, hint) = (clean(message), clean(hint));
         let place = self.place(bytes);
         self.found.push(Diagnostic { severity, code, message, place, related: None, hint });
@@ -110,7 +125,7 @@ impl Findings {
     /// Gives the finding just recorded a second place.
     pub(super) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
         let place = self.place(bytes);
-        if let Some(last) = self.found.last_mut() {
+        if let Some(last) = self.found.last_mut().filter(|_| !self.is_last_dropped) {
             last.related = Some((place, label.to_owned()));
         }
     }
@@ -166,7 +181,9 @@ impl Findings {
                 }
                 None => {
                     let message = format!("{what} has no key {}", shown(name));
-                    let near = nearest_key(name, keys);
+                    // Looking for what was meant is dear, so it is not done for ever.
+                    let is_looked_for = self.found.len() < MOST_DIAGNOSTICS;
+                    let near = is_looked_for.then(|| nearest_key(name, keys)).flatten();
                     misspelt.extend(near);
                     self.error("unknown-key", &key.bytes, message, key_hint(near, keys));
                 }

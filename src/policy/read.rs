@@ -17,6 +17,7 @@ use crate::yaml::{self, Node};
 pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies = Vec::new();
     let mut diagnostics = Vec::new();
+    let mut dropped = 0;
     for (index, source) in sources.iter().enumerate() {
         let mut findings = Findings::new(index);
         let parsed = yaml::parse(&source.text);
@@ -30,7 +31,9 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
         for document in &parsed.documents {
             policies.extend(read_document(&mut findings, document));
         }
-        diagnostics.extend(findings.into_diagnostics());
+        let (found, more) = findings.into_diagnostics();
+        diagnostics.extend(found);
+        dropped += more;
     }
     diagnostics.extend(check::check(&policies));
     if sources.is_empty() {
@@ -40,7 +43,7 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
         let place = &found.place;
         (place.source, place.bytes.start, place.bytes.end, found.severity)
     });
-    cut_short(&mut diagnostics);
+    cut_short(&mut diagnostics, dropped);
     (policies, diagnostics)
 }
 
@@ -79,8 +82,9 @@ fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {
     }
 }
 
-fn cut_short(diagnostics: &mut Vec<Diagnostic>) {
-    let left_out = diagnostics.len().saturating_sub(MOST_DIAGNOSTICS);
+/// `dropped` findings were counted and not kept.
+fn cut_short(diagnostics: &mut Vec<Diagnostic>, dropped: usize) {
+    let left_out = diagnostics.len().saturating_sub(MOST_DIAGNOSTICS) + dropped;
     if left_out == 0 {
         return;
     }

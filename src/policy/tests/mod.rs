@@ -3,6 +3,8 @@
 //! `tests/policies/good` holds texts without any finding, `tests/policies/bad` texts with the
 //! findings that are shown for them. `TOLLGATE_GOLDEN=write` writes what is shown now.
 
+mod large;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -282,17 +284,6 @@ fn nothing_at_all_is_no_policy_set() {
     let (_, diagnostics) = read(&[]);
     assert_eq!(diagnostics[0].code, "no-policy");
     assert!(!render(&[], &diagnostics, false).is_empty());
-}
-
-#[test]
-fn more_findings_than_anybody_reads_are_counted_and_still_refuse_the_set() {
-    let unknown = |number| format!("  - {{ name: r{number}, limits: 1/s, per: [x], zero: 1 }}\n");
-    let rules: String = (0..600).map(unknown).collect();
-    let sources = [Source { name: "p".to_owned(), text: format!("domain: d\nrules:\n{rules}") }];
-    let (_, diagnostics) = read(&sources);
-    assert_eq!(diagnostics.len(), 501);
-    let last = diagnostics.last().unwrap();
-    assert_eq!((last.severity, last.code), (Severity::Error, "too-many-findings"));
 }
 
 #[test]
