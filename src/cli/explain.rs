@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
 use crate::decide::explain::{Application, DescriptorExplanation, RuleExplanation, explain};
-use crate::limit::{Hits, Window};
+use crate::limit::{Hits, Kind, Window};
 use crate::policy::matcher::tree::{Choice, TreeStep};
 use crate::policy::model::Mode;
 use crate::policy::set::{CounterSeed, PolicySet, Rule};
@@ -179,8 +179,12 @@ fn render_applying(
     };
     for limit in &rule.limits {
         let limit = limit.limit;
-        let ends = window_end(limit.window, now);
-        let _ = writeln!(text, "      {}/{}, counter {key}; {ends}", limit.amount, limit.window);
+        let ends = match limit.kind {
+            Kind::Fixed => window_end(limit.window, now),
+            Kind::Rolling => "hits leave one window after they came".to_owned(),
+            Kind::Bucket { .. } => "refills evenly".to_owned(),
+        };
+        let _ = writeln!(text, "      {limit}, counter {key}; {ends}");
     }
 }
 

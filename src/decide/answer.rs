@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use smallvec::SmallVec;
 
 use super::{Answer, Binding, Code, Decision, body};
+use crate::limit::Kind;
 use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
 use crate::time::Timestamp;
 
@@ -100,7 +101,7 @@ const SF_INTEGER_MAX: u64 = 999_999_999_999_999;
 
 fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
     let rule = |binding: &Binding<'_>| binding.rule.map(|rule| rule.index);
-    rule(a) == rule(b) && a.limit.window.identity() == b.limit.window.identity()
+    rule(a) == rule(b) && a.limit.identity() == b.limit.identity()
 }
 
 /// What headers and problem details call a limit: the rule's name, with the window where a rule has several. Rule names that leave hold neither
@@ -109,7 +110,13 @@ pub(super) fn policy_name(binding: Binding<'_>) -> String {
     match binding.rule {
         None => "request".to_owned(),
         Some(rule) if rule.limits.len() > 1 => {
-            format!("{}/{}", rule.wire_name, binding.limit.window)
+            let window = binding.limit.window;
+            match binding.limit.kind {
+                Kind::Fixed => format!("{}/{window}", rule.wire_name),
+                kind @ (Kind::Rolling | Kind::Bucket { .. }) => {
+                    format!("{}/{} {window}", rule.wire_name, kind.name())
+                }
+            }
         }
         Some(rule) => rule.wire_name.to_string(),
     }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::{Charge, DescriptorPlan, Plan};
 use crate::limit::{ChargeWhen, Hits, Limit};
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::set::{CounterHasher, Domain, PolicySet, WindowSalt};
+use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet};
 use crate::request::{Descriptor, Request};
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
@@ -46,7 +46,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
             }
             is_unlimited |= rule.is_unlimited;
             plan.charges.extend(rule.limits.iter().map(|limit| Charge {
-                counter: found.base.with_window(limit.salt),
+                counter: found.base.with_limit(limit.salt),
                 limit: limit.limit,
                 hits: hits_for(rule.has_refund, descriptor.hits),
                 when: rule.charge,
@@ -115,7 +115,7 @@ fn brought_along<'s>(
         false => (ChargeWhen::Admitted, false),
     };
     Charge {
-        counter: counter.finish().with_window(WindowSalt::new(set.seed, limit.window)),
+        counter: counter.finish().with_limit(LimitSalt::new(set.seed, limit)),
         limit,
         hits: hits_for(has_refund, descriptor.hits),
         when,

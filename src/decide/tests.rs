@@ -127,6 +127,39 @@ rules:
 }
 
 #[test]
+fn one_rule_may_count_the_same_window_in_several_ways() {
+    let mut gate = Gate::new(
+        "domain: d
+rules:
+  - name: r
+    limits:
+      - 10/minute
+      - { amount: 10, window: 1m, kind: rolling }
+      - { amount: 60, window: 1m, kind: bucket, burst: 3 }
+respond: { headers: ratelimit }",
+    );
+    let told = gate.one(&[]);
+    let policies = "\"r/bucket minute\";q=60;w=60, \"r/minute\";q=10;w=60, \
+                    \"r/rolling minute\";q=10;w=60";
+    assert_eq!(told.header("ratelimit-policy"), Some(policies));
+    let admitted =
+        |gate: &Gate, count| (0..count).filter(|_| gate.one(&[]).code == Code::Ok).count();
+    assert_eq!(admitted(&gate, 9), 2, "the bucket holds 3 at once");
+    gate.wait(57);
+    assert_eq!(admitted(&gate, 9), 3);
+    gate.wait(3);
+    assert_eq!(
+        admitted(&gate, 9),
+        3,
+        "a new minute, and the first 3 hits have left the rolling one"
+    );
+    gate.wait(3);
+    assert_eq!(admitted(&gate, 9), 3);
+    gate.wait(3);
+    assert_eq!(admitted(&gate, 9), 1, "10 in the last 60 seconds");
+}
+
+#[test]
 fn all_matching_rules_apply_and_the_one_with_least_left_is_told() {
     let gate = Gate::new(
         "domain: d

@@ -5,23 +5,32 @@
 //! caller can take one amount just before it and one just after. A counter's window never goes
 //! back: when the clock steps backwards the held window goes on counting until its own end.
 
+use std::num::{NonZeroI64, NonZeroU64};
+
 use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
 use crate::time::Timestamp;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// The first moment that is no longer in the window.
-    pub window_end: Timestamp,
-    pub used: u64,
+    /// Nanoseconds since the epoch; never zero, which leaves room to tell kinds of states apart
+    /// without a byte more. A window that ends with 1969 ends a nanosecond late.
+    window_end: NonZeroI64,
+    used: u64,
 }
 
 impl State {
     pub fn fresh(window: Window, now: Timestamp) -> Self {
-        Self { window_end: window.end(now), used: 0 }
+        let end = NonZeroI64::new(window.end(now).as_nanos());
+        Self { window_end: end.unwrap_or(NonZeroU64::MIN.cast_signed()), used: 0 }
+    }
+
+    /// The first moment that is no longer in the window.
+    pub fn window_end(&self) -> Timestamp {
+        Timestamp::from_nanos(self.window_end.get())
     }
 
     pub fn is_idle(&self, now: Timestamp) -> bool {
-        self.used == 0 || now >= self.window_end
+        self.used == 0 || now >= self.window_end()
     }
 }
 
@@ -33,7 +42,7 @@ pub fn step(
     when: ChargeWhen,
     now: Timestamp,
 ) -> Outcome {
-    if now >= state.window_end {
+    if now >= state.window_end() {
         *state = State::fresh(window, now);
     }
     let verdict = match hits {
@@ -46,7 +55,7 @@ pub fn step(
     Outcome {
         verdict,
         remaining: amount.saturating_sub(state.used),
-        reset: state.window_end.since(now),
+        reset: state.window_end().since(now),
     }
 }
 

@@ -135,6 +135,242 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..120)
 }
 
+fn rolling(amount: u64, window: Window) -> Limit {
+    Limit { amount, window, kind: Kind::Rolling }
+}
+
+fn bucket(amount: u64, window: Window, burst: u64) -> Limit {
+    Limit { amount, window, kind: Kind::Bucket { burst } }
+}
+
+/// Takes one hit after another at these seconds and says which were admitted.
+fn admitted(limit: Limit, seconds: &[i64]) -> Vec<bool> {
+    let mut state = limit.fresh(Timestamp::from_seconds(0));
+    let mut take = |seconds: &i64| {
+        let now = Timestamp::from_seconds(*seconds);
+        limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now).verdict
+    };
+    seconds.iter().map(|seconds| take(seconds) == Verdict::Admitted).collect()
+}
+
+#[test]
+fn rolling_windows_do_not_let_twice_the_amount_through_at_a_boundary() {
+    let minute = window(1, Unit::Minute);
+    let times = [58, 59, 60, 61, 117, 118, 119];
+    assert_eq!(admitted(fixed(2, minute), &times), [true, true, true, true, false, false, false]);
+    assert_eq!(admitted(rolling(2, minute), &times), [true, true, false, false, false, true, true]);
+}
+
+#[test]
+fn buckets_refill_evenly_and_to_the_fraction() {
+    let ten_seconds = window(10, Unit::Second);
+    // 3 per 10 s: a token every 3.33 s.
+    let times = [0, 0, 0, 0, 3, 4, 6, 7, 10, 10];
+    let expected = [true, true, true, false, false, true, false, true, true, false];
+    assert_eq!(admitted(bucket(3, ten_seconds, 3), &times), expected);
+    // Full again after exactly one window.
+    assert_eq!(
+        admitted(bucket(3, ten_seconds, 3), &[0, 0, 0, 10, 10, 10, 10])[3..],
+        [true, true, true, false]
+    );
+    assert_eq!(
+        admitted(bucket(60, window(1, Unit::Minute), 2), &[0, 0, 0, 1, 1]),
+        [true, true, false, true, false]
+    );
+}
+
+#[test]
+fn limits_read_as_policies_write_them() {
+    let ten_seconds = window(10, Unit::Second);
+    assert_eq!(fixed(5, window(1, Unit::Minute)).to_string(), "5/minute");
+    assert_eq!(rolling(5, ten_seconds).to_string(), "5 per 10 seconds, rolling");
+    let bucket = bucket(5, ten_seconds, 7).to_string();
+    assert_eq!(bucket, "5 per 10 seconds, bucket with burst 7");
+}
+
+#[test]
+fn states_that_few_limits_need_cost_the_others_nothing() {
+    assert_eq!(size_of::<State>(), 16);
+}
+
+fn any_limit() -> impl Strategy<Value = Limit> {
+    let even = (1..90_u32, prop::sample::select(vec![Unit::Second, Unit::Minute, Unit::Day]))
+        .prop_map(|(count, unit)| window(count, unit));
+    let amount = prop_oneof![4 => 1..40_u64, 1 => 60..300_u64];
+    let kind = prop_oneof![
+        Just(Kind::Fixed),
+        Just(Kind::Rolling),
+        (1..60_u64).prop_map(|burst| Kind::Bucket { burst }),
+    ];
+    (amount, even, kind).prop_map(|(amount, window, kind)| Limit { amount, window, kind })
+}
+
+/// How late a hint may be: one slot of a rolling window that does not keep single hits.
+fn lateness(limit: Limit, when: ChargeWhen) -> Span {
+    match limit.kind {
+        Kind::Rolling if limit.amount > 64 || when == ChargeWhen::Always => {
+            Span::from_nanos(limit.window.nominal_span().as_nanos().div_ceil(64))
+        }
+        Kind::Rolling | Kind::Fixed | Kind::Bucket { .. } => Span::ZERO,
+    }
+}
+
+/// Hits in thousandths of a window, so that many meet in one and some leave.
+fn any_asks() -> impl Strategy<Value = Vec<(u64, u64)>> {
+    prop::collection::vec((0..400_u64, prop_oneof![5 => 0..4_u64, 1 => 0..50_u64]), 1..80)
+}
+
+/// The sum of what was counted after `after`, up to and with `until`.
+fn counted_between(counted: &[(Timestamp, u64)], after: Timestamp, until: Timestamp) -> u64 {
+    let inside = counted.iter().filter(|(time, _)| *time > after && *time <= until);
+    inside.map(|(_, hits)| hits).sum()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn rolling_windows_agree_with_the_list_of_all_hits(
+        amount in prop_oneof![1..40_u64, 60..300_u64],
+        always in any::<bool>(),
+        start in any_time(),
+        asks in any_asks(),
+    ) {
+        let limit = rolling(amount, window(64, Unit::Second));
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let span = limit.window.nominal_span();
+        let late = lateness(limit, when);
+        let mut state = limit.fresh(start);
+        let mut counted: Vec<(Timestamp, u64)> = Vec::new();
+        let mut now = start;
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_millis(64 * thousandths));
+            let outcome = limit.step(&mut state, Hits::Take(hits), when, now);
+            let admitted = outcome.verdict == Verdict::Admitted;
+            // What certainly still counts, and what may for a slot longer.
+            let least = counted_between(&counted, now.minus(span), now);
+            let most = counted_between(&counted, now.minus(span).minus(late), now);
+            if admitted {
+                prop_assert!(least + hits <= amount, "{least} + {hits} of {amount}");
+            } else {
+                prop_assert!(most + hits > amount, "{most} + {hits} of {amount}");
+            }
+            if admitted || always {
+                counted.push((now, hits));
+            }
+        }
+        let State::Large(large) = state else { unreachable!("a rolling window") };
+        let LargeState::Rolling(state) = *large else { unreachable!("a rolling window") };
+        prop_assert!(state.entry_count() <= 66, "{} entries", state.entry_count());
+    }
+
+    #[test]
+    fn buckets_agree_with_a_level_kept_in_fractions(
+        amount in 1..40_u64,
+        burst in 1..40_u64,
+        always in any::<bool>(),
+        start in any_time(),
+        asks in any_asks(),
+    ) {
+        let limit = bucket(amount, window(7, Unit::Second), burst);
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let mut state = limit.fresh(start);
+        let mut now = start;
+        // In seven thousand millionths of a token: 1 ns drains `amount` of them.
+        let whole = 7_000_000_000_i128;
+        let mut level = 0_i128;
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_millis(7 * thousandths));
+            level = (level - i128::from(7_000_000 * thousandths) * i128::from(amount)).max(0);
+            let fits = level + i128::from(hits) * whole <= i128::from(burst) * whole;
+            let outcome = limit.step(&mut state, Hits::Take(hits), when, now);
+            prop_assert_eq!(outcome.verdict == Verdict::Admitted, fits);
+            prop_assert_eq!(outcome.verdict == Verdict::ExceedsAmount, !fits && hits > burst);
+            if fits || always {
+                level += i128::from(hits) * whole;
+            }
+            let left = (i128::from(burst) * whole - level).max(0) / whole;
+            prop_assert_eq!(i128::from(outcome.remaining), left);
+        }
+    }
+
+    #[test]
+    fn hints_of_every_kind_are_honest(
+        limit in any_limit(),
+        always in any::<bool>(),
+        start in any_time(),
+        asks in any_asks(),
+        hits in 1..30_u64,
+    ) {
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let mut state = limit.fresh(start);
+        let mut now = start;
+        let thousandth = limit.window.nominal_span().as_nanos() / 1_000;
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_nanos(thousandth * thousandths / 4));
+            limit.step(&mut state, Hits::Take(hits), when, now);
+        }
+        let outcome = limit.step(&mut state, Hits::Take(hits), when, now);
+        let ask = |at: Timestamp, hits| {
+            limit.step(&mut state.clone(), Hits::Take(hits), when, at)
+        };
+        match outcome.verdict {
+            Verdict::OverLimit => {
+                let told = now.plus(outcome.reset);
+                prop_assert_eq!(ask(told, hits).verdict, Verdict::Admitted);
+                let before = told.minus(Span::from_nanos(1));
+                prop_assert!(ask(before, hits).verdict.is_denial());
+            }
+            Verdict::Admitted | Verdict::ExceedsAmount => {
+                let free = ask(now.plus(outcome.reset), 0).remaining;
+                let whole = match limit.kind {
+                    Kind::Bucket { burst } => burst,
+                    Kind::Fixed | Kind::Rolling => limit.amount,
+                };
+                prop_assert_eq!(free, whole, "the whole amount is free when told");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_at_once_was_never_taken(
+        limit in any_limit(),
+        start in any_time(),
+        asks in any_asks(),
+        hits in 1..30_u64,
+    ) {
+        let mut state = limit.fresh(start);
+        let mut now = start;
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_millis(thousandths));
+            limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+        }
+        let mut looked = state.clone();
+        let before = limit.step(&mut looked, Hits::Take(0), ChargeWhen::Admitted, now);
+        let taken = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+        if taken.verdict == Verdict::Admitted {
+            limit.step(&mut state, Hits::GiveBack(hits), ChargeWhen::Admitted, now);
+        }
+        let after = limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now);
+        prop_assert_eq!((before.remaining, before.reset), (after.remaining, after.reset));
+    }
+
+    #[test]
+    fn clocks_that_step_back_free_nothing(
+        limit in any_limit(),
+        start in any_time(),
+        back in 1..100_000_000_000_u64,
+    ) {
+        let mut state = limit.fresh(start);
+        while limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, start).verdict
+            == Verdict::Admitted
+        {}
+        let earlier = start.minus(Span::from_nanos(back));
+        let outcome = limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, earlier);
+        prop_assert!(outcome.verdict.is_denial());
+    }
+}
+
 proptest! {
     #[test]
     fn windows_tile_time_without_gap_or_overlap(window in any_window(), now in any_time()) {
@@ -202,7 +438,7 @@ proptest! {
         if outcome.verdict == Verdict::OverLimit {
             let told = start.plus(outcome.reset);
             let before = told.minus(Span::from_nanos(1));
-            let mut early = state;
+            let mut early = state.clone();
             let denied = limit.step(&mut early, Hits::Take(hits), ChargeWhen::Admitted, before);
             prop_assert!(denied.verdict.is_denial());
             let admitted = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, told);
@@ -223,11 +459,11 @@ proptest! {
         for jump in jumps {
             let now = Timestamp::from_seconds(origin + jump);
             let outcome = limit.step(&mut state, Hits::Take(1), ChargeWhen::Admitted, now);
-            let State::Fixed(fixed) = state;
-            prop_assert!(fixed.window_end >= latest, "the held window never goes back");
-            latest = fixed.window_end;
+            let State::Fixed(fixed) = state.clone() else { unreachable!("a fixed window") };
+            prop_assert!(fixed.window_end() >= latest, "the held window never goes back");
+            latest = fixed.window_end();
             if outcome.verdict == Verdict::Admitted {
-                *admitted_by_window.entry(fixed.window_end).or_default() += 1;
+                *admitted_by_window.entry(fixed.window_end()).or_default() += 1;
             }
         }
         prop_assert!(admitted_by_window.values().all(|admitted| *admitted <= amount));

@@ -9,7 +9,7 @@ use super::matcher::native::NativeMatcher;
 use super::matcher::tree::{Level, Tree, TreeNode, TreeRule};
 use super::model::{self, Body, Mode, NodeValue, Policy};
 use super::respond::Respond;
-use super::set::{CounterHasher, CounterSeed, Domain, Matcher, Rule, RuleLimit, WindowSalt};
+use super::set::{CounterHasher, CounterSeed, Domain, LimitSalt, Matcher, Rule, RuleLimit};
 use crate::limit::{ChargeWhen, Limit};
 
 /// `first_index` is the set-wide number of the domain's first rule.
@@ -46,7 +46,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
 }
 
 fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
-    RuleLimit { limit, salt: WindowSalt::new(seed, limit.window) }
+    RuleLimit { limit, salt: LimitSalt::new(seed, limit) }
 }
 
 fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {

@@ -127,7 +127,7 @@ fn replaced<'s>(domain: &'s Domain, rule: &Rule) -> Vec<&'s str> {
 
 /// Whether every window that is limited afterwards was limited before.
 fn has_same_counters(old: &Rule, new: &Rule) -> bool {
-    let identity = |of: &RuleLimit| of.limit.window.identity();
+    let identity = |of: &RuleLimit| of.limit.identity();
     new.limits.iter().all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
 }
 
@@ -135,10 +135,7 @@ fn limits(rule: &Rule) -> String {
     if rule.limits.is_empty() {
         return "unlimited".to_owned();
     }
-    let texts = rule.limits.iter().map(|RuleLimit { limit, .. }| match limit.window.count.get() {
-        1 => format!("{}/{}", limit.amount, limit.window),
-        _ => format!("{} per {}", limit.amount, limit.window),
-    });
+    let texts = rule.limits.iter().map(|limit| limit.limit.to_string());
     texts.collect::<Vec<_>>().join(" and ")
 }
 

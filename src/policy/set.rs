@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::limit::{ChargeWhen, Limit, Window, WindowIdentity};
+use crate::limit::{ChargeWhen, Limit, WindowIdentity};
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
@@ -26,34 +26,36 @@ pub struct CounterSeed(pub [u64; 2]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterKey(pub u128);
 
-/// A counter's key before its window: the windows of one rule and one set of values differ only
+/// A counter's key before its window and kind: the limits of one rule and one set of values differ only
 /// below the top byte, by which stores may put them together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CounterBase(u128);
 
 impl CounterBase {
-    const WINDOW_BITS: u128 = u128::MAX >> 8;
+    const LIMIT_BITS: u128 = u128::MAX >> 8;
 
-    pub fn with_window(self, salt: WindowSalt) -> CounterKey {
-        CounterKey(self.0 ^ (salt.0 & Self::WINDOW_BITS))
+    pub fn with_limit(self, salt: LimitSalt) -> CounterKey {
+        CounterKey(self.0 ^ (salt.0 & Self::LIMIT_BITS))
     }
 }
 
-/// What a window adds to a counter's key. Both halves come from a keyed hash, so that different
-/// pairs of base and window meet as rarely as any two fingerprints do.
+/// What a limit's window and kind add to a counter's key. Both halves come from a keyed hash, so that different
+/// pairs of base and limit meet as rarely as any two fingerprints do.
 #[derive(Clone, Copy, Debug)]
-pub struct WindowSalt(u128);
+pub struct LimitSalt(u128);
 
-impl WindowSalt {
-    pub fn new(seed: CounterSeed, window: Window) -> Self {
-        let (kind, length) = match window.identity() {
+impl LimitSalt {
+    pub fn new(seed: CounterSeed, limit: Limit) -> Self {
+        let identity = limit.identity();
+        let (unit, length) = match identity.window {
             WindowIdentity::Seconds(seconds) => (0, seconds),
             WindowIdentity::MondayWeeks(weeks) => (1, weeks),
             WindowIdentity::Months(months) => (2, months),
         };
         let mut hasher = CounterHasher::new(seed);
-        hasher.feed(b"window");
-        hasher.feed(&[kind]);
+        hasher.feed(b"limit");
+        hasher.feed(identity.kind.as_bytes());
+        hasher.feed(&[unit]);
         hasher.feed(&length.to_le_bytes());
         Self(hasher.finish().0)
     }
@@ -137,7 +139,7 @@ pub struct Rule {
 #[derive(Clone, Copy, Debug)]
 pub struct RuleLimit {
     pub limit: Limit,
-    pub salt: WindowSalt,
+    pub salt: LimitSalt,
 }
 
 impl PolicySet {

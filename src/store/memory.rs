@@ -34,7 +34,7 @@ struct Shard {
     swept: Option<Timestamp>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Counter {
     key: CounterKey,
     state: State,
@@ -188,7 +188,7 @@ impl Shard {
     fn look(&self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
         let key = charge.counter;
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
-        let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state);
+        let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone());
         charge.limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
     }
 }

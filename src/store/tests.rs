@@ -283,6 +283,45 @@ proptest! {
     }
 }
 
+fn of_kind(number: u64, hits: u64) -> Charge<'static> {
+    let kind = match number % 3 {
+        0 => Kind::Fixed,
+        1 => Kind::Rolling,
+        _ => Kind::Bucket { burst: 4 },
+    };
+    let charge = charge(number, 3 + number, hits);
+    Charge { limit: Limit { kind, ..charge.limit }, ..charge }
+}
+
+proptest! {
+    #[test]
+    fn a_denied_request_leaves_counters_of_every_kind_as_they_were(
+        requests in prop::collection::vec(
+            (prop::collection::vec((0..6_u64, 0..4_u64), 1..5), 0..30_u64), 1..40),
+    ) {
+        let store = MemoryStore::default();
+        let mut now = Timestamp::from_seconds(0);
+        let look = |now| -> Vec<_> {
+            let looks: Vec<_> = (0..6).map(|number| of_kind(number, 0)).collect();
+            store.charge(&looks, now).iter().map(|told| (told.remaining, told.reset)).collect()
+        };
+        for (asks, seconds) in requests {
+            now = now.plus(crate::time::Span::from_seconds(seconds));
+            let before = look(now);
+            let charges: Vec<_> =
+                asks.iter().map(|(number, hits)| of_kind(*number, *hits)).collect();
+            let outcomes = store.charge(&charges, now);
+            if !admitted(&outcomes) {
+                prop_assert_eq!(&look(now), &before);
+                for (charge, told) in charges.iter().zip(&outcomes) {
+                    let number = usize::try_from(charge.counter.0 & 0xff).unwrap();
+                    prop_assert_eq!(told.remaining, before[number].0);
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_counter_takes_little_memory() {
     assert!(size_of::<State>() <= 16);

@@ -6,7 +6,7 @@ mod condition;
 
 use std::collections::{HashMap, HashSet};
 
-use crate::limit::WindowIdentity;
+use crate::limit::{Kind, LimitIdentity};
 use crate::policy::compile::sanitise;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::findings::{clean, shown};
@@ -109,17 +109,21 @@ fn check_wire_names(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
     }
 }
 
-/// Two limits of one window are one counter.
+/// Two limits of one window and kind are one counter.
 fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
-    let mut windows: HashMap<WindowIdentity, &Place> = HashMap::new();
+    let mut windows: HashMap<LimitIdentity, &Place> = HashMap::new();
     for limit in &rule.limits {
-        if let Some(first) = windows.get(&limit.value.window.identity()) {
-            let message = format!("two limits per {} in one rule", limit.value.window);
+        if let Some(first) = windows.get(&limit.value.identity()) {
+            let kind = match limit.value.kind {
+                Kind::Fixed => String::new(),
+                kind @ (Kind::Rolling | Kind::Bucket { .. }) => format!("{} ", kind.name()),
+            };
+            let message = format!("two {kind}limits per {} in one rule", limit.value.window);
             let hint = "keep the smaller one; it is the one that counts";
             let related = ((*first).clone(), "the same window here");
             found.push(error("duplicate-window", &limit.place, message, hint).with(related));
         } else {
-            windows.insert(limit.value.window.identity(), &limit.place);
+            windows.insert(limit.value.identity(), &limit.place);
         }
     }
 }
@@ -206,11 +210,11 @@ fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
 
 /// Two rules that count the same thing twice are most often one rule pasted.
 fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
-    let mut seen: HashMap<(String, WindowIdentity), &Rule> = HashMap::new();
+    let mut seen: HashMap<(String, LimitIdentity), &Rule> = HashMap::new();
     for rule in rules {
         let counted = condition::counted(rule);
         for limit in &rule.limits {
-            let key = (counted.clone(), limit.value.window.identity());
+            let key = (counted.clone(), limit.value.identity());
             let Some(first) = seen.get(&key).filter(|first| first.name.value != rule.name.value)
             else {
                 seen.insert(key, rule);

@@ -2,7 +2,7 @@
 //!
 //! Both forms of one limit read to the same value, so they name the same counter.
 
-use crate::limit::{Kind, Limit};
+use crate::limit::{Kind, Limit, Unit};
 use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::Placed;
 use crate::policy::suggest;
@@ -15,10 +15,7 @@ const LIMIT_KEYS: &Keys = &[
     ("kind", Standing::Read),
     ("timezone", Standing::Later("remove it; windows follow the calendar in UTC")),
     ("anchor", Standing::Later("remove it; windows begin where the calendar's do")),
-    (
-        "burst",
-        Standing::Later("remove it; use a short window beside a long one, as in `[20/s, 600/m]`"),
-    ),
+    ("burst", Standing::Read),
     ("lease", Standing::Later("remove it; limit requests per window instead")),
     ("charge", Standing::Elsewhere("put it on the rule, beside `limits`")),
     ("mode", Standing::Elsewhere("put it on the rule, beside `limits`")),
@@ -70,10 +67,6 @@ fn read_limit(findings: &mut Findings, node: &Node) -> Option<Placed<Limit>> {
 
 fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
     let fields = findings.fields(node, "a limit", LIMIT_KEYS)?;
-    let kind = match fields.value("kind") {
-        None => Some(Kind::Fixed),
-        Some(node) => read_kind(findings, node),
-    };
     let hint = "write `{ amount: 100, window: 10s }`, or `100/10s` for short";
     let amount = findings.require(&fields, "amount", ("this limit", node), hint);
     let window = findings.require(&fields, "window", ("this limit", node), hint);
@@ -83,19 +76,67 @@ fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
     });
     let window = window.and_then(|node| {
         let scalar = findings.text(node, "a window", "write a span, as in `10s` or `month`")?;
-        units::window(&scalar.text).map_err(|misread| findings.misread(node, misread)).ok()
+        let window = units::window(&scalar.text);
+        Some((window.map_err(|misread| findings.misread(node, misread)).ok()?, node))
     });
-    Some(Limit { amount: amount?, window: window?, kind: kind? })
+    let word = match fields.value("kind") {
+        None => Some(Word::Fixed),
+        Some(node) => read_word(findings, node),
+    };
+    let burst = fields.value("burst").map(|node| (node, read_burst(findings, node)));
+    let (word, amount, (window, written)) = (word?, amount?, window?);
+    let kind = match (word, burst) {
+        (Word::Bucket, None) => Kind::Bucket { burst: amount },
+        (Word::Bucket, Some((_, burst))) => Kind::Bucket { burst: burst? },
+        (Word::Fixed | Word::Rolling, Some((node, _))) => {
+            let hint = "add `kind: bucket`, or remove `burst`";
+            findings.error("conflict", &node.bytes, "only a bucket has a `burst`", hint);
+            return None;
+        }
+        (Word::Fixed, None) => Kind::Fixed,
+        (Word::Rolling, None) => Kind::Rolling,
+    };
+    let is_even = !matches!(window.unit, Unit::Month | Unit::Year);
+    if kind != Kind::Fixed && !is_even {
+        let message =
+            format!("months and years differ in length, and a {} limit has one", kind.name());
+        let hint = "write days, as in `30 days`, or use `kind: fixed`, which follows the calendar";
+        findings.error("bad-window", &written.bytes, message, hint);
+        return None;
+    }
+    Some(Limit { amount, window, kind })
 }
 
-fn read_kind(findings: &mut Findings, node: &Node) -> Option<Kind> {
-    let scalar = findings.text(node, "a kind of limit", "write `kind: fixed`, or leave it out")?;
+/// The kinds of limits as written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Fixed,
+    Rolling,
+    Bucket,
+}
+
+fn read_burst(findings: &mut Findings, node: &Node) -> Option<u64> {
+    let hint = "write a whole number: how many hits may come at once";
+    let scalar = findings.text(node, "a burst", hint)?;
+    let burst =
+        units::amount(&scalar.text).map_err(|misread| findings.misread(node, misread)).ok()?;
+    if burst == 0 {
+        findings.error("bad-amount", &node.bytes, "a burst of 0 admits nothing", hint);
+        return None;
+    }
+    Some(burst)
+}
+
+fn read_word(findings: &mut Findings, node: &Node) -> Option<Word> {
+    let scalar =
+        findings.text(node, "a kind of limit", "write `kind: fixed`, `rolling` or `bucket`")?;
     match scalar.text.as_str() {
-        "fixed" => Some(Kind::Fixed),
-        "rolling" | "bucket" | "concurrent" => {
-            let message =
-                format!("the kind `{}` is not supported by this version yet", scalar.text);
-            let hint = "use `kind: fixed`, which is the default";
+        "fixed" => Some(Word::Fixed),
+        "rolling" => Some(Word::Rolling),
+        "bucket" => Some(Word::Bucket),
+        "concurrent" => {
+            let message = "the kind `concurrent` is not supported by this version yet";
+            let hint = "limit requests per window instead";
             findings.error("not-supported", &node.bytes, message, hint);
             None
         }

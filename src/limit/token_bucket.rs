@@ -1,0 +1,126 @@
+//! Token bucket: the amount flows back evenly over the window, up to a burst.
+//!
+//! State: tokens used, in whole tokens and fractions of one, and when that was so (32 bytes). A
+//! bucket drains `amount` tokens per window without pause, so in any interval t at most
+//! burst + amount x t / window hits are admitted. Fractions are counted in units of
+//! 1 / window-in-nanoseconds of a token: nothing is rounded, and the state does not depend on the
+//! amount, so changing that keeps what is used. The theory is that of the generic cell rate
+//! algorithm (ITU-T I.371), told as a level instead of an arrival time.
+
+use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
+use crate::time::{Span, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    used: u64,
+    /// Of one token, in units of 1 / window-in-nanoseconds; less than one token.
+    fraction: u64,
+    /// When the level above was right; never goes back.
+    at: Timestamp,
+    /// When nothing is left of it, if nothing more comes.
+    empties_at: Timestamp,
+}
+
+/// A bucket as configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Bucket {
+    pub amount: u64,
+    pub window: Window,
+    pub burst: u64,
+}
+
+impl State {
+    pub fn fresh(now: Timestamp) -> Self {
+        Self { used: 0, fraction: 0, at: now, empties_at: now }
+    }
+
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        now >= self.empties_at
+    }
+
+    /// The level in units of 1 / window-in-nanoseconds of a token.
+    fn level(&self, window: u128) -> u128 {
+        u128::from(self.used) * window + u128::from(self.fraction)
+    }
+
+    fn set_level(&mut self, level: u128, window: u128) {
+        self.used = u64::try_from(level / window).unwrap_or(u64::MAX);
+        self.fraction = u64::try_from(level % window).unwrap_or(u64::MAX);
+    }
+
+    fn drain(&mut self, bucket: Bucket, now: Timestamp) {
+        let drained = u128::from(now.since(self.at).as_nanos()) * u128::from(bucket.amount);
+        let window = bucket.window_nanos();
+        self.set_level(self.level(window).saturating_sub(drained), window);
+        self.at = self.at.max(now);
+    }
+}
+
+impl Bucket {
+    fn window_nanos(self) -> u128 {
+        u128::from(self.window.nominal_span().as_nanos())
+    }
+
+    /// How long until `excess` (in the units of a level) has drained; no sooner.
+    fn time_to_drain(self, excess: u128) -> Span {
+        let nanos = match u128::from(self.amount) {
+            0 if excess > 0 => u128::MAX,
+            amount => excess.div_ceil(amount.max(1)),
+        };
+        Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+pub fn step(
+    state: &mut State,
+    bucket: Bucket,
+    hits: Hits,
+    when: ChargeWhen,
+    now: Timestamp,
+) -> Outcome {
+    state.drain(bucket, now);
+    let window = bucket.window_nanos();
+    let verdict = match hits {
+        Hits::GiveBack(hits) => {
+            let level = state.level(window).saturating_sub(u128::from(hits) * window);
+            state.set_level(level, window);
+            Verdict::Admitted
+        }
+        Hits::Take(hits) => take(state, bucket, hits, when),
+    };
+    let level = state.level(window);
+    let capacity = u128::from(bucket.burst) * window;
+    // A clock that stepped back waits until it is again where the level was right.
+    state.empties_at = state.at.plus(bucket.time_to_drain(level));
+    let free_at = match (verdict, hits) {
+        (Verdict::OverLimit, Hits::Take(hits)) => {
+            let excess = (level + u128::from(hits) * window).saturating_sub(capacity);
+            state.at.plus(bucket.time_to_drain(excess))
+        }
+        (Verdict::OverLimit, Hits::GiveBack(_))
+        | (Verdict::Admitted | Verdict::ExceedsAmount, _) => state.empties_at,
+    };
+    let remaining = capacity.saturating_sub(level) / window;
+    Outcome {
+        verdict,
+        remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
+        reset: free_at.since(now),
+    }
+}
+
+fn take(state: &mut State, bucket: Bucket, hits: u64, when: ChargeWhen) -> Verdict {
+    let window = bucket.window_nanos();
+    let after = state.level(window) + u128::from(hits) * window;
+    let verdict = if after <= u128::from(bucket.burst) * window {
+        Verdict::Admitted
+    } else if hits > bucket.burst {
+        Verdict::ExceedsAmount
+    } else {
+        Verdict::OverLimit
+    };
+    match (verdict, when) {
+        (Verdict::Admitted, _) | (_, ChargeWhen::Always) => state.set_level(after, window),
+        (Verdict::OverLimit | Verdict::ExceedsAmount, ChargeWhen::Admitted) => {}
+    }
+    verdict
+}
