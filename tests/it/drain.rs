@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use tokio_stream::StreamExt as _;
 use tollgate::pb::rls::rate_limit_service_client::RateLimitServiceClient;
 use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::*;
 
@@ -77,6 +81,52 @@ async fn a_connection_that_waits_to_be_accepted_is_still_answered() {
     assert!(is_ok(response.get_ref()));
     drop(client);
     within(server.running).await.unwrap();
+}
+
+#[tokio::test]
+async fn before_the_drain_probes_say_no_and_new_connections_are_still_answered() {
+    let server = TestServer::start_with(FIVE_A_MINUTE, |settings| {
+        settings.drain_delay = Duration::from_secs(3_600);
+    })
+    .await;
+    let mut health = HealthClient::new(server.channel());
+    let question = || HealthCheckRequest { service: String::new() };
+    let mut watch = health.watch(question()).await.unwrap().into_inner();
+    assert_eq!(watch.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+
+    server.stop.cancel();
+    assert_eq!(within(watch.next()).await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    assert_eq!(server.get("/healthcheck").await.0, 500);
+    let (code, text) = server.get("/readyz").await;
+    assert!(code == 503 && text.contains("leaving"), "{text}");
+    let response = health.check(question()).await.unwrap();
+    assert_eq!(response.get_ref().status(), ServingStatus::NotServing);
+    // A client of its own is a connection of its own.
+    let response = server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    assert!(is_ok(response.get_ref()));
+    assert!(!server.running.is_finished());
+}
+
+#[tokio::test]
+async fn after_its_delay_the_drain_ends_the_server() {
+    let server = TestServer::start_with(FIVE_A_MINUTE, |settings| {
+        settings.drain_delay = Duration::from_millis(1);
+    })
+    .await;
+    server.shut_down().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_within_the_delay() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
+    let policies = folder.path().to_str().unwrap();
+    let mut server = ServerProcess::start(policies, &["--drain-delay", "60m"]);
+    server.signal("-TERM");
+    server.value_logged("still answering everything");
+    server.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || server.exit_code());
+    assert_eq!(within(ended).await.unwrap(), 1);
 }
 
 #[tokio::test]
