@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::http::{request, send};
-use crate::support::process::Tollgate;
-use crate::support::tools;
+use crate::support::{ServerProcess, tools};
 
 const SCENARIOS: [&str; 4] = ["smallest", "everything", "existing-configmap", "pinned-image"];
 
@@ -252,7 +251,7 @@ async fn start_container(deployment: &Value, policies: &Value) {
         .flatten()
         .filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?)))
         .collect();
-    let tollgate = Tollgate::start_as_container(&arguments, &environment, folder.path());
+    let tollgate = ServerProcess::start_as_container(&arguments, &environment, folder.path());
 
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let Some(path) = container[probe]["httpGet"]["path"].as_str() else {

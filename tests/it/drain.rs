@@ -120,12 +120,11 @@ async fn after_its_delay_the_drain_ends_the_server() {
 async fn a_second_signal_ends_the_process_within_the_delay() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
-    let policies = folder.path().to_str().unwrap();
-    let mut server = ServerProcess::start(policies, &["--drain-delay", "60m"]);
-    server.signal("-TERM");
-    server.value_logged("still answering everything");
-    server.signal("-TERM");
-    let ended = tokio::task::spawn_blocking(move || server.exit_code());
+    let mut server = ServerProcess::start(folder.path(), &["--drain-delay", "60m"]);
+    server.process.signal("-TERM");
+    server.process.wait_for("still answering everything");
+    server.process.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || server.process.exit_code());
     assert_eq!(within(ended).await.unwrap(), 1);
 }
 
@@ -136,13 +135,13 @@ async fn a_process_ends_with_success_on_sigterm_and_removes_its_socket() {
     let socket = folder.path().join("rls.sock");
     let unix = format!("unix:{}", socket.display());
     let more = ["--grpc", unix.as_str()];
-    let mut server = ServerProcess::start(folder.path().to_str().unwrap(), &more);
+    let mut server = ServerProcess::start(folder.path(), &more);
     assert!(socket.exists());
     let address = format!("http://{}", server.grpc);
     let mut client = RateLimitServiceClient::connect(address).await.unwrap();
     client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
-    server.signal("-TERM");
-    let ended = tokio::task::spawn_blocking(move || server.exit_code());
+    server.process.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || server.process.exit_code());
     let code = tokio::time::timeout(Duration::from_secs(2), ended).await.unwrap().unwrap();
     assert_eq!(code, 0);
     assert!(!socket.exists());
@@ -165,12 +164,12 @@ async fn a_client_that_never_lets_go_holds_the_end_up_no_longer_than_the_drain()
 async fn a_hangup_does_not_end_the_process() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
-    let mut server = ServerProcess::start(folder.path().to_str().unwrap(), &[]);
-    server.signal("-HUP");
+    let mut server = ServerProcess::start(folder.path(), &[]);
+    server.process.signal("-HUP");
     let address = format!("http://{}", server.grpc);
     let mut client = RateLimitServiceClient::connect(address).await.unwrap();
     client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
-    server.signal("-TERM");
-    let ended = tokio::task::spawn_blocking(move || server.exit_code());
+    server.process.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || server.process.exit_code());
     assert_eq!(within(ended).await.unwrap(), 0);
 }
