@@ -53,7 +53,8 @@ metrics_table! {
     UNKNOWN_DOMAIN: Counter "tollgate_unknown_domain_total" []
         "Requests for a domain that no policy has; they are let through.";
     INVALID_REQUESTS: Counter "tollgate_invalid_requests_total" ["reason"]
-        "Requests refused as malformed (`empty_domain`, `no_descriptors`, `bad_json`).";
+        "Requests refused as malformed (`empty_domain`, `no_descriptors`, `bad_json`; \
+         `bad_message` for bytes that do not decode, `too_large` for more than is accepted).";
     INTERNAL_ERRORS: Counter "tollgate_internal_errors_total" []
         "Requests that failed for a fault of tollgate itself.";
     DECISION_DURATION: Histogram "tollgate_decision_duration_seconds" []
@@ -76,6 +77,11 @@ metrics_table! {
         "Open gRPC connections.";
     CONNECTIONS_ACCEPTED: Counter "tollgate_connections_accepted_total" []
         "gRPC connections accepted.";
+    HTTP_CONNECTIONS: Gauge "tollgate_http_connections" []
+        "Open connections of the HTTP port.";
+    CONNECTIONS_WAITED: Counter "tollgate_connections_waited_total" ["port"]
+        "Connections that had to wait, since as many were open as may be (`grpc`: 4096, \
+         `http`: 512).";
     BUILD_INFO: Gauge "tollgate_build_info" ["version"]
         "Always 1; the label says which version runs.";
 }
@@ -99,9 +105,10 @@ pub struct Metrics {
     pub internal_errors: Counter,
     pub decision_duration: Histogram,
     pub store_errors: Counter,
-    pub counters: Gauge,
-    pub connections: Gauge,
+    counters: Gauge,
+    pub connections: Connections,
     pub connections_accepted: Counter,
+    pub http_connections: Connections,
     reloads: Reloads,
 }
 
@@ -110,6 +117,15 @@ pub struct InvalidRequests {
     pub empty_domain: Counter,
     pub no_descriptors: Counter,
     pub bad_json: Counter,
+    pub bad_message: Counter,
+    pub too_large: Counter,
+}
+
+/// Those of one port.
+#[derive(Debug)]
+pub struct Connections {
+    pub open: Gauge,
+    pub waited: Counter,
 }
 
 #[derive(Debug)]
@@ -162,20 +178,24 @@ impl Metrics {
         let gauge = |name| gauge(&recorder, name, &[]);
         gauge_of_build(&recorder);
         let invalid = |reason| counter(INVALID_REQUESTS, &[("reason", reason)]);
+        let waited = |port| counter(CONNECTIONS_WAITED, &[("port", port)]);
         Ok(Self {
             unknown_domain: counter(UNKNOWN_DOMAIN, &[]),
             invalid: InvalidRequests {
                 empty_domain: invalid("empty_domain"),
                 no_descriptors: invalid("no_descriptors"),
                 bad_json: invalid("bad_json"),
+                bad_message: invalid("bad_message"),
+                too_large: invalid("too_large"),
             },
             internal_errors: counter(INTERNAL_ERRORS, &[]),
             decision_duration: recorder
                 .register_histogram(&Key::from_static_name(DECISION_DURATION), &METADATA),
             store_errors: counter(STORE_ERRORS, &[]),
             counters: gauge(COUNTERS),
-            connections: gauge(CONNECTIONS),
+            connections: Connections { open: gauge(CONNECTIONS), waited: waited("grpc") },
             connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),
+            http_connections: Connections { open: gauge(HTTP_CONNECTIONS), waited: waited("http") },
             reloads: Reloads {
                 ok: counter(POLICY_RELOADS, &[("result", "ok")]),
                 failed: counter(POLICY_RELOADS, &[("result", "failed")]),
@@ -231,7 +251,12 @@ impl Metrics {
         self.reloads.last_successful.set(0.0);
     }
 
-    /// The Prometheus text form of everything.
+    /// How many counters the store holds now; for whoever renders next.
+    pub fn counters_held(&self, count: usize) {
+        self.counters.set(as_f64(count as u64));
+    }
+
+    /// The Prometheus text form of everything. With thousands of rules this takes milliseconds.
     pub fn render(&self) -> String {
         self.recorder.handle().render()
     }

@@ -1,6 +1,6 @@
 //! Generated protobuf types, included here and nowhere else.
 //!
-//! They are named only in `grpc/`, in `cli/bench` and in tests: core types are not wire types. What
+//! They are named only in `grpc/`, in `bench/` and in tests: core types are not wire types. What
 //! callers fill in freely (domain, entry keys and values) is bytes here and `string` in
 //! [`DESCRIPTORS`]; see `proto/README.md`.
 

@@ -5,25 +5,39 @@
 
 use tokio::sync::watch;
 
+/// How far the process is with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Serving,
+    /// Told to stop: everything is answered as before, and the probes say to send no more.
+    Leaving,
+    /// What is still on its way is answered.
+    Draining,
+}
+
 /// The parts that together make the process ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// A policy set is in force.
     pub has_policies: bool,
-    /// The process was told to stop and answers what is still on its way.
-    pub is_draining: bool,
+    pub stage: Stage,
 }
 
 impl Parts {
     pub fn is_ready(self) -> bool {
-        self.has_policies && !self.is_draining
+        self.has_policies && self.stage == Stage::Serving
     }
 
     /// Each part's name with `ok` or the reason why it is not.
     pub fn named(self) -> [(&'static str, &'static str); 2] {
+        let serving = match self.stage {
+            Stage::Serving => "ok",
+            Stage::Leaving => "leaving: told to stop, and answers for a moment more",
+            Stage::Draining => "draining: told to stop",
+        };
         [
             ("policies", if self.has_policies { "ok" } else { "no policy set is in force yet" }),
-            ("serving", if self.is_draining { "draining: told to stop" } else { "ok" }),
+            ("serving", serving),
         ]
     }
 }
@@ -35,7 +49,7 @@ pub struct Readiness {
 
 impl Default for Readiness {
     fn default() -> Self {
-        let (parts, _) = watch::channel(Parts { has_policies: false, is_draining: false });
+        let (parts, _) = watch::channel(Parts { has_policies: false, stage: Stage::Serving });
         Self { parts }
     }
 }
@@ -45,8 +59,12 @@ impl Readiness {
         self.parts.send_modify(|parts| parts.has_policies = true);
     }
 
+    pub fn leaving(&self) {
+        self.parts.send_modify(|parts| parts.stage = Stage::Leaving);
+    }
+
     pub fn draining(&self) {
-        self.parts.send_modify(|parts| parts.is_draining = true);
+        self.parts.send_modify(|parts| parts.stage = Stage::Draining);
     }
 
     pub fn parts(&self) -> Parts {
@@ -63,11 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ready_means_policies_in_force_and_not_draining() {
+    fn ready_means_policies_in_force_and_not_told_to_stop() {
         let readiness = Readiness::default();
         assert!(!readiness.parts().is_ready());
         readiness.policies_in_force();
         assert!(readiness.parts().is_ready());
+        readiness.leaving();
+        assert!(!readiness.parts().is_ready());
         readiness.draining();
         assert!(!readiness.parts().is_ready());
     }

@@ -79,6 +79,7 @@ pub struct Server {
     rls: Rls,
     readiness: Readiness,
     policy_files: PolicyFiles,
+    drain_delay: Duration,
     drain_timeout: Duration,
     services: tonic::transport::server::Router,
     routes: axum::Router,
@@ -101,10 +102,14 @@ impl Server {
         let rls = Rls { active: Arc::clone(policy_files.active()), store, clock, metrics };
         let message_size_max = settings.message_size_max;
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
-        let admin = Admin { readiness: readiness.clone(), metrics: Arc::clone(&rls.metrics) };
+        let admin = Admin {
+            readiness: readiness.clone(),
+            metrics: Arc::clone(&rls.metrics),
+            store: Arc::clone(&rls.store),
+        };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
-        let drain_timeout = settings.drain_timeout;
-        Ok(Self { rls, readiness, policy_files, drain_timeout, services, routes })
+        let (drain_delay, drain_timeout) = (settings.drain_delay, settings.drain_timeout);
+        Ok(Self { rls, readiness, policy_files, drain_delay, drain_timeout, services, routes })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -115,7 +120,8 @@ impl Server {
         &self.rls.active
     }
 
-    /// Serves until `stop`, then answers what is on its way, for as long as the drain may take.
+    /// Serves until `stop`, goes on for the delay while readiness says no, then answers what is on
+    /// its way, for as long as the drain may take.
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) {
         let Self { rls, readiness, policy_files, services, routes, .. } = self;
         // Background work, the accepting of calls and the HTTP side end one after the other.
@@ -133,11 +139,18 @@ impl Server {
             async move { grpc::serve(services, listeners.grpc, &metrics, &accepting).await }
         });
         if let Some(listener) = listeners.http {
-            tasks.spawn(admin::serve(routes, listener, http.clone().cancelled_owned()));
+            let (metrics, stop) = (Arc::clone(&rls.metrics), http.clone());
+            tasks.spawn(async move { admin::serve(routes, listener, &metrics, &stop).await });
         }
         tasks.close();
 
         stop.cancelled().await;
+        if !self.drain_delay.is_zero() {
+            // Who sends calls here hears of it only in a moment, and must find nobody gone before.
+            readiness.leaving();
+            tracing::info!(delay = ?self.drain_delay, "told to stop; still answering everything");
+            tokio::time::sleep(self.drain_delay).await;
+        }
         tracing::info!("told to stop; answering what is on its way");
         readiness.draining();
         background.cancel();
@@ -178,12 +191,8 @@ async fn keep_up(rls: Rls) {
     let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
         turn.tick().await;
-        rls.metrics.upkeep();
-        rls.metrics.counters.set(as_f64(rls.store.counter_count()));
+        // Some hundred thousand samples under load: not on a thread that answers calls.
+        let metrics = Arc::clone(&rls.metrics);
+        let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "gauges are floating point; 2^53 is far away")]
-fn as_f64(count: usize) -> f64 {
-    count as f64
 }

@@ -10,28 +10,40 @@
 //!
 //! `/json` comes from the gRPC side, since it speaks that side's messages.
 
-use std::future::Future;
-use std::sync::Arc;
+mod serve;
 
-use axum::Router;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::error_handling::HandleErrorLayer;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get};
+use axum::{BoxError, Router};
+use tower::ServiceBuilder;
 
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::socket::{Address, Connection, Listener};
+use crate::store::Store;
+pub use serve::serve;
+
+/// From the last header of a request to its answer, the reading of its body included. Ours take
+/// milliseconds; a body that trickles in would hold its connection for ever.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the endpoints read.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
+    pub store: Arc<Store>,
 }
 
 /// All endpoints; `others` are added to ours.
 pub fn router(admin: Admin, others: Router) -> Router {
+    let deadline =
+        ServiceBuilder::new().layer(HandleErrorLayer::new(too_slow)).timeout(ANSWER_DEADLINE);
     Router::new()
         .route("/", get(index))
         .route("/healthz", get(healthz))
@@ -42,31 +54,7 @@ pub fn router(admin: Admin, others: Router) -> Router {
         .merge(others)
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-}
-
-/// Serves until told to stop, and then until the answers on their way are out.
-pub async fn serve(
-    router: Router,
-    listener: Listener,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(AxumListener(listener), router).with_graceful_shutdown(stop).await
-}
-
-/// A listener of ours in the form that axum takes.
-struct AxumListener(Listener);
-
-impl axum::serve::Listener for AxumListener {
-    type Io = Connection;
-    type Addr = Address;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        (self.0.accept().await, self.0.address().clone())
-    }
-
-    fn local_addr(&self) -> std::io::Result<Self::Addr> {
-        Ok(self.0.address().clone())
-    }
+        .layer(deadline)
 }
 
 async fn index() -> Html<&'static str> {
@@ -93,9 +81,24 @@ async fn healthcheck(State(admin): State<Admin>) -> Response {
     }
 }
 
+/// Written apart from the threads that answer calls: with many rules it takes longer than a call
+/// may wait.
 async fn metrics(State(admin): State<Admin>) -> Response {
+    let text = tokio::task::spawn_blocking(move || {
+        admin.metrics.counters_held(admin.store.counter_count());
+        admin.metrics.render()
+    });
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (headers, admin.metrics.render()).into_response()
+    match text.await {
+        Ok(text) => (headers, text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+async fn too_slow(_: BoxError) -> Response {
+    let problem = format!("the request was not there within {} s", ANSWER_DEADLINE.as_secs());
+    (StatusCode::REQUEST_TIMEOUT, axum::Json(serde_json::json!({ "error": problem })))
+        .into_response()
 }
 
 async fn not_found(uri: Uri) -> Response {

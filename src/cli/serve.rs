@@ -30,8 +30,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let checked = gathered.and_then(|gathered| gathered.settings().map(|s| (gathered, s)));
     let (gathered, settings) = match checked {
         Ok(checked) => checked,
-        Err(error) => {
-            complain(&error);
+        Err(errors) => {
+            errors.iter().for_each(|error| complain(error));
             return ExitCode::from(USAGE);
         }
     };

@@ -1,6 +1,7 @@
 //! The standard gRPC health service, fed from readiness.
 //!
-//! A watch ends when the process drains: an open stream would hold up its end.
+//! A watch ends when the process drains: an open stream would hold up its end. Before that, while
+//! the process leaves, it goes on: a client whose watch ends asks again at once.
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -9,7 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
-use crate::readiness::{Parts, Readiness};
+use crate::readiness::{Parts, Readiness, Stage};
 
 /// What may be asked for; the short name is what envoyproxy/ratelimit answers to.
 const SERVICES: [&str; 3] = ["", "envoy.service.ratelimit.v3.RateLimitService", "ratelimit"];
@@ -51,7 +52,7 @@ impl Health for HealthFromReadiness {
                 let seen = *parts.borrow_and_update();
                 let unknown = HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() };
                 let response = if is_known { status(seen) } else { unknown };
-                if sender.send(Ok(response)).await.is_err() || seen.is_draining {
+                if sender.send(Ok(response)).await.is_err() || seen.stage == Stage::Draining {
                     return;
                 }
                 tokio::select! {

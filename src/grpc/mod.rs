@@ -5,23 +5,28 @@
 
 pub mod health;
 pub mod json;
+mod reflection;
+mod refused;
 pub mod rls;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
 use tonic::transport::server::{Connected, Router};
 use tonic_health::pb::health_server::HealthServer;
+use tower::ServiceBuilder;
 
 use crate::metrics::Metrics;
-use crate::pb;
 use crate::pb::rls::rate_limit_service_server::RateLimitServiceServer;
 use crate::readiness::Readiness;
-use crate::socket::{Connection, Listener};
+use crate::socket::{Connection, Listener, Room};
 use health::HealthFromReadiness;
+use refused::Named;
 use rls::Rls;
 
 /// Envoy opens up to 1024 streams before it has seen our settings, and lets the requests of those
@@ -45,6 +50,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections that were accepted and wait for the server to take them over.
 const HANDOVER_QUEUE: usize = 64;
+/// Of all listeners together. An Envoy opens one for each of its worker threads.
+const CONNECTIONS_MAX: usize = 4096;
 
 /// All services of the gRPC side.
 pub fn services(
@@ -52,11 +59,12 @@ pub fn services(
     readiness: Readiness,
     message_size_max: usize,
 ) -> Result<Router, tonic_reflection::server::Error> {
-    let reflection = || {
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-    };
+    let metrics = Arc::clone(&rls.metrics);
+    let counted = ServiceBuilder::new().map_response(move |answer: http::Response<Body>| {
+        refused::count(&metrics.invalid, answer.headers());
+        answer
+    });
+    let rate_limit = RateLimitServiceServer::new(rls).max_decoding_message_size(message_size_max);
     Ok(tonic::transport::Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .initial_connection_window_size(CONNECTION_WINDOW)
@@ -65,10 +73,10 @@ pub fn services(
         .http2_max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX))
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .add_service(RateLimitServiceServer::new(rls).max_decoding_message_size(message_size_max))
+        .add_service(Named(counted.service(rate_limit)))
         .add_service(HealthServer::new(HealthFromReadiness(readiness)))
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?))
+        .add_service(reflection::described()?.build_v1()?)
+        .add_service(reflection::described()?.build_v1alpha()?))
 }
 
 /// Serves on all listeners until told to stop; ends when every call that was on its way has its
@@ -79,36 +87,34 @@ pub async fn serve(
     metrics: &Metrics,
     stop: &CancellationToken,
 ) -> Result<(), tonic::transport::Error> {
-    let connections = accepted(listeners, stop).map({
-        let (open, accepted) = (metrics.connections.clone(), metrics.connections_accepted.clone());
-        move |connection| {
-            accepted.increment(1);
-            Ok::<_, std::convert::Infallible>(connection.counted(&open))
-        }
-    });
+    let connections = accepted(listeners, metrics, stop).map(Ok::<_, std::convert::Infallible>);
     // The stream of connections ends by itself, after the backlog; the library would drop it.
     services.serve_with_incoming_shutdown(connections, std::future::pending()).await
 }
 
-/// The connections of all listeners.
+/// The connections of all listeners, as many at a time as there is room for.
 fn accepted(
     listeners: Vec<Listener>,
+    metrics: &Metrics,
     stop: &CancellationToken,
 ) -> impl Stream<Item = Connection> + use<> {
+    let (open, waited) = (metrics.connections.open.clone(), metrics.connections.waited.clone());
+    let room = Arc::new(Room::new(CONNECTIONS_MAX, open, waited));
     let (sender, receiver) = mpsc::channel(HANDOVER_QUEUE);
     for listener in listeners {
+        let (room, accepted) = (Arc::clone(&room), metrics.connections_accepted.clone());
         let (sender, stop) = (sender.clone(), stop.clone());
         tokio::spawn(async move {
-            loop {
-                let connection = tokio::select! {
-                    () = stop.cancelled() => break,
-                    connection = listener.accept() => connection,
-                };
+            let next = || async { room.admit(listener.accept().await, listener.address()).await };
+            while let Some(connection) = stop.run_until_cancelled(next()).await {
+                accepted.increment(1);
                 if sender.send(connection).await.is_err() {
                     return;
                 }
             }
+            // These are no more than the queue of the operating system holds.
             for connection in listener.into_backlog() {
+                accepted.increment(1);
                 if sender.send(connection).await.is_err() {
                     return;
                 }

@@ -74,7 +74,7 @@ fn file_name(path: &Path) -> Option<&str> {
     path.file_name().and_then(|name| name.to_str())
 }
 
-fn is_policy_name(name: &str) -> bool {
+pub(super) fn is_policy_name(name: &str) -> bool {
     let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
     is_yaml && !name.starts_with('.') && !is_scenario_name(name)
 }

@@ -4,13 +4,13 @@
 //! wrong with it, the set in force stays. Readers take the published set once per request.
 
 pub mod files;
+mod notice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use notify::Watcher as _;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{Compiled, diff};
 use files::ReadError;
+use notice::watch_folders;
 
 /// How often texts are compared even if no change was notified: notices get lost on network file
 /// systems, over links, and when a folder goes away and comes back.
@@ -262,35 +263,4 @@ fn log_diagnostics(sources: &[Source], diagnostics: &[Diagnostic]) {
             Severity::Warning => tracing::warn!("{problem}"),
         }
     }
-}
-
-/// Watches the folders that policies are in, and the folders above them for replacement. What
-/// cannot be watched is left to the poll.
-fn watch_folders(paths: &[PathBuf], changed: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let changed = Arc::clone(changed);
-    let on_event = move |event: notify::Result<notify::Event>| {
-        // Reading the files is an event too; reacting to it would never end.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            changed.notify_one();
-        }
-    };
-    let mut watcher = match notify::recommended_watcher(on_event) {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::warn!(%error, "no notice of file changes; policies are compared every second");
-            return None;
-        }
-    };
-    for path in paths {
-        let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        for folder in [Some(path.as_path()), above].into_iter().flatten() {
-            if folder.is_dir()
-                && let Err(error) = watcher.watch(folder, notify::RecursiveMode::NonRecursive)
-            {
-                let folder = folder.display();
-                tracing::debug!(%error, %folder, "folder is not watched, only compared");
-            }
-        }
-    }
-    Some(watcher)
 }

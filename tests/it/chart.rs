@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::http::{request, send};
-use crate::support::process::Tollgate;
-use crate::support::tools;
+use crate::support::{ServerProcess, tools};
 
-const SCENARIOS: [&str; 4] = ["smallest", "everything", "existing-configmap", "pinned-image"];
+const SCENARIOS: [&str; 5] =
+    ["no-values", "smallest", "everything", "existing-configmap", "pinned-image"];
 
 /// The version whose rules the rendered objects are held to.
 const KUBERNETES: &str = "1.31.0";
@@ -140,7 +140,7 @@ fn kubernetes_accepts_every_object() {
 }
 
 /// Values on top of the smallest scenario, and what the refusal must name.
-const REFUSED: [(&str, &str); 21] = [
+const REFUSED: [(&str, &str); 30] = [
     ("replica: 2", "replica"),
     ("replicas: two", "replicas"),
     ("replicas: -1", "replicas"),
@@ -152,16 +152,25 @@ const REFUSED: [(&str, &str); 21] = [
     ("policies: { quickstart.yaml: { domain: x } }", "policies.quickstart.yaml"),
     ("policies: { a/b.yaml: 'domain: x' }", "a/b.yaml"),
     ("existingConfigMap: other", "existingConfigMap"),
-    ("policies: null", "policies"),
+    ("fullnameOverride: X_Y", "fullnameOverride"),
+    ("fullnameOverride: 9to5", "fullnameOverride"),
+    ("nameOverride: X_Y", "nameOverride"),
     ("store: disk", "store"),
     ("service: { type: Internal }", "service.type"),
     ("service: { grpcPort: 70000 }", "service.grpcPort"),
     ("service: { port: 8081 }", "port"),
     ("resources: { limit: { cpu: 1 } }", "limit"),
     ("extraArgs: --store", "extraArgs"),
+    ("extraArgs: [--http, '0.0.0.0:9090']", "`extraArgs` has `--http`"),
+    ("extraArgs: [--store=memory]", "`extraArgs` has `--store=memory`"),
+    ("extraArgs: [--drain-delay, 60s]", "drainDelaySeconds"),
+    ("extraEnv: [{ name: TOLLGATE_DRAIN_DELAY, value: 60s }]", "drainDelaySeconds"),
+    ("drainDelaySeconds: 13", "terminationGracePeriodSeconds"),
+    ("drainDelaySeconds: 1.5", "drainDelaySeconds"),
     ("extraEnv: [{ value: x }]", "extraEnv.0"),
     ("podLabels: { app.kubernetes.io/name: x }", "podLabels"),
     ("podDisruptionBudget: { maxUnavailable: some }", "podDisruptionBudget.maxUnavailable"),
+    ("podDisruptionBudget: { maxUnavailable: 200% }", "podDisruptionBudget.maxUnavailable"),
 ];
 
 #[test]
@@ -178,6 +187,52 @@ fn bad_values_are_refused_by_name() {
         assert!(!output.status.success(), "`{bad}` was accepted");
         assert!(error.contains(named), "`{bad}` must name `{named}`: {error}");
     }
+}
+
+#[test]
+fn without_values_the_shipped_quickstart_policy_is_in_force_and_the_notes_say_so() {
+    let chart = helm_folder().join("tollgate");
+    let inside = std::fs::read_to_string(chart.join("files/quickstart.yaml")).expect("a policy");
+    let shipped = tools::repository().join("policies/quickstart.yaml");
+    let shipped = std::fs::read_to_string(shipped).expect("the shipped policy");
+    assert_eq!(
+        inside, shipped,
+        "the chart's copy: cp policies/quickstart.yaml helm/tollgate/files/"
+    );
+
+    let Some(helm) = tools::helm() else { return };
+    let rendered = objects(&render_scenario(&helm, "no-values"));
+    assert_eq!(object(&rendered, "ConfigMap")["data"], json!({ "quickstart.yaml": shipped }));
+    let says_so = |scenario| notes(&helm, scenario).contains("the quickstart policy is in force");
+    assert!(says_so("no-values") && !says_so("smallest") && !says_so("existing-configmap"));
+}
+
+/// What Helm prints after an installation. `helm template` leaves the notes out, so a copy of the
+/// chart has them as the text of an object.
+fn notes(helm: &Path, scenario: &str) -> String {
+    let folder = TempDir::new().expect("a temporary folder");
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(helm_folder().join("tollgate"))
+        .arg(folder.path())
+        .status()
+        .expect("`cp` runs");
+    assert!(copied.success(), "the chart is copied");
+    let templates = folder.path().join("tollgate/templates");
+    let notes = std::fs::read_to_string(templates.join("NOTES.txt")).expect("the notes");
+    let object = r#"{"kind": "Notes", "text": {{ include "notes" . | toJson }}}"#;
+    let object = format!("{{{{- define \"notes\" }}}}{notes}{{{{ end -}}}}\n{object}\n");
+    std::fs::write(templates.join("notes.yaml"), object).expect("a template");
+    let output = Command::new(helm)
+        .args(["template", "tollgate", "--show-only", "templates/notes.yaml", "--values"])
+        .arg(scenario_file(scenario))
+        .arg(folder.path().join("tollgate"))
+        .output()
+        .expect("Helm runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{scenario}: {error}");
+    let rendered = objects(&String::from_utf8_lossy(&output.stdout));
+    rendered[0]["text"].as_str().expect("text").to_owned()
 }
 
 #[test]
@@ -222,7 +277,7 @@ fn pods_keep_to_pod_security_restricted() {
 #[tokio::test]
 async fn rendered_arguments_start_the_real_binary() {
     let Some(helm) = tools::helm() else { return };
-    for scenario in ["smallest", "everything", "pinned-image"] {
+    for scenario in ["no-values", "smallest", "everything", "pinned-image"] {
         let rendered = objects(&render_scenario(&helm, scenario));
         let policies = &object(&rendered, "ConfigMap")["data"];
         start_container(object(&rendered, "Deployment"), policies).await;
@@ -252,7 +307,7 @@ async fn start_container(deployment: &Value, policies: &Value) {
         .flatten()
         .filter_map(|variable| Some((variable["name"].as_str()?, variable["value"].as_str()?)))
         .collect();
-    let tollgate = Tollgate::start_as_container(&arguments, &environment, folder.path());
+    let tollgate = ServerProcess::start_as_container(&arguments, &environment, folder.path());
 
     for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
         let Some(path) = container[probe]["httpGet"]["path"].as_str() else {

@@ -155,3 +155,17 @@ fn a_variable_that_is_no_utf8_is_wrong_usage_and_not_ignored() {
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("`mode` (environment TOLLGATE_MODE)"), "{stderr}");
 }
+
+#[test]
+fn every_bad_setting_has_its_own_line() {
+    let arguments = ["serve", "--mode", "maybe", "--grpc", "[::1]:9,127.0.0.1:9", "--http"];
+    let mut command = tollgate(&[&arguments, ["127.0.0.1:9"].as_slice()].concat());
+    let (code, _, stderr) = outcome(command.env("TOLLGATE_STORE", "disk"));
+    assert_eq!(code, 2);
+    let lines: Vec<&str> = stderr.lines().collect();
+    let parts = ["`disk`", "`maybe`", "both name `127.0.0.1:9`"];
+    assert_eq!(lines.len(), parts.len(), "{stderr}");
+    for (line, part) in lines.iter().zip(parts) {
+        assert!(line.starts_with("error: ") && line.contains(part), "{stderr}");
+    }
+}

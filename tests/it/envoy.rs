@@ -8,8 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::envoy::{Rig, Setup, Via, example};
 use crate::support::http::{Answer, request, send};
-use crate::support::process::Tollgate;
-use crate::support::tools;
+use crate::support::{ServerProcess, tools};
 
 const THREE_A_YEAR: &str = "
 domain: rig
@@ -338,7 +337,7 @@ async fn compose_file_starts_what_the_walk_starts() {
     assert!(!command.contains(&"--grpc"));
     let command = [command.as_slice(), &["--grpc", "127.0.0.1:0"]].concat();
     let policies = tools::repository().join("policies");
-    let tollgate = Tollgate::start_as_container(&command, &[], &policies);
+    let tollgate = ServerProcess::start_as_container(&command, &[], &policies);
     let ready = send(tollgate.http, request("GET", "/readyz", &[])).await;
     assert_eq!(ready.status(), 200, "{ready:?}");
 }

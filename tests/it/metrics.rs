@@ -78,3 +78,48 @@ async fn decisions_rules_and_connections_are_counted() {
     assert_eq!(metric(&text, "tollgate_policy_rules"), 1.0);
     assert_eq!(metric(&text, "tollgate_policy_set_version"), 1.0);
 }
+
+#[tokio::test]
+async fn a_scrape_says_how_many_counters_are_held_now() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    for (callers, count) in [(["a", "b"], 2.0), (["b", "c"], 3.0)] {
+        for caller in callers {
+            server.client().should_rate_limit(tenant("shop", caller)).await.unwrap();
+        }
+        let (_, text) = server.get("/metrics").await;
+        assert_eq!(metric(&text, "tollgate_counters"), count);
+        assert_eq!(metric(&text, "tollgate_http_connections"), 1.0);
+    }
+}
+
+#[tokio::test]
+async fn calls_that_the_library_refuses_are_counted_by_reason_and_decisions_are_not() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let mut client = server.client();
+    let large = "x".repeat(2 << 20);
+    let refused = client.should_rate_limit(tenant("shop", &large)).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::OutOfRange);
+
+    // Field 2 of the call holds descriptors; a number there is no RateLimitRequest.
+    let garbled = prost_types::Duration { seconds: 1, nanos: 1 };
+    let mut raw = tonic::client::Grpc::new(server.channel());
+    raw.ready().await.unwrap();
+    let path = ::http::uri::PathAndQuery::from_static(
+        "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+    );
+    let codec = tonic_prost::ProstCodec::<prost_types::Duration, ()>::default();
+    let refused = raw.unary(tonic::Request::new(garbled), path, codec).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::Internal);
+
+    client.should_rate_limit(tenant("", "acme")).await.unwrap_err();
+    for _ in 0..6 {
+        client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    }
+    let text = server.metrics.render();
+    for (reason, count) in
+        [("too_large", 1.0), ("bad_message", 1.0), ("empty_domain", 1.0), ("no_descriptors", 0.0)]
+    {
+        let series = format!("tollgate_invalid_requests_total{{reason=\"{reason}\"}}");
+        assert_eq!(metric(&text, &series), count, "{reason}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The services beside the rate limit service: reflection and health.
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
 use prost_types::{FileDescriptorProto, field_descriptor_proto::Type};
 use tokio_stream::StreamExt as _;
@@ -12,56 +14,85 @@ use crate::support::*;
 
 const SERVICE: &str = "envoy.service.ratelimit.v3.RateLimitService";
 
+/// What version 1 of reflection says to one question.
+async fn reflected(
+    server: &TestServer,
+    question: v1::server_reflection_request::MessageRequest,
+) -> v1::server_reflection_response::MessageResponse {
+    let mut client = v1::server_reflection_client::ServerReflectionClient::new(server.channel());
+    let request =
+        v1::ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    answers.into_inner().next().await.unwrap().unwrap().message_response.unwrap()
+}
+
+/// The same with the words of its first version.
+async fn reflected_alpha(
+    server: &TestServer,
+    question: v1alpha::server_reflection_request::MessageRequest,
+) -> v1alpha::server_reflection_response::MessageResponse {
+    let mut client =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(server.channel());
+    let request =
+        v1alpha::ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    answers.into_inner().next().await.unwrap().unwrap().message_response.unwrap()
+}
+
+/// Every service, with the official name of its file.
+const SERVICES: [(&str, &str); 4] = [
+    (SERVICE, "envoy/service/ratelimit/v3/rls.proto"),
+    ("grpc.health.v1.Health", "grpc/health/v1/health.proto"),
+    ("grpc.reflection.v1.ServerReflection", "grpc/reflection/v1/reflection.proto"),
+    ("grpc.reflection.v1alpha.ServerReflection", "grpc/reflection/v1alpha/reflection.proto"),
+];
+
 #[tokio::test]
-async fn reflection_lists_the_services_and_shows_the_official_files() {
-    use v1::server_reflection_client::ServerReflectionClient;
+async fn both_versions_of_reflection_list_every_service() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let expected: BTreeSet<String> = SERVICES.map(|(service, _)| service.to_owned()).into();
+
+    let question = v1::server_reflection_request::MessageRequest::ListServices(String::new());
+    let answer = reflected(&server, question).await;
+    let v1::server_reflection_response::MessageResponse::ListServicesResponse(list) = answer else {
+        panic!("no list: {answer:?}");
+    };
+    let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
+    assert_eq!(names, expected);
+
+    let question = v1alpha::server_reflection_request::MessageRequest::ListServices(String::new());
+    let answer = reflected_alpha(&server, question).await;
+    let v1alpha::server_reflection_response::MessageResponse::ListServicesResponse(list) = answer
+    else {
+        panic!("no list: {answer:?}");
+    };
+    let names: BTreeSet<String> = list.service.into_iter().map(|service| service.name).collect();
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn reflection_shows_the_official_files_under_their_official_names() {
     use v1::server_reflection_request::MessageRequest;
     use v1::server_reflection_response::MessageResponse;
 
     let server = TestServer::start(FIVE_A_MINUTE).await;
-    let mut client = ServerReflectionClient::new(server.channel());
-    let ask = |question| {
-        let request =
-            v1::ServerReflectionRequest { host: String::new(), message_request: Some(question) };
-        tokio_stream::once(request)
+    let file = async |question| match reflected(&server, question).await {
+        MessageResponse::FileDescriptorResponse(files) => {
+            FileDescriptorProto::decode(files.file_descriptor_proto[0].as_slice()).unwrap()
+        }
+        answer => panic!("no file: {answer:?}"),
     };
-    let answers = client.server_reflection_info(ask(MessageRequest::ListServices(String::new())));
-    let answer = answers.await.unwrap().into_inner().next().await.unwrap().unwrap();
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-        panic!("no list: {answer:?}");
-    };
-    let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
-    assert!(names.contains(&SERVICE), "{names:?}");
-    assert!(names.contains(&"grpc.health.v1.Health"), "{names:?}");
-
+    for (service, name) in SERVICES {
+        let by_symbol = file(MessageRequest::FileContainingSymbol(service.to_owned())).await;
+        assert_eq!(by_symbol.name(), name);
+        let by_name = file(MessageRequest::FileByFilename(name.to_owned())).await;
+        assert_eq!(by_name, by_symbol);
+    }
     let symbol = "envoy.extensions.common.ratelimit.v3.RateLimitDescriptor".to_owned();
-    let answers = client.server_reflection_info(ask(MessageRequest::FileContainingSymbol(symbol)));
-    let answer = answers.await.unwrap().into_inner().next().await.unwrap().unwrap();
-    let Some(MessageResponse::FileDescriptorResponse(files)) = answer.message_response else {
-        panic!("no file: {answer:?}");
-    };
-    let file = FileDescriptorProto::decode(files.file_descriptor_proto[0].as_slice()).unwrap();
+    let file = file(MessageRequest::FileContainingSymbol(symbol)).await;
     assert_eq!(file.name(), "envoy/extensions/common/ratelimit/v3/ratelimit.proto");
     let entry = &file.message_type[0].nested_type[0];
     assert_eq!((entry.name(), entry.field[1].r#type()), ("Entry", Type::String));
-}
-
-#[tokio::test]
-async fn older_clients_find_reflection_under_its_first_name() {
-    use v1alpha::server_reflection_client::ServerReflectionClient;
-    use v1alpha::server_reflection_request::MessageRequest;
-
-    let server = TestServer::start(FIVE_A_MINUTE).await;
-    let mut client = ServerReflectionClient::new(server.channel());
-    let name = "envoy/service/ratelimit/v3/rls.proto".to_owned();
-    let request = v1alpha::ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::FileByFilename(name)),
-    };
-    let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
-    let answer = answers.into_inner().next().await.unwrap().unwrap();
-    let text = format!("{answer:?}");
-    assert!(text.contains("FileDescriptorResponse"), "{text}");
 }
 
 #[tokio::test]

@@ -92,13 +92,13 @@ async fn a_port_in_use_is_named_with_the_next_step() {
 async fn a_server_out_of_file_descriptors_serves_again_when_some_are_free() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
-    let mut server = ServerProcess::start_limited(folder.path().to_str().unwrap(), 48);
+    let mut server = ServerProcess::start_limited(folder.path(), 48);
     let address = server.grpc.clone();
     let mut held = Vec::new();
     for _ in 0..64 {
         held.push(tokio::net::TcpStream::connect(&address).await.unwrap());
     }
-    server.value_logged("cannot accept connections; trying again ");
+    server.process.wait_for("cannot accept connections; trying again ");
     drop(held);
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
     let mut client = RateLimitServiceClient::new(within(endpoint.connect()).await.unwrap());

@@ -16,12 +16,12 @@ async fn a_stall_of_300_ms_loses_no_connection() {
     let folder = tempfile::tempdir().unwrap();
     let policy = FIVE_A_MINUTE.replace("5/minute", "1000000/minute");
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
-    let server = ServerProcess::start(folder.path().to_str().unwrap(), &[]);
+    let server = ServerProcess::start(folder.path(), &[]);
     let address = format!("http://{}", server.grpc);
     let client = RateLimitServiceClient::connect(address).await.unwrap();
     client.clone().should_rate_limit(tenant("shop", "acme")).await.unwrap();
 
-    server.signal("-STOP");
+    server.process.signal("-STOP");
     for _ in 0..WAVES {
         let mut wave = JoinSet::new();
         for _ in 0..CALLS {
@@ -33,13 +33,13 @@ async fn a_stall_of_300_ms_loses_no_connection() {
         let given_up = wave.join_all().await.into_iter().filter(Result::is_err).count();
         assert_eq!(given_up, CALLS, "nobody answers while the server stands still");
     }
-    server.signal("-CONT");
+    server.process.signal("-CONT");
 
     for _ in 0..CALLS {
         let mut client = client.clone();
         within(client.should_rate_limit(tenant("shop", "acme"))).await.unwrap();
     }
-    let (_, metrics) = http(&server.http, "GET", "/metrics", "").await;
+    let (_, metrics) = http(&server.http.to_string(), "GET", "/metrics", "").await;
     assert_eq!(metric(&metrics, "tollgate_connections_accepted_total"), 1.0);
     assert_eq!(metric(&metrics, "tollgate_connections"), 1.0);
 }

@@ -1,14 +1,18 @@
 {{/* Names and labels that every object shares. A name never exceeds the 63 characters that a label may have. */}}
 
 {{- define "tollgate.fullname" -}}
-{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- $chart := default .Chart.Name .Values.nameOverride -}}
+{{- $name := printf "%s-%s" .Release.Name $chart -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
-{{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- $name = .Values.fullnameOverride -}}
+{{- else if contains $chart .Release.Name -}}
+{{- $name = .Release.Name -}}
 {{- end -}}
+{{- $name = $name | trunc 63 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) -}}
+{{- fail (printf "`%s` cannot be the name of a Service: set `fullnameOverride` to small letters, digits and `-`, a letter first" $name) -}}
+{{- end -}}
+{{- $name -}}
 {{- end -}}
 
 {{- define "tollgate.selector" -}}
@@ -41,15 +45,30 @@ default
 {{- end -}}
 {{- end -}}
 
-{{/* The ConfigMap with the policies. Without any policy tollgate would admit everything, so that is refused here. */}}
+{{/* The ConfigMap with the policies: one that is there, or ours. */}}
 {{- define "tollgate.policies" -}}
 {{- if and .Values.policies .Values.existingConfigMap -}}
 {{- fail "`policies` and `existingConfigMap` are both set: keep the one that holds the policies" -}}
 {{- else if .Values.existingConfigMap -}}
 {{- .Values.existingConfigMap -}}
-{{- else if .Values.policies -}}
-{{- printf "%s-policies" (include "tollgate.fullname" . | trunc 54 | trimSuffix "-") -}}
 {{- else -}}
-{{- fail "no policies: set `policies` (for example --set-file 'policies.quickstart\\.yaml=policies/quickstart.yaml') or `existingConfigMap`" -}}
+{{- printf "%s-policies" (include "tollgate.fullname" . | trunc 54 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses what Kubernetes would take and what shows only later, in a pod that does not start or that is killed. */}}
+{{- define "tollgate.checks" -}}
+{{- range .Values.extraArgs -}}
+{{- if regexMatch "^--(http|store|drain-delay)(=.*)?$" . -}}
+{{- fail (printf "`extraArgs` has `%s`, which the chart sets itself: use `bindAddress`, `store` or `drainDelaySeconds`" .) -}}
+{{- end -}}
+{{- end -}}
+{{- range .Values.extraEnv -}}
+{{- if eq .name "TOLLGATE_DRAIN_DELAY" -}}
+{{- fail "`extraEnv` has `TOLLGATE_DRAIN_DELAY`, which the chart sets itself: use `drainDelaySeconds`" -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.drainDelaySeconds) 3 | int) -}}
+{{- fail "`terminationGracePeriodSeconds` must be at least 3 more than `drainDelaySeconds`, or pods are killed before they have drained" -}}
 {{- end -}}
 {{- end -}}

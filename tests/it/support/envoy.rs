@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::http::{Answer, NoBody, request, send};
-use super::process::{Process, Tollgate};
+use super::process::Process;
+use super::program::ServerProcess;
 use super::tools;
 
 /// Where Envoy finds tollgate.
@@ -53,7 +54,7 @@ impl<'a> Setup<'a> {
 pub(crate) struct Rig {
     _envoy: Process,
     edge: SocketAddr,
-    tollgate: Tollgate,
+    tollgate: ServerProcess,
     folder: TempDir,
 }
 
@@ -70,7 +71,7 @@ impl Rig {
             Via::Tcp => "127.0.0.1:0".to_owned(),
             Via::UnixSocket => format!("unix:{}", folder.path().join("rls.sock").display()),
         };
-        let tollgate = Tollgate::start(&policies, &wanted);
+        let tollgate = ServerProcess::start_at(&policies, &wanted);
         let config = folder.path().join("envoy.json");
         let text = envoy_config(&setup, &tollgate.grpc, folder.path()).to_string();
         std::fs::write(&config, text).expect("a configuration");
@@ -92,7 +93,7 @@ impl Rig {
     }
 
     pub(crate) fn start_tollgate_again(&mut self) {
-        self.tollgate = Tollgate::start(&self.policies(), &self.tollgate.grpc);
+        self.tollgate = ServerProcess::start_at(&self.policies(), &self.tollgate.grpc);
     }
 
     /// Sends a request through Envoy on a connection of its own.

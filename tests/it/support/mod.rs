@@ -71,6 +71,7 @@ pub(crate) fn settings(policies: &Path) -> Settings {
         store: StoreChoice::Memory,
         mode: Mode::Enforce,
         message_size_max: 1 << 20,
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_millis(1_500),
         log_level: "info".to_owned(),
         log_format: LogFormat::Text,

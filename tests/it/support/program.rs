@@ -1,9 +1,15 @@
 //! The program itself, as an operator runs it.
+//!
+//! A server is started in one way, whatever it is given, and waited for until it listens.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-const FREE_PORTS: [&str; 4] = ["--grpc", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+use super::process::Process;
+
+/// Folders of our containers that hold policies or a socket.
+const MOUNTS: [&str; 2] = ["/etc/tollgate/policies", "/run/tollgate"];
 
 /// The program with arguments, without the settings of whoever runs the tests.
 pub(crate) fn tollgate(arguments: &[&str]) -> Command {
@@ -19,67 +25,70 @@ pub(crate) fn outcome(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// A server in a process of its own. Killed when dropped.
+/// A server in a process of its own, with the addresses that it chose.
+#[derive(Debug)]
 pub(crate) struct ServerProcess {
-    pub(crate) child: Child,
-    stderr: BufReader<ChildStderr>,
+    pub(crate) process: Process,
+    /// The first one, as `--grpc` takes it, so that another server can come back there.
     pub(crate) grpc: String,
-    pub(crate) http: String,
+    pub(crate) http: SocketAddr,
 }
 
 impl ServerProcess {
-    /// Serves on free ports, and waits until it listens.
-    pub(crate) fn start(policies: &str, more: &[&str]) -> Self {
-        let mut command = tollgate(&["serve", "--policies", policies]);
-        command.args(FREE_PORTS).args(more);
-        Self::listening(command)
+    /// Serves on free ports.
+    pub(crate) fn start(policies: &Path, more: &[&str]) -> Self {
+        let free_port = ["--grpc", "127.0.0.1:0"];
+        Self::listening(serve(policies, &[&free_port, more].concat()))
     }
 
-    /// Serves with so many file descriptors at most.
-    pub(crate) fn start_limited(policies: &str, descriptors: u32) -> Self {
-        let mut command = Command::new("sh");
+    /// Serves gRPC at this address alone.
+    pub(crate) fn start_at(policies: &Path, grpc: &str) -> Self {
+        Self::listening(serve(policies, &["--grpc", grpc]))
+    }
+
+    /// Serves on free ports, with so many file descriptors at most.
+    pub(crate) fn start_limited(policies: &Path, descriptors: u32) -> Self {
+        let server = serve(policies, &["--grpc", "127.0.0.1:0"]);
         let limited = format!("ulimit -n {descriptors} && exec \"$@\"");
-        let serve = [env!("CARGO_BIN_EXE_tollgate"), "serve", "--policies", policies];
-        command.args(["-c", &limited, "sh"]).args(serve).args(FREE_PORTS).stdin(Stdio::null());
+        let mut command = Command::new("sh");
+        command.env_clear();
+        command.args(["-c", &limited, "sh"]).arg(server.get_program()).args(server.get_args());
         Self::listening(command)
     }
 
-    fn listening(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        let (grpc, http) = (String::new(), String::new());
-        let mut server = Self { child, stderr, grpc, http };
-        server.grpc = server.value_logged("grpc=");
-        server.http = server.value_logged("http=");
-        server
-    }
-
-    /// Reads the log up to a line with `name`, and gives what follows it.
-    pub(crate) fn value_logged(&mut self, name: &str) -> String {
-        let mut log = String::new();
-        loop {
-            let start = log.len();
-            let is_end = self.stderr.read_line(&mut log).unwrap() == 0;
-            assert!(!is_end, "the server ended; its log:\n{log}");
-            if let Some((_, value)) = log[start..].split_once(name) {
-                return value.split_whitespace().next().unwrap_or_default().to_owned();
-            }
+    /// Starts what a container would start: its mounted folders are all `folder` here, its ports
+    /// any free ones.
+    pub(crate) fn start_as_container(
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        folder: &Path,
+    ) -> Self {
+        let folder = folder.to_str().expect("a readable path");
+        let mut command = tollgate(&[]);
+        for argument in arguments {
+            command.arg(match *argument {
+                "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".into(),
+                argument => MOUNTS
+                    .iter()
+                    .fold(argument.to_owned(), |argument, mount| argument.replace(mount, folder)),
+            });
         }
+        command.envs(environment.iter().copied());
+        Self::listening(command)
     }
 
-    pub(crate) fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &process]).status().unwrap().success());
-    }
-
-    pub(crate) fn exit_code(&mut self) -> i32 {
-        self.child.wait().unwrap().code().unwrap()
+    /// Waits until it has said where it listens, first for gRPC, then for HTTP.
+    fn listening(command: Command) -> Self {
+        let mut process = Process::start(command);
+        let grpc = process.value_logged("listening grpc=");
+        let http = process.value_logged("listening http=");
+        let http = http.parse().unwrap_or_else(|error| panic!("`{http}`: {error}"));
+        Self { process, grpc, http }
     }
 }
 
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn serve(policies: &Path, more: &[&str]) -> Command {
+    let mut command = tollgate(&["serve", "--http", "127.0.0.1:0", "--policies"]);
+    command.arg(policies).args(more);
+    command
 }

@@ -4,29 +4,28 @@
 //! Unix socket file is made with mode 0660, so whoever shares the server's group may ask; it is
 //! removed at exit, and a stale one is replaced only after a connect showed that nobody listens.
 
+mod connection;
+mod room;
+
 use std::fmt;
-use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use metrics::Gauge;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+pub use connection::Connection;
+pub use room::Room;
 
 /// Connections that wait to be accepted, for each listener.
 const BACKLOG: u32 = 1024;
 /// Between tries while the process is out of file descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const SOCKET_MODE: u32 = 0o660;
-/// A connection is closed when nothing came from its peer in two checks this far apart. Live gRPC
-/// peers answer a ping every 30 seconds, so this ends the ones that never said what they want and
-/// HTTP requests that do not go on. They would hold file descriptors and memory for ever.
-const SILENCE_CHECK: Duration = Duration::from_secs(60);
+/// In bytes; the operating system takes no longer path or abstract name.
+const SOCKET_NAME_MAX: usize = 107;
 
 /// Where to listen, as written in the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +39,24 @@ pub enum Address {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not an address; write `host:port` such as `127.0.0.1:8081`, or `unix:/path`")]
-pub struct AddressError(String);
+pub enum AddressError {
+    #[error("`{0}` is not an address; write `host:port` such as `127.0.0.1:8081`, or `unix:/path`")]
+    Unknown(String),
+    #[error(
+        "the socket of `{text}` has a name of {length} bytes, and {SOCKET_NAME_MAX} is the most; \
+         choose a shorter path"
+    )]
+    TooLong { text: String, length: usize },
+}
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let error = || AddressError(text.to_owned());
+        let error = || AddressError::Unknown(text.to_owned());
         if let Some(path) = text.strip_prefix("unix:") {
+            let length = path.strip_prefix('@').unwrap_or(path).len();
+            if length > SOCKET_NAME_MAX {
+                return Err(AddressError::TooLong { text: text.to_owned(), length });
+            }
             return match (path.strip_prefix('@'), path) {
                 (_, "" | "@") => Err(error()),
                 (Some(name), _) => Ok(Self::Abstract(name.to_owned())),
@@ -315,141 +325,6 @@ fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// An accepted connection; TCP sends small answers at once.
-#[derive(Debug)]
-pub struct Connection {
-    stream: Stream,
-    silence: Silence,
-    open: Option<OpenCount>,
-}
-
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-impl From<TcpStream> for Connection {
-    fn from(stream: TcpStream) -> Self {
-        // A peer that is gone already fails here; reading from it will say so.
-        let _ = stream.set_nodelay(true);
-        Self { stream: Stream::Tcp(stream), silence: Silence::new(SILENCE_CHECK), open: None }
-    }
-}
-
-impl From<UnixStream> for Connection {
-    fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), silence: Silence::new(SILENCE_CHECK), open: None }
-    }
-}
-
-impl Connection {
-    /// Counts the connection in `gauge` for as long as it is open.
-    #[must_use]
-    pub fn counted(mut self, gauge: &Gauge) -> Self {
-        gauge.increment(1.0);
-        self.open = Some(OpenCount(gauge.clone()));
-        self
-    }
-}
-
-/// Whether the peer was heard of since the last check. A flag, so that a read costs no look at the
-/// clock.
-#[derive(Debug)]
-struct Silence {
-    check: Pin<Box<tokio::time::Sleep>>,
-    interval: Duration,
-    was_heard: bool,
-}
-
-impl Silence {
-    fn new(interval: Duration) -> Self {
-        Self { check: Box::pin(tokio::time::sleep(interval)), interval, was_heard: false }
-    }
-
-    /// Ready when the peer has been silent for too long; else wakes the task at the next check.
-    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        while self.check.as_mut().poll(cx).is_ready() {
-            if !std::mem::take(&mut self.was_heard) {
-                return Poll::Ready(io::ErrorKind::TimedOut.into());
-            }
-            // From now on, not from when it was due: a process that was frozen starts afresh.
-            self.check.set(tokio::time::sleep(self.interval));
-        }
-        Poll::Pending
-    }
-}
-
-#[derive(Debug)]
-struct OpenCount(Gauge);
-
-impl Drop for OpenCount {
-    fn drop(&mut self) {
-        self.0.decrement(1.0);
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let connection = self.get_mut();
-        let read = match &mut connection.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
-        if read.is_ready() {
-            connection.silence.was_heard = true;
-            return read;
-        }
-        connection.silence.poll_over(cx).map(Err)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,24 +339,31 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_name_that_is_too_long_says_how_long_it_may_be() {
+        for (prefix, length, is_good) in [
+            ("unix:", 107, true),
+            ("unix:", 108, false),
+            ("unix:@", 107, true),
+            ("unix:@", 108, false),
+        ] {
+            let parsed = Address::parse(&format!("{prefix}{}", "x".repeat(length)));
+            match parsed {
+                Ok(_) => assert!(is_good, "{prefix} {length}"),
+                Err(error) => {
+                    assert!(
+                        !is_good && error.to_string().contains("and 107 is the most"),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_is_no_address_says_what_to_write() {
         for text in ["", "localhost", ":8081", "8081", "a:b", "1.2.3.4:70000", "::1:80", "unix:"] {
             let error = Address::parse(text).unwrap_err().to_string();
             assert!(error.contains("write `host:port`"), "{text}: {error}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_connection_ends_when_its_peer_falls_silent_and_not_before() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let (ours, mut peer) = UnixStream::pair().unwrap();
-        let mut connection = Connection::from(ours);
-        connection.silence = Silence::new(Duration::from_millis(1));
-        peer.write_all(b"hello").await.unwrap();
-        let mut heard = [0; 5];
-        connection.read_exact(&mut heard).await.unwrap();
-        assert_eq!(&heard, b"hello");
-        let silent = connection.read(&mut heard).await.unwrap_err();
-        assert_eq!(silent.kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -3,17 +3,18 @@
 //! The only reader of the environment. Every setting is a row of [`KEYS`]: its flag is `--name`,
 //! its variable `TOLLGATE_NAME`, its key in the file the name itself.
 
+mod file;
+mod values;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::policy::model::Mode;
-use crate::policy::render::Position;
 use crate::socket::Address;
 use crate::telemetry::LogFormat;
-use crate::yaml::{self, Value};
+use values::{address, choice, is_same_place, size, span, store};
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ pub struct Settings {
     pub mode: Mode,
     /// In bytes.
     pub message_size_max: usize,
+    pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -52,13 +54,14 @@ const fn list(name: &'static str, default: &'static str) -> KeyRow {
     KeyRow { name, is_list: true, default }
 }
 
-const KEYS: [KeyRow; 9] = [
+const KEYS: [KeyRow; 10] = [
     list("policies", "policies"),
     list("grpc", "127.0.0.1:8081"),
     one("http", "127.0.0.1:8080"),
     one("store", "memory"),
     one("mode", "enforce"),
     one("message-size-max", "1MiB"),
+    one("drain-delay", "0s"),
     one("drain-timeout", "1500ms"),
     one("log-level", "info"),
     one("log-format", "text"),
@@ -70,7 +73,8 @@ pub struct Flags {
     /// File or folder with policies; may be repeated
     ///
     /// A folder stands for its `*.yaml` and `*.yml` files, without `*.test.yaml`. Changes are
-    /// taken into force within two seconds.
+    /// taken into force within two seconds. Several paths may stand in one value, with commas; a
+    /// path that has a comma itself goes into the settings file, as an item of a list.
     ///
     /// [env: TOLLGATE_POLICIES] [default: policies]
     #[arg(long, value_name = "PATH")]
@@ -78,10 +82,11 @@ pub struct Flags {
 
     /// Where Envoy asks: `host:port` or `unix:/path`; may be repeated
     ///
-    /// A socket file gets the mode 0660. `unix:@name` is an abstract socket, on Linux.
+    /// A socket file gets the mode 0660. `unix:@name` is an abstract socket, on Linux. Several
+    /// addresses may stand in one value, with commas.
     ///
     /// [env: TOLLGATE_GRPC] [default: 127.0.0.1:8081]
-    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR")]
     grpc: Vec<String>,
 
     /// Health, metrics and `/json`: `host:port`, `unix:/path` or `off`
@@ -108,7 +113,16 @@ pub struct Flags {
     #[arg(long, value_name = "SIZE")]
     message_size_max: Option<String>,
 
-    /// How long calls on their way may take to finish after SIGTERM, such as `1500ms` or `5s`
+    /// How long to go on accepting and answering after SIGTERM while readiness already says no
+    ///
+    /// Behind a load balancer that takes a moment to hear of it, such as a Service of Kubernetes,
+    /// `5s` keeps connections from being refused.
+    ///
+    /// [env: TOLLGATE_DRAIN_DELAY] [default: 0s]
+    #[arg(long, value_name = "SPAN")]
+    drain_delay: Option<String>,
+
+    /// How long calls on their way may take to finish after the delay, such as `1500ms` or `5s`
     ///
     /// [env: TOLLGATE_DRAIN_TIMEOUT] [default: 1500ms]
     #[arg(long, value_name = "SPAN")]
@@ -136,13 +150,15 @@ pub struct Flags {
 impl Flags {
     fn values(&self, key: &str) -> Vec<String> {
         let single = |value: &Option<String>| value.iter().cloned().collect();
+        let several = |values: &[String]| values.iter().flat_map(|text| parts(text)).collect();
         match key {
-            "policies" => self.policies.clone(),
-            "grpc" => self.grpc.clone(),
+            "policies" => several(&self.policies),
+            "grpc" => several(&self.grpc),
             "http" => single(&self.http),
             "store" => single(&self.store),
             "mode" => single(&self.mode),
             "message-size-max" => single(&self.message_size_max),
+            "drain-delay" => single(&self.drain_delay),
             "drain-timeout" => single(&self.drain_timeout),
             "log-level" => single(&self.log_level),
             "log-format" => single(&self.log_format),
@@ -176,6 +192,13 @@ impl fmt::Display for Origin {
 pub enum SettingsError {
     #[error("`{name}` ({origin}): {problem}")]
     Value { name: &'static str, origin: Origin, problem: String },
+    #[error(
+        "`grpc` ({grpc_origin}) and `http` ({http_origin}) both name `{address}`; give each an \
+         address of its own"
+    )]
+    SameAddress { address: Address, grpc_origin: Origin, http_origin: Origin },
+    #[error("`grpc` ({origin}) names `{address}` twice; name it once")]
+    Twice { address: Address, origin: Origin },
     #[error("cannot read the settings file `{}`: {problem}", path.display())]
     File { path: PathBuf, problem: String },
 }
@@ -188,7 +211,7 @@ pub struct Gathered {
 
 impl Gathered {
     /// Reads the process's environment and the file that it or the flags name.
-    pub fn from_process(flags: &Flags) -> Result<Self, SettingsError> {
+    pub fn from_process(flags: &Flags) -> Result<Self, Vec<SettingsError>> {
         Self::gather(flags, environment_variable)
     }
 
@@ -196,14 +219,14 @@ impl Gathered {
     pub fn gather(
         flags: &Flags,
         environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, SettingsError> {
+    ) -> Result<Self, Vec<SettingsError>> {
         let variable = |key: &str| {
             let name = format!("TOLLGATE_{}", key.to_uppercase().replace('-', "_"));
             environment(&name).filter(|value| !value.is_empty()).map(|value| (name, value))
         };
         let named_file = variable("config").map(|(_, path)| PathBuf::from(path));
         let file = match flags.config.clone().or(named_file) {
-            Some(path) => Some((read_file(&path)?, path)),
+            Some(path) => Some((file::read(&path)?, path)),
             None => None,
         };
         let mut values = BTreeMap::new();
@@ -225,59 +248,94 @@ impl Gathered {
         Ok(Self { values })
     }
 
-    /// Checks every value.
-    pub fn settings(&self) -> Result<Settings, SettingsError> {
-        Ok(Settings {
-            policies: self.each("policies", |text| match text {
-                "" => Err("a path is empty; name a file or folder".to_owned()),
-                path => Ok(PathBuf::from(path)),
-            })?,
-            grpc: self.each("grpc", address)?,
-            http: self.only("http", |text| match text {
-                "off" => Ok(None),
-                _ => address(text).map(Some),
-            })?,
-            store: self.only("store", store)?,
-            mode: self.only("mode", |text| {
-                choice(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
-            })?,
-            message_size_max: self.only("message-size-max", size)?,
-            drain_timeout: self.only("drain-timeout", span)?,
-            log_level: self.only("log-level", |text| {
-                let levels = ["error", "warn", "info", "debug", "trace"];
-                choice(text, &levels.map(|level| (level, level.to_owned())))
-            })?,
-            log_format: self.only("log-format", |text| {
-                choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
-            })?,
-        })
+    /// Checks every value; gives all that is wrong.
+    pub fn settings(&self) -> Result<Settings, Vec<SettingsError>> {
+        let mut bad = Vec::new();
+        let policies = self.each(&mut bad, "policies", |text| match text {
+            "" => Err("a path is empty; name a file or folder".to_owned()),
+            path => Ok(PathBuf::from(path)),
+        });
+        let grpc = self.each(&mut bad, "grpc", address);
+        let http = self.only(&mut bad, "http", |text| match text {
+            "off" => Ok(None),
+            _ => address(text).map(Some),
+        });
+        let store = self.only(&mut bad, "store", store);
+        let mode = self.only(&mut bad, "mode", |text| {
+            choice(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
+        });
+        let message_size_max = self.only(&mut bad, "message-size-max", size);
+        let drain_delay = self.only(&mut bad, "drain-delay", span);
+        let drain_timeout = self.only(&mut bad, "drain-timeout", span);
+        let log_level = self.only(&mut bad, "log-level", |text| {
+            let levels = ["error", "warn", "info", "debug", "trace"];
+            choice(text, &levels.map(|level| (level, level.to_owned())))
+        });
+        let log_format = self.only(&mut bad, "log-format", |text| {
+            choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
+        });
+        let http_address = http.as_ref().and_then(Option::as_ref);
+        self.check_places(&mut bad, grpc.as_deref().unwrap_or_default(), http_address);
+        let settings = || {
+            Some(Settings {
+                policies: policies?,
+                grpc: grpc?,
+                http: http?,
+                store: store?,
+                mode: mode?,
+                message_size_max: message_size_max?,
+                drain_delay: drain_delay?,
+                drain_timeout: drain_timeout?,
+                log_level: log_level?,
+                log_format: log_format?,
+            })
+        };
+        if bad.is_empty() { settings().ok_or(bad) } else { Err(bad) }
     }
 
+    /// Two listeners at one place fail when they bind; here it can be said which settings did it.
+    fn check_places(&self, bad: &mut Vec<SettingsError>, grpc: &[Address], http: Option<&Address>) {
+        let origin = |name| self.value(name).1;
+        for (position, address) in grpc.iter().enumerate() {
+            if grpc[..position].iter().any(|before| is_same_place(before, address)) {
+                bad.push(SettingsError::Twice { address: address.clone(), origin: origin("grpc") });
+            }
+        }
+        let shared = http.filter(|http| grpc.iter().any(|grpc| is_same_place(grpc, http)));
+        bad.extend(shared.map(|address| SettingsError::SameAddress {
+            address: address.clone(),
+            grpc_origin: origin("grpc"),
+            http_origin: origin("http"),
+        }));
+    }
+
+    /// Every value of a setting; `None` when one of them is bad.
     fn each<T>(
         &self,
+        bad: &mut Vec<SettingsError>,
         name: &'static str,
         check: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<Vec<T>, SettingsError> {
+    ) -> Option<Vec<T>> {
         let (texts, origin) = self.value(name);
-        let checked = texts.iter().map(|text| check(text)).collect::<Result<Vec<T>, String>>();
-        checked.map_err(|problem| SettingsError::Value { name, origin, problem })
+        let mut checked = Vec::with_capacity(texts.len());
+        for text in texts {
+            match check(text) {
+                Ok(value) => checked.push(value),
+                Err(problem) => {
+                    bad.push(SettingsError::Value { name, origin: origin.clone(), problem });
+                }
+            }
+        }
+        (checked.len() == texts.len()).then_some(checked)
     }
 
     fn only<T>(
         &self,
+        bad: &mut Vec<SettingsError>,
         name: &'static str,
         check: impl Fn(&str) -> Result<T, String>,
-    ) -> Result<T, SettingsError> {
-        let count = self.value(name).0.len();
-        let mut checked = self.each(name, check)?;
-        match (checked.pop(), checked.is_empty()) {
-            (Some(value), true) => Ok(value),
-            _ => Err(SettingsError::Value {
-                name,
-                origin: self.value(name).1,
-                problem: format!("takes one value, not {count}"),
-            }),
-        }
+    ) -> Option<T> {
+        self.each(bad, name, check)?.pop()
     }
 
     fn value(&self, name: &'static str) -> (&[String], Origin) {
@@ -293,12 +351,12 @@ impl fmt::Display for Gathered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for key in &KEYS {
             let (texts, origin) = self.value(key.name);
-            let quoted: Vec<String> = texts.iter().map(|text| format!("{text:?}")).collect();
+            let quoted: Vec<String> = texts.iter().map(|text| file::quoted(text)).collect();
             let value = match key.is_list {
                 true => format!("{}: [{}]", key.name, quoted.join(", ")),
                 false => format!("{}: {}", key.name, quoted.join(", ")),
             };
-            writeln!(f, "{value:<40} # {origin}")?;
+            writeln!(f, "{value:<40} # {}", file::comment(&origin.to_string()))?;
         }
         Ok(())
     }
@@ -306,116 +364,20 @@ impl fmt::Display for Gathered {
 
 fn split(key: &KeyRow, text: &str) -> Vec<String> {
     match key.is_list {
-        true => text.split(',').map(|part| part.trim().to_owned()).collect(),
+        true => parts(text).collect(),
         false => vec![text.to_owned()],
     }
 }
 
-fn address(text: &str) -> Result<Address, String> {
-    Address::parse(text).map_err(|error| error.to_string())
-}
-
-fn store(text: &str) -> Result<StoreChoice, String> {
-    match text {
-        "memory" => Ok(StoreChoice::Memory),
-        "durable" => Err("the store `durable` is not in this version; use `memory`".to_owned()),
-        _ if text.starts_with("redis:") || text.starts_with("rediss:") => {
-            Err("shared stores are not in this version; use `memory`".to_owned())
-        }
-        _ => Err(format!("`{text}` is no store; use `memory`")),
-    }
-}
-
-fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
-    let found = choices.iter().find(|(name, _)| *name == text);
-    found.map(|(_, value)| value.clone()).ok_or_else(|| {
-        let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
-        format!("`{text}` is not one of {}", names.join(", "))
-    })
-}
-
-fn size(text: &str) -> Result<usize, String> {
-    let (number, unit) = split_number(text);
-    let factor = match unit {
-        "" | "B" => Some(1),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        _ => None,
-    };
-    let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    let bytes = bytes.filter(|bytes| (1_024..=256 << 20).contains(bytes));
-    bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| {
-        format!("`{text}` is no size between 1KiB and 256MiB; write it like `1MiB` or `65536`")
-    })
-}
-
-fn span(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split_number(text);
-    let factor = match unit {
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "m" => Some(60_000),
-        _ => None,
-    };
-    let millis = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
-    let millis = millis.filter(|millis| *millis <= 3_600_000);
-    millis.map(Duration::from_millis).ok_or_else(|| {
-        format!("`{text}` is no span of at most 60m; write it like `1500ms`, `5s` or `1m`")
-    })
-}
-
-fn split_number(text: &str) -> (Option<u64>, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, unit) = text.split_at(end);
-    (digits.parse().ok(), unit.trim())
+/// What a list holds that is written as one text: parts between commas.
+fn parts(text: &str) -> impl Iterator<Item = String> {
+    text.split(',').map(|part| part.trim().to_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 fn environment_variable(name: &str) -> Option<String> {
     // What is no UTF-8 is no good value of any setting; it must not pass for a variable not set.
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-}
-
-/// The keys of a settings file, each with its values as text. `_` stands for `-` in them.
-fn read_file(path: &Path) -> Result<BTreeMap<String, Vec<String>>, SettingsError> {
-    let problem = |problem: String| SettingsError::File { path: path.to_owned(), problem };
-    let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
-    file_values(&text).map_err(problem)
-}
-
-fn file_values(text: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
-    let at = |bytes: &Range<usize>, problem: &str| {
-        let Position { line, column } = Position::of(text, bytes.start);
-        format!("line {line}, column {column}: {problem}")
-    };
-    let parsed = yaml::parse(text);
-    if let Some(fault) = parsed.faults.first() {
-        return Err(at(&fault.bytes, &format!("{}; {}", fault.message, fault.hint)));
-    }
-    let mut values = BTreeMap::new();
-    for document in &parsed.documents {
-        let Value::Mapping(pairs) = &document.value else {
-            return Err(at(&document.bytes, "write settings as `name: value`, one to a line"));
-        };
-        for (name, value) in pairs {
-            let key = name.scalar().map(|name| name.text.replace('_', "-")).unwrap_or_default();
-            let Some(row) = KEYS.iter().find(|row| row.name == key) else {
-                let names = KEYS.map(|row| format!("`{}`", row.name)).join(", ");
-                return Err(at(&name.bytes, &format!("`{key}` is no setting; there are {names}")));
-            };
-            let texts = match &value.value {
-                Value::Sequence(items) if row.is_list => items.iter().collect(),
-                Value::Scalar(_) | Value::Sequence(_) | Value::Mapping(_) => vec![value],
-            };
-            let texts = texts.into_iter().map(|text| text.scalar().map(|text| text.text.clone()));
-            let texts = texts.collect::<Option<Vec<String>>>().filter(|texts| !texts.is_empty());
-            let texts = texts.ok_or_else(|| at(&value.bytes, &format!("`{key}` has no value")))?;
-            if values.insert(key, texts).is_some() {
-                return Err(at(&name.bytes, "the setting is there twice"));
-            }
-        }
-    }
-    Ok(values)
 }
 
 #[cfg(test)]
@@ -441,11 +403,17 @@ mod tests {
         Gathered::gather(&flags(arguments), environment).unwrap()
     }
 
+    fn errors(arguments: &[&str]) -> Vec<String> {
+        let errors = gathered(arguments, &[]).settings().err().unwrap_or_default();
+        errors.iter().map(ToString::to_string).collect()
+    }
+
     #[test]
     fn the_defaults_are_good() {
         let settings = gathered(&[], &[]).settings().unwrap();
         assert_eq!(settings.policies, [PathBuf::from("policies")]);
         assert_eq!(settings.message_size_max, 1 << 20);
+        assert_eq!(settings.drain_delay, Duration::ZERO);
         assert_eq!(settings.drain_timeout, Duration::from_millis(1_500));
     }
 
@@ -476,24 +444,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_file_is_named_with_its_place() {
-        for (text, part) in [
-            ("mode: enforce\ngprc: x\n", "line 2, column 1: `gprc` is no setting"),
-            ("mode: [enforce", "line"),
-            ("just text", "line 1, column 1: write settings as"),
-            ("mode:\n", "`mode` has no value"),
-            ("mode: [enforce]\n", "`mode` has no value"),
-            ("log-level: info\nlog_level: warn\n", "line 2, column 1: the setting is there twice"),
-        ] {
-            let problem = file_values(text).unwrap_err();
-            assert!(problem.contains(part), "{text}: {problem}");
-        }
-    }
-
-    #[test]
     fn the_printed_form_is_a_settings_file() {
         let printed = gathered(&["--http", "off", "--grpc", "a:1,b:2"], &[]).to_string();
-        let values = file_values(&printed).unwrap();
+        let values = file::values(&printed).unwrap();
         assert_eq!(values["grpc"], ["a:1", "b:2"]);
         assert_eq!(values["http"], ["off"]);
         assert_eq!(values.len(), KEYS.len());
@@ -529,10 +482,53 @@ mod tests {
             ("log-format", "xml", "`json`"),
         ] {
             let flag = format!("--{name}");
-            let error = gathered(&[&flag, value], &[]).settings().unwrap_err().to_string();
+            let [error] = errors(&[&flag, value]).try_into().unwrap();
             assert!(error.contains(&format!("flag --{name}")), "{error}");
             assert!(error.contains(part), "{error}");
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_bad_values_are_named() {
+        let errors = errors(&["--mode", "maybe", "--grpc", "nowhere,unix:", "--store", "disk"]);
+        let parts = ["`nowhere`", "`unix:`", "`disk`", "`maybe`"];
+        assert_eq!(errors.len(), parts.len(), "{errors:?}");
+        for (error, part) in errors.iter().zip(parts) {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_split_alike_in_a_flag_and_in_a_variable() {
+        let by_flag = gathered(&["--policies", "a, b", "--policies", "c"], &[]);
+        let by_variable = gathered(&[], &[("TOLLGATE_POLICIES", "a,b, c")]);
+        for settings in [by_flag, by_variable] {
+            assert_eq!(settings.settings().unwrap().policies, ["a", "b", "c"].map(PathBuf::from));
+        }
+    }
+
+    #[test]
+    fn two_settings_that_name_one_address_are_both_named() {
+        for (grpc, http) in [
+            ("127.0.0.1:9000", "127.0.0.1:9000"),
+            ("127.0.0.1:9000", "0.0.0.0:9000"),
+            ("[::]:9000", "127.0.0.1:9000"),
+            ("unix:/x", "unix:/x"),
+        ] {
+            let [error] = errors(&["--grpc", grpc, "--http", http]).try_into().unwrap();
+            let both = "`grpc` (flag --grpc) and `http` (flag --http) both name";
+            assert!(error.contains(both), "{error}");
+        }
+        let [error] = errors(&["--grpc", "a:1,a:1"]).try_into().unwrap();
+        assert!(error.contains("names `a:1` twice"), "{error}");
+        for (grpc, http) in [
+            ("127.0.0.1:0", "127.0.0.1:0"),
+            ("127.0.0.1:9000", "127.0.0.2:9000"),
+            ("127.0.0.1:9000", "127.0.0.1:9001"),
+            ("unix:/x", "unix:@/x"),
+        ] {
+            assert_eq!(errors(&["--grpc", grpc, "--http", http]), [""; 0]);
         }
     }
 
