@@ -71,6 +71,8 @@ metrics_table! {
         "Version of the policy set in force; grows by one with every set.";
     POLICY_RULES: Gauge "tollgate_policy_rules" []
         "Rules in force.";
+    SHADOW_MODE: Gauge "tollgate_shadow_mode" []
+        "1 if the whole server is in shadow mode and denies nothing, else 0.";
     COUNTERS: Gauge "tollgate_counters" []
         "Counters held in memory.";
     CONNECTIONS: Gauge "tollgate_connections" []
@@ -105,6 +107,7 @@ pub struct Metrics {
     pub internal_errors: Counter,
     pub decision_duration: Histogram,
     pub store_errors: Counter,
+    pub shadow_mode: Gauge,
     counters: Gauge,
     pub connections: Connections,
     pub connections_accepted: Counter,
@@ -192,6 +195,7 @@ impl Metrics {
             decision_duration: recorder
                 .register_histogram(&Key::from_static_name(DECISION_DURATION), &METADATA),
             store_errors: counter(STORE_ERRORS, &[]),
+            shadow_mode: gauge(SHADOW_MODE),
             counters: gauge(COUNTERS),
             connections: Connections { open: gauge(CONNECTIONS), waited: waited("grpc") },
             connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),

@@ -16,6 +16,7 @@ use crate::grpc;
 use crate::grpc::json::DescriptorError;
 use crate::grpc::rls::Rls;
 use crate::metrics::Metrics;
+use crate::policy::model::Mode;
 use crate::policy::set::CounterSeed;
 use crate::readiness::Readiness;
 use crate::settings::{Settings, StoreChoice};
@@ -88,6 +89,7 @@ pub struct Server {
 impl Server {
     pub fn build(settings: &Settings, clock: Clock) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new()?);
+        metrics.shadow_mode.set(f64::from(u8::from(settings.mode == Mode::Shadow)));
         let readiness = Readiness::default();
         let store = match settings.store {
             StoreChoice::Memory => Arc::new(Store::memory()),

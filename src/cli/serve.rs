@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
+use crate::policy::model::Mode;
 use crate::server::{BuildError, Listeners, Server};
 use crate::settings::{Flags, Gathered, Settings};
 use crate::source::LoadError;
@@ -83,7 +84,14 @@ async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), Exit
         complain(problem);
         ExitCode::from(FAILED)
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "memory", "tollgate starts");
+    let mode = match settings.mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "memory", mode, "tollgate starts");
+    if settings.mode == Mode::Shadow {
+        tracing::warn!("in shadow mode every rule is measured and nothing is denied");
+    }
     let signals = Signals::new()
         .map_err(|error| failed(&format_args!("cannot listen for signals: {error}")))?;
     let server = Server::build(settings, Clock::system()).map_err(|error| match error {

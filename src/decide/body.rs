@@ -4,7 +4,7 @@
 
 use super::answer::policy_name;
 use super::{Binding, Decision};
-use crate::limit::Verdict;
+use crate::limit::{Limit, Verdict};
 use crate::policy::respond::{Body, Field, Piece, Respond};
 
 /// Problem type of draft-ietf-httpapi-ratelimit-headers.
@@ -77,15 +77,7 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
     let policy = escaped(&policy_name(binding));
     let limit = binding.limit;
     let reset = binding.reset.seconds_ceil();
-    let detail = match binding.verdict {
-        Verdict::Admitted | Verdict::OverLimit => {
-            format!("{} per {} is used up; try again in {reset} s", limit.amount, limit.window)
-        }
-        Verdict::ExceedsAmount => format!(
-            "the request takes more than the whole amount of {} per {} and can never pass",
-            limit.amount, limit.window
-        ),
-    };
+    let detail = detail(binding);
     format!(
         concat!(
             r#"{{"type":"{}","title":"Quota Exceeded","status":429,"detail":"{}","#,
@@ -103,6 +95,24 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
         reason(binding.verdict),
     )
     .into_bytes()
+}
+
+/// What happened, for people.
+fn detail(binding: Binding<'_>) -> String {
+    let Limit { amount, window, .. } = binding.limit;
+    let reset = binding.reset.seconds_ceil();
+    match (binding.verdict, binding.remaining) {
+        (Verdict::ExceedsAmount, _) if amount == 0 => "nothing is admitted here".to_owned(),
+        (Verdict::ExceedsAmount, _) => {
+            format!("more than {amount} per {window} never passes at once; ask for less")
+        }
+        (Verdict::Admitted | Verdict::OverLimit, 0) => {
+            format!("{amount} per {window} is used up; try again in {reset} s")
+        }
+        (Verdict::Admitted | Verdict::OverLimit, left) => {
+            format!("of {amount} per {window} only {left} is left; try again in {reset} s")
+        }
+    }
 }
 
 /// The inside of a JSON string.

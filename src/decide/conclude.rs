@@ -97,10 +97,7 @@ fn rule_outcomes<'s>(
             (false, _, Code::Ok) => RuleCode::Ok,
             (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
         };
-        let hits = match charge.hits {
-            Hits::Take(hits) => hits,
-            Hits::GiveBack(_) => 0,
-        };
+        let hits = taken(charge.hits);
         if group == Some(charge.group)
             && let Some(last) = rules.last_mut()
         {
@@ -112,5 +109,18 @@ fn rule_outcomes<'s>(
         group = Some(charge.group);
         rules.push(RuleOutcome { rule, hits, code: own });
     }
+    let code = match code {
+        Code::Ok => RuleCode::Ok,
+        Code::OverLimit => RuleCode::DeniedElsewhere,
+    };
+    let exempt = plan.exemptions.iter();
+    rules.extend(exempt.map(|(rule, hits)| RuleOutcome { rule, hits: taken(*hits), code }));
     rules
+}
+
+fn taken(hits: Hits) -> u64 {
+    match hits {
+        Hits::Take(hits) => hits,
+        Hits::GiveBack(_) => 0,
+    }
 }

@@ -53,6 +53,9 @@ pub struct Plan<'s> {
     pub charges: SmallVec<[Charge<'s>; 8]>,
     /// One per descriptor of the request, in order.
     pub descriptors: SmallVec<[DescriptorPlan; 4]>,
+    /// The unlimited rules that apply: they charge nothing, and are counted all the same. Each
+    /// with the hits of its descriptor.
+    pub exemptions: SmallVec<[(&'s Rule, Hits); 2]>,
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor

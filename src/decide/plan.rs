@@ -15,7 +15,12 @@ use crate::request::{Descriptor, Request};
 /// nothing.
 pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
     let domain = set.domain(request.domain);
-    let mut plan = Plan { domain, charges: SmallVec::new(), descriptors: SmallVec::new() };
+    let mut plan = Plan {
+        domain,
+        charges: SmallVec::new(),
+        descriptors: SmallVec::new(),
+        exemptions: SmallVec::new(),
+    };
     let Some(domain) = domain else {
         let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
         plan.descriptors.resize(request.descriptors.len(), bare);
@@ -44,7 +49,10 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
             if replaced.binary_search(&found.rule).is_ok() {
                 continue;
             }
-            is_unlimited |= rule.is_unlimited;
+            if rule.is_unlimited {
+                is_unlimited = true;
+                plan.exemptions.push((rule, descriptor.hits));
+            }
             plan.charges.extend(rule.limits.iter().map(|limit| Charge {
                 counter: found.base.with_limit(limit.salt),
                 limit: limit.limit,

@@ -1,6 +1,6 @@
 //! Whole decisions: policy text in, answers out, through the one path that serving takes.
 
-use crate::decide::{Answer, Code, Decision, answer, conclude, plan};
+use crate::decide::{Answer, Code, Decision, RuleCode, answer, conclude, plan};
 use crate::limit::{Hits, Limit};
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
@@ -22,6 +22,8 @@ struct Told {
     code: Code,
     /// Per descriptor.
     statuses: Vec<(Code, Option<ToldLimit>)>,
+    /// What metrics count: rule, hits, code.
+    rules: Vec<(String, u64, RuleCode)>,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
@@ -94,7 +96,9 @@ fn tell(decision: &Decision<'_>, answer: Answer) -> Told {
         });
         (status.code, binding)
     });
+    let rules = decision.rules.iter();
     Told {
+        rules: rules.map(|of| (of.rule.name.to_string(), of.hits, of.code)).collect(),
         code: decision.code,
         statuses: statuses.collect(),
         headers: answer.headers.to_vec(),
@@ -297,6 +301,47 @@ rules:
     // Several descriptors of one call describe one request: exempt in one is exempt in all.
     let told = gate.ask("d", &[&[("user", "a")], &[("app", "monitor")]]);
     assert_eq!(told.code, Code::Ok);
+}
+
+#[test]
+fn every_rule_that_applies_is_counted_the_unlimited_too() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: wide, limits: [10/hour] }
+  - { name: narrow, match: { a: x }, limits: [1/hour] }
+  - { name: trial, mode: shadow, limits: [1/hour] }
+  - { name: ours, match: { app: monitor }, unlimited: true, replaces: [wide, narrow, trial] }",
+    );
+    let counted = |told: Told| -> Vec<_> {
+        told.rules.into_iter().map(|(rule, hits, code)| format!("{rule} {hits} {code:?}")).collect()
+    };
+    assert_eq!(counted(gate.one(&[("a", "x")])), ["wide 1 Ok", "narrow 1 Ok", "trial 1 Ok"]);
+    let denied = ["wide 1 DeniedElsewhere", "narrow 1 OverLimit", "trial 1 ShadowOverLimit"];
+    assert_eq!(counted(gate.one(&[("a", "x")])), denied);
+    assert_eq!(counted(gate.one(&[])), ["wide 1 Ok", "trial 1 ShadowOverLimit"]);
+    assert_eq!(counted(gate.one(&[("app", "monitor")])), ["ours 1 Ok"]);
+}
+
+#[test]
+fn a_denial_says_what_is_true_of_it() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: r, match: { a: x }, limits: [5/minute] }
+  - { name: never, match: { a: y }, limits: [0/minute] }",
+    );
+    let detail = |value: &str, hits| {
+        let told = gate.ask_with("d", &[&[("a", value)]], Hits::Take(hits), None);
+        let body: serde_json::Value = serde_json::from_str(&told.body).unwrap();
+        body["detail"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(detail("x", 6), "more than 5 per minute never passes at once; ask for less");
+    gate.ask_with("d", &[&[("a", "x")]], Hits::Take(3), None);
+    assert_eq!(detail("x", 4), "of 5 per minute only 2 is left; try again in 60 s");
+    gate.ask_with("d", &[&[("a", "x")]], Hits::Take(2), None);
+    assert_eq!(detail("x", 1), "5 per minute is used up; try again in 60 s");
+    assert_eq!(detail("y", 1), "nothing is admitted here");
 }
 
 #[test]

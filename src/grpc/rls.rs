@@ -83,6 +83,7 @@ impl Rls {
 
         if decision.domain.is_none() {
             self.metrics.unknown_domain.increment(1);
+            published.met_unknown_domain(request.domain);
         }
         published.metrics.decided(&decision);
         let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());

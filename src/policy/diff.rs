@@ -96,12 +96,15 @@ fn rule_changes(
         parts.push("treats negative hits differently".to_owned());
     }
     if !old.limits.iter().map(|old| old.limit).eq(new.limits.iter().map(|new| new.limit)) {
+        let fresh = new_counters(old, new);
         let usage = if old.per != new.per {
-            "counted from zero"
-        } else if has_same_counters(old, new) {
-            "usage so far is kept"
+            "counted from zero".to_owned()
+        } else if fresh.is_empty() {
+            "usage so far is kept".to_owned()
+        } else if fresh.len() == new.limits.len() {
+            "usage starts at zero".to_owned()
         } else {
-            "a changed window starts at zero"
+            format!("{} starts at zero, other usage is kept", fresh.join(" and "))
         };
         parts.push(format!("{} → {}; {usage}", limits(old), limits(new)));
     }
@@ -125,10 +128,12 @@ fn replaced<'s>(domain: &'s Domain, rule: &Rule) -> Vec<&'s str> {
     rule.replaces.iter().flat_map(|positions| positions.iter()).map(name).collect()
 }
 
-/// Whether every window that is limited afterwards was limited before.
-fn has_same_counters(old: &Rule, new: &Rule) -> bool {
+/// The limits whose counters were not there before.
+fn new_counters(old: &Rule, new: &Rule) -> Vec<String> {
     let identity = |of: &RuleLimit| of.limit.identity();
-    new.limits.iter().all(|new| old.limits.iter().any(|old| identity(old) == identity(new)))
+    let is_known = |new: &RuleLimit| old.limits.iter().any(|old| identity(old) == identity(new));
+    let fresh = new.limits.iter().filter(|new| !is_known(new));
+    fresh.map(|new| new.limit.to_string()).collect()
 }
 
 fn limits(rule: &Rule) -> String {
@@ -164,8 +169,8 @@ mod tests {
         let kept = "rule `a` of `shop`: 100/minute → 200/minute; usage so far is kept";
         assert_eq!(changes_to(&amount), [kept]);
         let window = BEFORE.replace("100/minute", "100/minute, 30/10s");
-        let fresh = "rule `a` of `shop`: 100/minute → 100/minute and 30 per 10 seconds; a changed \
-                     window starts at zero";
+        let fresh = "rule `a` of `shop`: 100/minute → 100/minute and 30 per 10 seconds; 30 per 10 \
+                     seconds starts at zero, other usage is kept";
         assert_eq!(changes_to(&window), [fresh]);
         assert_eq!(changes_to(BEFORE), Vec::<String>::new());
     }

@@ -8,6 +8,7 @@ mod notice;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
@@ -34,6 +35,8 @@ const SETTLE_SPAN: Duration = Duration::from_millis(200);
 const SETTLE_TRIES: u32 = 3;
 /// A busy folder must not keep the task reading.
 const READ_GAP: Duration = Duration::from_millis(50);
+/// Bytes of an unknown domain that are logged.
+const DOMAIN_SHOWN_MAX: usize = 100;
 /// Changes named in the log line of one reload.
 const CHANGES_NAMED_MAX: usize = 20;
 
@@ -42,6 +45,32 @@ const CHANGES_NAMED_MAX: usize = 20;
 pub struct Published {
     pub set: PolicySet,
     pub metrics: SetMetrics,
+    /// Whether a call for a domain that this set does not have was logged.
+    has_met_unknown_domain: AtomicBool,
+}
+
+impl Published {
+    fn new(set: PolicySet, metrics: &Metrics) -> Self {
+        let metrics = metrics.for_set(&set);
+        Self { set, metrics, has_met_unknown_domain: AtomicBool::new(false) }
+    }
+
+    /// A misspelt domain means no limits at all, so the first call that names one is logged; only
+    /// the first, because callers choose the text.
+    pub fn met_unknown_domain(&self, domain: &[u8]) {
+        if self.has_met_unknown_domain.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let known = self.set.domains.iter().map(|domain| domain.name.as_ref());
+        let known: Vec<&str> = known.take(CHANGES_NAMED_MAX).collect();
+        let shown = &domain[..domain.len().min(DOMAIN_SHOWN_MAX)];
+        tracing::warn!(
+            domain = %shown.escape_ascii(),
+            known = known.join(", "),
+            "a call names a domain that no policy has, so it passes without limits; others are \
+             only counted, in tollgate_unknown_domain_total"
+        );
+    }
 }
 
 /// How reloads went, for whoever waits for one.
@@ -124,7 +153,7 @@ impl PolicyFiles {
             rules = rule_count,
             "policies in force"
         );
-        let published = Published { metrics: metrics.for_set(&set), set };
+        let published = Published::new(set, &metrics);
         let active = Arc::new(Active::new(published));
         Ok(Self { paths: paths.into(), seed, mode, metrics, clock, active, last: Ok(sources) })
     }
@@ -216,7 +245,7 @@ impl PolicyFiles {
         let changes = named_changes(diff::changes(&before.set, &set));
         let version = set.version;
         self.metrics.reload_succeeded(&set, self.clock.now());
-        let published = Published { metrics: self.metrics.for_set(&set), set };
+        let published = Published::new(set, &self.metrics);
         self.active.published.store(Arc::new(published));
         self.active.reloads.send_modify(|reloads| reloads.version = version);
         tracing::info!(version, changes, "policies reloaded");
