@@ -17,7 +17,7 @@ const READ_AS_ENDPOINT: [&str; 2] = ["path", ":path"];
 const ADDRESSES: [&str; 2] = ["remote_address", "masked_remote_address"];
 /// The names of the attribute that HTTP methods are in, which are told apart by case.
 const METHODS: [&str; 2] = ["method", ":method"];
-const KNOWN_METHODS: [&str; 9] =
+pub(super) const KNOWN_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
 
 /// What a name is where it stands.

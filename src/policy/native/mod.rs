@@ -6,6 +6,7 @@
 mod answer;
 mod body;
 mod doubt;
+mod endpoint;
 mod limits;
 mod pattern;
 

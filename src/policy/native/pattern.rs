@@ -9,7 +9,7 @@ use ipnet::{IpNet, Ipv4Net};
 use crate::policy::findings::{Findings, Keys, Standing, shown};
 use crate::policy::model::{Condition, Pattern};
 use crate::policy::native::doubt::{self, PATHS, Role};
-use crate::policy::template::Template;
+use crate::policy::native::endpoint;
 use crate::policy::units::Misread;
 use crate::yaml::{Node, Value};
 
@@ -158,32 +158,13 @@ fn read_text(
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
         (_, Form::Text) => text_pattern(text, asked.attribute),
-        (_, Form::Template) => template(text),
+        (_, Form::Template) => endpoint::read(text),
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
     if let Ok(Pattern::Equals(_) | Pattern::Prefix(_)) = &pattern {
         doubt::check_text(findings, node, text, asked.attribute);
     }
     pattern.map_err(|misread| findings.misread(node, misread)).ok()
-}
-
-/// Paths are walked segment by segment, so that the longest template bounds the walk.
-const MOST_SEGMENTS: usize = 100;
-
-fn template(text: &str) -> Result<Pattern, Misread> {
-    let code = "bad-template";
-    match Template::parse(text) {
-        Ok(template) if template.segments.len() > MOST_SEGMENTS => {
-            let message = format!("a path template has at most {MOST_SEGMENTS} segments");
-            let hint = "end it with `/**`, which stands for the rest".to_owned();
-            Err(Misread { code, message, hint, bytes: 0..text.len() })
-        }
-        Ok(template) => Ok(Pattern::Endpoint(template)),
-        Err(error) => {
-            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
-            Err(Misread { code, message, hint, bytes })
-        }
-    }
 }
 
 fn text_pattern(text: &str, attribute: &str) -> Result<Pattern, Misread> {
