@@ -22,7 +22,7 @@ const MOST_KEPT: usize = 10 * MOST_DIAGNOSTICS;
 pub(super) struct Findings {
     source: usize,
     found: Vec<Diagnostic>,
-    has_error: bool,
+    errors: usize,
     /// Findings that were counted and not kept; of errors at least one is kept.
     dropped: usize,
     is_last_dropped: bool,
@@ -66,12 +66,17 @@ impl<'n> Fields<'n> {
 
 impl Findings {
     pub(super) fn new(source: usize) -> Self {
-        Self { source, found: Vec::new(), has_error: false, dropped: 0, is_last_dropped: false }
+        Self { source, found: Vec::new(), errors: 0, dropped: 0, is_last_dropped: false }
     }
 
     /// The findings, and how many more there were.
     pub(super) fn into_diagnostics(self) -> (Vec<Diagnostic>, usize) {
         (self.found, self.dropped)
+    }
+
+    /// How many errors were found so far, kept or not.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
     }
 
     pub(super) fn place(&self, bytes: &Range<usize>) -> Place {
@@ -110,13 +115,13 @@ impl Findings {
         message: String,
         hint: String,
     ) {
-        let is_new_kind = severity == Severity::Error && !self.has_error;
+        let is_new_kind = severity == Severity::Error && self.errors == 0;
+        self.errors += usize::from(severity == Severity::Error);
         self.is_last_dropped = self.found.len() >= MOST_KEPT && !is_new_kind;
         if self.is_last_dropped {
             self.dropped += 1;
             return;
         }
-        self.has_error |= severity == Severity::Error;
         let (message, hint) = (clean(message), clean(hint));
         let place = self.place(bytes);
         self.found.push(Diagnostic { severity, code, message, place, related: None, hint });

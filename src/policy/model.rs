@@ -76,6 +76,8 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     /// The attributes whose values make the counter's key, in this order.
     pub per: Vec<Placed<String>>,
+    /// Whether `match` and `per` are all that was written, with nothing left out as a fault.
+    pub says_whom: bool,
     /// Empty for an unlimited rule.
     pub limits: Vec<Placed<Limit>>,
     pub unlimited: bool,

@@ -59,12 +59,11 @@ pub fn render(sources: &[Source], diagnostics: &[Diagnostic], colour: bool) -> S
     rendered
 }
 
-/// One line, for logs: `file:line:column: error: message; hint`.
+/// One line, for logs, whose level says how bad it is: `file:line:column: message; hint`.
 pub fn line(sources: &[Source], diagnostic: &Diagnostic) -> String {
     let (name, from, _) = located(sources, &diagnostic.place);
     let Position { line, column } = from;
-    let severity = severity(diagnostic.severity);
-    format!("{name}:{line}:{column}: {severity}: {}; {}", diagnostic.message, diagnostic.hint)
+    format!("{name}:{line}:{column}: {}; {}", diagnostic.message, diagnostic.hint)
 }
 
 /// For `--format json`: one object for each diagnostic.
@@ -256,7 +255,7 @@ mod tests {
             related: Some((Place { source: 0, bytes: 0..1 }, "here".to_owned())),
             hint: "do better".to_owned(),
         };
-        assert_eq!(line(&sources, &diagnostic), "p.yaml:2:4: error: wrong; do better");
+        assert_eq!(line(&sources, &diagnostic), "p.yaml:2:4: wrong; do better");
         assert_eq!(
             to_json(&sources, &[diagnostic]),
             json!([{

@@ -94,6 +94,9 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
         let message = format!("{} is not an amount per window", shown(whole.text));
         return Err(whole.misread("bad-limit", message, "write `unlimited: true` on the rule"));
     }
+    if let Some(hint) = listed(whole.text) {
+        return Err(whole.misread("bad-limit", "several limits are a list".to_owned(), hint));
+    }
     let Some(slash) = text.rfind('/') else {
         return Err(without_slash(whole));
     };
@@ -113,6 +116,26 @@ pub(super) fn amount(text: &str) -> Result<u64, Misread> {
 /// A span such as `10s`, `15 minutes` or `month`.
 pub(super) fn window(text: &str) -> Result<Window, Misread> {
     read_window(Piece::cut(text, 0..text.len()))
+}
+
+/// The list to type for `100/min, 5/hour`.
+fn listed(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split([',', ';']).map(str::trim).collect();
+    let are_limits = parts.len() > 1 && parts.iter().all(|part| limit(part).is_ok());
+    are_limits.then(|| format!("write `[{}]`", parts.join(", ")))
+}
+
+/// A window that is the most of something, and is called a span.
+pub(super) fn span(text: &str) -> Result<Window, Misread> {
+    window(text).map_err(|misread| Misread {
+        code: "bad-span",
+        message: match misread.message.strip_prefix("the window ") {
+            Some(rest) => format!("the span {rest}"),
+            None => misread.message,
+        },
+        hint: misread.hint.replace(" window is", " span is"),
+        bytes: misread.bytes,
+    })
 }
 
 /// Most people who leave out the slash write `per`, or nothing but the amount.

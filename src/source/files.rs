@@ -16,10 +16,11 @@ use crate::yaml;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     #[error(
-        "no policy file in {}; put a `*.yaml` file there, or name another path",
-        quoted(.0)
+        "no policy file in {}; {}put a `*.yaml` file there, or name another path",
+        quoted(paths),
+        if *has_folders { "folders below are not read: name them one by one, or " } else { "" }
     )]
-    NoFiles(Vec<PathBuf>),
+    NoFiles { paths: Vec<PathBuf>, has_folders: bool },
     #[error("cannot read `{}`: {cause}; {hint}", path.display())]
     Unreadable { path: PathBuf, cause: String, hint: &'static str },
 }
@@ -43,7 +44,8 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         }
     }
     if sources.is_empty() {
-        return Err(ReadError::NoFiles(paths.to_vec()));
+        let has_folders = paths.iter().any(|path| has_folders(path));
+        return Err(ReadError::NoFiles { paths: paths.to_vec(), has_folders });
     }
     let mut sources: Vec<Source> = sources.into_values().collect();
     sources.sort_by(|one, other| one.name.cmp(&other.name));
@@ -68,6 +70,15 @@ fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
         }
     }
     Ok(files)
+}
+
+/// Whether policies may be in a folder below this one; those of mounts begin with a dot.
+fn has_folders(path: &Path) -> bool {
+    let is_folder = |path: PathBuf| {
+        path.is_dir() && file_name(&path).is_some_and(|name| !name.starts_with('.'))
+    };
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    entries.flatten().any(|entry| is_folder(entry.path()))
 }
 
 fn file_name(path: &Path) -> Option<&str> {
@@ -105,7 +116,9 @@ fn read_text(path: &Path) -> Result<String, ReadError> {
 fn unreadable(path: &Path, error: &io::Error) -> ReadError {
     let (cause, hint) = match error.kind() {
         io::ErrorKind::NotFound => {
-            ("it does not exist".to_owned(), "check the path, or what the link points to")
+            let hint = "check the path and what it links to, or name another file or folder: \
+                        `--policies PATH` of `serve` and `explain`, `PATH` of `check`";
+            ("it does not exist".to_owned(), hint)
         }
         io::ErrorKind::PermissionDenied => {
             ("permission denied".to_owned(), "let the user that runs tollgate read it")
@@ -159,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn of_a_folder_with_nothing_but_folders_it_is_said_that_they_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("..data")).unwrap();
+        let error = || read(&[folder.path().to_owned()]).unwrap_err().to_string();
+        assert!(!error().contains("folders below"), "{}", error());
+        std::fs::create_dir(folder.path().join("team")).unwrap();
+        assert!(error().contains("folders below are not read: name them"), "{}", error());
+    }
+
+    #[test]
     fn of_a_file_that_is_too_large_no_more_is_read_than_tells_so() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("p.yaml");
@@ -178,5 +201,6 @@ mod tests {
         let error = read(&[PathBuf::from("no/such/folder")]).unwrap_err().to_string();
         assert!(error.contains("`no/such/folder`"), "{error}");
         assert!(error.contains("does not exist"), "{error}");
+        assert!(error.contains("`--policies PATH`"), "{error}");
     }
 }

@@ -96,6 +96,33 @@ impl Fault {
         self
     }
 
+    /// A key further in than the line above, which has a value: YAML takes the key for more of
+    /// that value, and stumbles over the colon at `at`.
+    fn indented_further(text: &str, at: usize) -> Option<Self> {
+        let start = text.get(..at)?.rfind('\n')? + 1;
+        let key = text.get(start..at)?;
+        let is_first_key = !key.contains(": ") && !key.trim_start().starts_with(['-', '"', '\'']);
+        let mut lines = text.get(..start)?.lines().rev();
+        let above = lines.find(|line| {
+            let line = line.trim_start();
+            !line.is_empty() && !line.starts_with('#')
+        })?;
+        // Behind a dash stands the first of the neighbours.
+        let content = above.trim_start_matches([' ', '-']);
+        let column = above.len() - content.len();
+        let (found, has_value) = (indentation(key), content.contains(": "));
+        if !is_first_key || !has_value || found <= column {
+            return None;
+        }
+        let message =
+            format!("this key is indented by {found}, and the key of the line above by {column}");
+        let hint = match column {
+            0 => "remove the spaces before it, to put it beside the key above".to_owned(),
+            _ => format!("indent it by {column}, to put it beside the key above"),
+        };
+        Some(Self::new("yaml-syntax", start + found..at, &message, &hint))
+    }
+
     /// The fault of a document of which nothing else was looked at.
     pub(super) fn alone(mut self) -> Self {
         self.hint.push_str("; the rest of this document is checked after that");
@@ -115,6 +142,11 @@ impl Fault {
             let hint = format!("write `\"{written}\"`");
             return Self::new("yaml-syntax", word, BRACES, &hint);
         }
+        if *kind == ErrorKind::MappingValueNotAllowed
+            && let Some(fault) = Self::indented_further(text, at)
+        {
+            return fault;
+        }
         let (message, hint) = words(kind);
         let bytes = match kind {
             ErrorKind::UnclosedQuotedScalar
@@ -130,6 +162,11 @@ impl Fault {
         };
         Self::new("yaml-syntax", bytes, &message, hint)
     }
+}
+
+/// How many spaces a line begins with.
+fn indentation(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
 }
 
 /// The character at a byte; nothing at the end of the text.

@@ -10,7 +10,7 @@ use crate::limit::{Kind, LimitIdentity};
 use crate::policy::compile::sanitise;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::findings::{clean, shown};
-use crate::policy::model::{Body, NativePolicy, Node, Place, Placed, Policy, Rule};
+use crate::policy::model::{Body, Mode, NativePolicy, Node, Place, Placed, Policy, Rule};
 use crate::policy::suggest;
 
 /// Checks all policies of a load together.
@@ -208,13 +208,14 @@ fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
     }
 }
 
-/// Two rules that count the same thing twice are most often one rule pasted.
+/// Two rules that count the same thing twice are most often one rule pasted. A new amount in
+/// shadow beside the one in force is not.
 fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
-    let mut seen: HashMap<(String, LimitIdentity), &Rule> = HashMap::new();
-    for rule in rules {
+    let mut seen: HashMap<(String, Mode, LimitIdentity), &Rule> = HashMap::new();
+    for rule in rules.iter().filter(|rule| rule.says_whom) {
         let counted = condition::counted(rule);
         for limit in &rule.limits {
-            let key = (counted.clone(), limit.value.identity());
+            let key = (counted.clone(), rule.mode, limit.value.identity());
             let Some(first) = seen.get(&key).filter(|first| first.name.value != rule.name.value)
             else {
                 seen.insert(key, rule);

@@ -2,7 +2,7 @@
 //!
 //! A rule's keys win over its policy's one by one; only a body brings its content type along.
 
-use crate::policy::findings::{Findings, Keys, Standing, one_or_more};
+use crate::policy::findings::{Findings, Keys, Standing};
 use crate::policy::native::body;
 use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
 use crate::policy::units;
@@ -30,6 +30,14 @@ const DIALECTS: &[(&str, Dialect)] = &[
     ("x-ratelimit", Dialect::XRateLimit),
     ("x-ratelimit-03", Dialect::XRateLimit03),
     ("ratelimit", Dialect::RateLimit),
+];
+
+/// Outside of a list there may be none.
+const DIALECTS_OR_OFF: &[(&str, Option<Dialect>)] = &[
+    ("x-ratelimit", Some(Dialect::XRateLimit)),
+    ("x-ratelimit-03", Some(Dialect::XRateLimit03)),
+    ("ratelimit", Some(Dialect::RateLimit)),
+    ("off", None),
 ];
 
 /// What one `respond` says; `None` is left to the layer below.
@@ -107,7 +115,7 @@ fn read_retry_after(findings: &mut Findings, node: &Node, layer: &mut Layer) {
     layer.retry_after = fields.value("format").and_then(|node| format(findings, node));
     layer.retry_after_max = fields.value("max").and_then(|node| {
         let scalar = findings.text(node, "a span of time", "write a span, as in `30m`")?;
-        match units::window(&scalar.text) {
+        match units::span(&scalar.text) {
             Ok(window) => Some(window.nominal_span()),
             Err(misread) => {
                 findings.misread(node, misread);
@@ -118,11 +126,12 @@ fn read_retry_after(findings: &mut Findings, node: &Node, layer: &mut Layer) {
 }
 
 fn read_headers(findings: &mut Findings, node: &Node) -> Vec<Dialect> {
-    if node.scalar().is_some_and(|scalar| scalar.text == "off") {
-        return Vec::new();
-    }
+    let Value::Sequence(items) = &node.value else {
+        let dialect = findings.word(node, "a family of headers", DIALECTS_OR_OFF);
+        return dialect.flatten().into_iter().collect();
+    };
     let mut dialects = Vec::new();
-    for item in one_or_more(node) {
+    for item in items {
         let Some(dialect) = findings.word(item, "a family of headers", DIALECTS) else {
             continue;
         };

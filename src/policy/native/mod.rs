@@ -5,16 +5,19 @@
 
 mod answer;
 mod body;
+mod doubt;
+mod endpoint;
 mod limits;
 mod pattern;
 
 use crate::limit::ChargeWhen;
-use crate::policy::findings::{Fields, Findings, Keys, Standing, shown};
+use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::{AttributeKeys, Body, Mode, NativePolicy, Placed, Policy, Rule};
 use crate::policy::suggest;
 use crate::yaml::{Node, Value};
 
 use answer::Layer;
+use doubt::Role;
 
 const POLICY_KEYS: &Keys = &[
     ("domain", Standing::Read),
@@ -135,6 +138,10 @@ fn read_attributes(findings: &mut Findings, node: &Node) -> Vec<AttributeKeys> {
         let Some(attribute) = findings.text(name, "an attribute", hint) else {
             continue;
         };
+        doubt::check_name(findings, name, Role::Key);
+        for key in one_or_more(keys) {
+            doubt::check_name(findings, key, Role::Item);
+        }
         let keys: Vec<_> = findings.names(keys, "a descriptor key", hint);
         if keys.is_empty() {
             let message = format!("the attribute {} has no keys", shown(&attribute.text));
@@ -160,11 +167,13 @@ fn read_rules(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<
 }
 
 fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Option<Rule> {
+    let errors_before = findings.errors();
     let fields = findings.fields(node, "a rule", RULE_KEYS)?;
-    let name = read_name(findings, &fields, node);
     let conditions =
         fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node));
     let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
+    let says_whom = findings.errors() == errors_before;
+    let name = read_name(findings, &fields, node);
     let replaces = fields.value("replaces").map_or_else(Vec::new, |node| {
         findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
     });
@@ -174,6 +183,7 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
         name: name.clone().unwrap_or_else(|| findings.placed(String::new(), node)),
         conditions,
         per,
+        says_whom,
         limits,
         unlimited: unlimited && fields.key("limits").is_none(),
         replaces,
@@ -200,6 +210,9 @@ fn read_name(findings: &mut Findings, fields: &Fields<'_>, rule: &Node) -> Optio
 
 fn read_per(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
     let mut names = findings.names(node, "an attribute", ATTRIBUTE_HINT);
+    for name in one_or_more(node).iter().take(MOST_PER) {
+        doubt::check_name(findings, name, Role::Item);
+    }
     if names.len() > MOST_PER {
         let message = format!("`per` names more than {MOST_PER} attributes");
         findings.error("too-many-items", &node.bytes, message, "count by fewer of them");

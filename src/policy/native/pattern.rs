@@ -8,7 +8,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::policy::findings::{Findings, Keys, Standing, shown};
 use crate::policy::model::{Condition, Pattern};
-use crate::policy::template::Template;
+use crate::policy::native::doubt::{self, PATHS, Role};
+use crate::policy::native::endpoint;
 use crate::policy::units::Misread;
 use crate::yaml::{Node, Value};
 
@@ -22,13 +23,6 @@ const PATTERN_KEYS: &Keys = &[
 ];
 
 const HINT: &str = "write a text, a list of texts, `present`, `absent` or `{ not: ... }`";
-
-/// Names that people give to what the attribute `endpoint` is.
-const PATHS: [&str; 6] = ["path", ":path", "url", "uri", "route", "request_path"];
-/// The names of the attribute that HTTP methods are in, which are told apart by case.
-const METHODS: [&str; 2] = ["method", ":method"];
-const KNOWN_METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
 
 /// The attribute that patterns stand under.
 #[derive(Clone, Copy)]
@@ -60,6 +54,7 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
         let Some(attribute) = findings.text(name, "an attribute", hint) else {
             continue;
         };
+        doubt::check_name(findings, name, Role::Key);
         let form = match attribute.text.as_str() {
             "endpoint" => Form::Template,
             "ip" => Form::Network,
@@ -163,42 +158,13 @@ fn read_text(
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
         (_, Form::Text) => text_pattern(text, asked.attribute),
-        (_, Form::Template) => template(text),
+        (_, Form::Template) => endpoint::read(text),
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
-    if let Ok(Pattern::Equals(text)) = &pattern
-        && METHODS.contains(&asked.attribute)
-    {
-        warn_of_case(findings, node, text);
+    if let Ok(Pattern::Equals(_) | Pattern::Prefix(_)) = &pattern {
+        doubt::check_text(findings, node, text, asked.attribute);
     }
     pattern.map_err(|misread| findings.misread(node, misread)).ok()
-}
-
-fn warn_of_case(findings: &mut Findings, node: &Node, text: &str) {
-    let upper = text.to_ascii_uppercase();
-    if upper != text && KNOWN_METHODS.contains(&upper.as_str()) {
-        let message = format!("no method is sent as {}; case counts", shown(text));
-        findings.warning("method-case", &node.bytes, message, format!("write `{upper}`"));
-    }
-}
-
-/// Paths are walked segment by segment, so that the longest template bounds the walk.
-const MOST_SEGMENTS: usize = 100;
-
-fn template(text: &str) -> Result<Pattern, Misread> {
-    let code = "bad-template";
-    match Template::parse(text) {
-        Ok(template) if template.segments.len() > MOST_SEGMENTS => {
-            let message = format!("a path template has at most {MOST_SEGMENTS} segments");
-            let hint = "end it with `/**`, which stands for the rest".to_owned();
-            Err(Misread { code, message, hint, bytes: 0..text.len() })
-        }
-        Ok(template) => Ok(Pattern::Endpoint(template)),
-        Err(error) => {
-            let (message, hint, bytes) = (error.message, error.hint, error.bytes);
-            Err(Misread { code, message, hint, bytes })
-        }
-    }
 }
 
 fn text_pattern(text: &str, attribute: &str) -> Result<Pattern, Misread> {
@@ -209,7 +175,7 @@ fn text_pattern(text: &str, attribute: &str) -> Result<Pattern, Misread> {
             message: format!(
                 "path templates belong to the attribute `endpoint`, not `{attribute}`"
             ),
-            hint: format!("write `endpoint: {text:?}`; it is read from `path` and `:path` too"),
+            hint: doubt::endpoint_hint(text, attribute),
             bytes: 0..text.len(),
         });
     }
