@@ -24,7 +24,7 @@ const CONNECTIONS_MAX: u64 = 1_024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: how fast is a server when 2 connections keep 32 calls each in flight?
-  tollgate bench --domain quickstart --descriptor 'tenant=t{n}' --keys 1000 --connections 2 \
+  tollgate bench --domain quickstart --descriptor 'tenant=t{key}' --keys 1000 --connections 2 \
 --streams 32
 
 Exit codes: 0 every call was answered, 1 a call failed or the server cannot be reached, 2 wrong \
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     domain: String,
 
-    /// A descriptor of every request, such as `tenant=t{n},method=GET`; `{n}` becomes the key
+    /// A descriptor of every request, such as `tenant=t{key},method=GET`; `{key}` becomes the key
     /// number that the request is about. Repeat it for several descriptors in one request
     #[arg(
         long = "descriptor",
@@ -120,7 +120,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let load = arguments.load();
     if arguments.keys.get() > 1 && !load.template.is_numbered() {
         complain(&format_args!(
-            "`--keys {}` has no effect: no value of a `--descriptor` has `{{n}}` in it",
+            "`--keys {}` has no effect: no value of a `--descriptor` has `{{key}}` in it",
             arguments.keys
         ));
         return ExitCode::from(USAGE);

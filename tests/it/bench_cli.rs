@@ -57,7 +57,7 @@ async fn keys_hits_and_an_open_loop_reach_the_server_as_asked() {
         "--domain",
         "shop",
         "--descriptor",
-        "tenant=t{n},method=GET",
+        "tenant=t{key},method=GET",
         "--descriptor",
         "region=eu",
         "--keys",
@@ -141,7 +141,7 @@ fn wrong_usage_names_what_is_wrong() {
     let always = ["bench", "--domain", "shop"];
     for (arguments, part) in [
         (&["--descriptor", "tenant"][..], "`tenant` is not `key=value`"),
-        (&["--descriptor", "a=b", "--keys", "9"], "no value of a `--descriptor` has `{n}`"),
+        (&["--descriptor", "a=b", "--keys", "9"], "no value of a `--descriptor` has `{key}`"),
         (&["--descriptor", "a=b", "--duration", "soon"], "`soon` is not a time"),
         (&["--descriptor", "a=b", "--target", "nowhere"], "`nowhere` is not an address"),
         (&["--descriptor", "a=b", "--streams", "0"], "0 is not in 1..=1024"),
