@@ -1,6 +1,7 @@
-//! What each call asks: descriptors written as `key=value,key=value`, with `{key}` for a key number.
+//! What each call asks: descriptors written as `key=value,key=value`.
 //!
-//! All `{key}` of one request are the same number; a text without `{key}` is copied by reference.
+//! `{key}` stands for a key number: all of one request are the same number, and a text without any is
+//! copied by reference.
 
 use bytes::Bytes;
 
