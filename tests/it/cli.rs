@@ -87,7 +87,7 @@ fn serve_says_which_port_is_in_use() {
 fn bad_settings_are_wrong_usage_with_their_origin() {
     complains(&["serve", "--grpc", "nowhere"], 2, &["flag --grpc", "`nowhere`", "host:port"]);
     complains(&["serve", "--store", "durable"], 2, &["not in this version", "`memory`"]);
-    complains(&["serve", "--config", "no.yaml"], 2, &["`no.yaml`"]);
+    complains(&["serve", "--config", "no.yaml"], 2, &["`no.yaml`: it does not exist"]);
     let (code, _, stderr) = outcome(tollgate(&["serve"]).env("TOLLGATE_DRAIN_TIMEOUT", "soon"));
     assert_eq!(code, 2);
     assert!(stderr.contains("environment TOLLGATE_DRAIN_TIMEOUT"), "{stderr}");
@@ -157,6 +157,23 @@ fn a_variable_that_is_no_utf8_is_wrong_usage_and_not_ignored() {
     let (code, _, stderr) = outcome(command.env("TOLLGATE_MODE", odd));
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("`mode` (environment TOLLGATE_MODE)"), "{stderr}");
+}
+
+#[test]
+fn a_mistake_in_the_settings_file_is_told_from_a_file_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.yaml");
+    std::fs::write(&file, "gprc: x\n").unwrap();
+    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    complains(&arguments, 2, &["has a mistake: line 1, column 1", "did you mean `grpc`?"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of_at_start() {
+    let mut command = tollgate(&["serve", "--policies", "no/such/folder"]);
+    let (_, _, stderr) = outcome(command.env("TOLLGATE_LOGLEVEL", "debug"));
+    let warning = "`TOLLGATE_LOGLEVEL` is no setting; did you mean `TOLLGATE_LOG_LEVEL`?";
+    assert!(stderr.lines().any(|l| l.contains("WARN") && l.contains(warning)), "{stderr}");
 }
 
 #[test]
