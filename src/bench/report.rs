@@ -88,6 +88,12 @@ impl Tally {
         self.failures.values().map(|(count, _)| count).sum()
     }
 
+    /// Whether not one answer came, and every failure is one that gRPC's own servers hardly give.
+    pub fn looks_unlike_grpc(&self) -> bool {
+        let odd = [Code::Unknown, Code::Internal, Code::Unimplemented].map(status_name);
+        self.ok + self.over_limit == 0 && self.failures.keys().all(|what| odd.contains(what))
+    }
+
     pub fn call_count(&self) -> u64 {
         self.ok + self.over_limit + self.failure_count()
     }

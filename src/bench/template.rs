@@ -1,6 +1,7 @@
-//! What each call asks: descriptors written as `key=value,key=value`, with `{n}` for a key number.
+//! What each call asks: descriptors written as `key=value,key=value`.
 //!
-//! All `{n}` of one request are the same number; a text without `{n}` is copied by reference.
+//! `{key}` stands for a key number: all of one request are the same number, and a text without any is
+//! copied by reference.
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use crate::pb::descriptor::rate_limit_descriptor::Entry;
 use crate::pb::rls::RateLimitRequest;
 
 /// Where the key number goes.
-const PLACEHOLDER: &str = "{n}";
+const PLACEHOLDER: &str = "{key}";
 
 #[derive(Clone, Debug)]
 pub struct RequestTemplate {
@@ -129,8 +130,8 @@ mod tests {
     #[test]
     fn placeholders_become_the_key_number_wherever_they_stand() {
         for (text, filled) in [
-            ("tenant={n}", vec![("tenant", "7")]),
-            ("a=x{n}y{n},b=c=d", vec![("a", "x7y7"), ("b", "c=d")]),
+            ("tenant={key}", vec![("tenant", "7")]),
+            ("a=x{key}y{key},b=c=d", vec![("a", "x7y7"), ("b", "c=d")]),
             ("path=/orders/{id},empty=", vec![("path", "/orders/{id}"), ("empty", "")]),
         ] {
             let filled: Vec<(String, String)> =
@@ -141,8 +142,8 @@ mod tests {
 
     #[test]
     fn only_templates_with_a_placeholder_are_numbered() {
-        assert!(DescriptorTemplate::parse("a=b,c={n}").unwrap().is_numbered());
-        assert!(!DescriptorTemplate::parse("a=b,{n}=c").unwrap().is_numbered());
+        assert!(DescriptorTemplate::parse("a=b,c={key}").unwrap().is_numbered());
+        assert!(!DescriptorTemplate::parse("a=b,{key}=c").unwrap().is_numbered());
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
         let template = RequestTemplate {
             domain: Bytes::from_static(b"bench"),
             descriptors: vec![
-                DescriptorTemplate::parse("a={n}").unwrap(),
+                DescriptorTemplate::parse("a={key}").unwrap(),
                 DescriptorTemplate::parse("b=2").unwrap(),
             ],
             hits: 3,

@@ -4,6 +4,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::thread;
 
 use clap::builder::RangedU64ValueParser;
@@ -24,7 +25,7 @@ const CONNECTIONS_MAX: u64 = 1_024;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example: how fast is a server when 2 connections keep 32 calls each in flight?
-  tollgate bench --domain quickstart --descriptor 'tenant=t{n}' --keys 1000 --connections 2 \
+  tollgate bench --domain quickstart --descriptor 'tenant=t{key}' --keys 1000 --connections 2 \
 --streams 32
 
 Exit codes: 0 every call was answered, 1 a call failed or the server cannot be reached, 2 wrong \
@@ -38,7 +39,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     domain: String,
 
-    /// A descriptor of every request, such as `tenant=t{n},method=GET`; `{n}` becomes the key
+    /// A descriptor of every request, such as `tenant=t{key},method=GET`; `{key}` becomes the key
     /// number that the request is about. Repeat it for several descriptors in one request
     #[arg(
         long = "descriptor",
@@ -49,7 +50,7 @@ pub(super) struct Arguments {
     descriptors: Vec<DescriptorTemplate>,
 
     /// Draw key numbers from 0 to one less than this
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive::<NonZeroU64>)]
     keys: NonZeroU64,
 
     /// How often each key number comes
@@ -61,7 +62,7 @@ pub(super) struct Arguments {
     seed: u64,
 
     /// Hits that every request takes
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive::<NonZeroU32>)]
     hits: NonZeroU32,
 
     /// Connections to open
@@ -87,12 +88,12 @@ pub(super) struct Arguments {
     duration: Span,
 
     /// Send this many requests, however long it takes
-    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    #[arg(long, value_name = "N", conflicts_with = "duration", value_parser = positive::<NonZeroU64>)]
     requests: Option<NonZeroU64>,
 
     /// Send requests at this rate per second, answered or not, and count latencies from the time
     /// each was due. Without it, a stream sends its next request when it has its answer
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU64>)]
     rate: Option<NonZeroU64>,
 
     /// Send for this long first, without counting
@@ -120,7 +121,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let load = arguments.load();
     if arguments.keys.get() > 1 && !load.template.is_numbered() {
         complain(&format_args!(
-            "`--keys {}` has no effect: no value of a `--descriptor` has `{{n}}` in it",
+            "`--keys {}` has no effect: no value of a `--descriptor` has `{{key}}` in it",
             arguments.keys
         ));
         return ExitCode::from(USAGE);
@@ -135,19 +136,25 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
                 Format::Text => anstream::print!("{}", report.text()),
                 Format::Json => anstream::print!("{}", report.json()),
             }
-            finish(&report)
+            finish(&report, &arguments.target)
         }
     }
 }
 
 /// Failed calls are told on standard error as well, where whoever only keeps the report sees them.
-fn finish(report: &Report) -> ExitCode {
+fn finish(report: &Report, target: &Address) -> ExitCode {
     let failed = report.tally.failure_count();
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
     let calls = report.tally.call_count();
     complain(&format_args!("{failed} of {calls} calls failed; the report says why"));
+    if report.tally.looks_unlike_grpc() {
+        anstream::eprintln!(
+            "hint: `{target}` does not look like a gRPC port; `--target` is what `--grpc` of the \
+             server says"
+        );
+    }
     ExitCode::from(FAILED)
 }
 
@@ -186,6 +193,10 @@ impl Arguments {
             timeout: self.timeout,
         }
     }
+}
+
+fn positive<N: FromStr>(text: &str) -> Result<N, String> {
+    text.parse().map_err(|_| "write a whole number of at least 1".to_owned())
 }
 
 /// `10s`, `500ms`, `1m 30s`.

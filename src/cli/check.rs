@@ -1,4 +1,6 @@
 //! `tollgate check`: loads policies and prints every problem.
+//!
+//! Problems are its result, so they go to standard output; standard error is for wrong usage.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 }
 
 fn print_human(sources: &[Source], compiled: &Compiled) {
-    print_problems(sources, &compiled.diagnostics);
+    anstream::print!("{}", render::render(sources, &compiled.diagnostics, true));
     let files = counted(sources.len(), "file", "files");
     let of =
         |severity| compiled.diagnostics.iter().filter(|found| found.severity == severity).count();
@@ -82,7 +84,8 @@ fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// Prints problems with the text they are about. The stream drops colours where none are wanted.
+/// Complains about problems, with the text they are about, for commands whose result is another.
+/// The stream drops colours where none are wanted.
 pub(super) fn print_problems(sources: &[Source], diagnostics: &[Diagnostic]) {
     anstream::eprint!("{}", render::render(sources, diagnostics, true));
 }

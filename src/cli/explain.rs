@@ -173,9 +173,9 @@ fn render_applying(
     if rule.is_unlimited {
         text.push_str("      unlimited\n");
     }
-    let key = match key {
-        [] => "one for everybody".to_owned(),
-        key => format!("of {}", pairs(key)),
+    let counter = match key {
+        [] => "one counter for everybody".to_owned(),
+        key => format!("counter of {}", pairs(key)),
     };
     for limit in &rule.limits {
         let limit = limit.limit;
@@ -184,7 +184,7 @@ fn render_applying(
             Kind::Rolling => "hits leave one window after they came".to_owned(),
             Kind::Bucket { .. } => "refills evenly".to_owned(),
         };
-        let _ = writeln!(text, "      {limit}, counter {key}; {ends}");
+        let _ = writeln!(text, "      {limit}, {counter}; {ends}");
     }
 }
 

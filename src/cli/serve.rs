@@ -10,7 +10,7 @@ use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
 use crate::policy::model::Mode;
 use crate::server::{BuildError, Listeners, Server};
-use crate::settings::{Flags, Gathered, Settings};
+use crate::settings::{self, Flags, Gathered, Settings};
 use crate::source::LoadError;
 use crate::telemetry;
 
@@ -41,6 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start(&settings.log_level, settings.log_format);
+    settings::misspelt().iter().for_each(|variable| tracing::warn!("{variable}"));
     // One thread decides: a runtime of several wakes a connection for every single answer, which
     // costs a third more of a processor than it gains beside one Envoy. What takes long (reading
     // and compiling policies) runs on threads of its own. `docs/performance.md` has the figures.

@@ -22,6 +22,7 @@ struct JsonRls {
     rls: Rls,
     request: MessageDescriptor,
     response: MessageDescriptor,
+    message_size_max: usize,
 }
 
 /// Why the compiled-in descriptors cannot serve; a test keeps this from happening.
@@ -41,6 +42,7 @@ pub fn routes(rls: Rls, message_size_max: usize) -> Result<Router, DescriptorErr
         rls,
         request: message("envoy.service.ratelimit.v3.RateLimitRequest")?,
         response: message("envoy.service.ratelimit.v3.RateLimitResponse")?,
+        message_size_max,
     };
     Ok(Router::new()
         .route("/json", post(decide))
@@ -53,7 +55,7 @@ async fn decide(State(json): State<JsonRls>, body: Result<Bytes, BytesRejection>
         Ok(body) => body,
         Err(rejection) => {
             json.rls.metrics.invalid.bad_json.increment(1);
-            return error(rejection.status(), &rejection.body_text());
+            return json.unread(&rejection);
         }
     };
     let call = match json.read(&body) {
@@ -75,9 +77,20 @@ async fn decide(State(json): State<JsonRls>, body: Result<Bytes, BytesRejection>
 }
 
 impl JsonRls {
+    fn unread(&self, rejection: &BytesRejection) -> Response {
+        let problem = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => format!(
+                "the body is larger than the {} bytes that `message-size-max` allows",
+                self.message_size_max
+            ),
+            _ => rejection.body_text(),
+        };
+        error(rejection.status(), &problem)
+    }
+
     fn read(&self, body: &[u8]) -> Result<pb::rls::RateLimitRequest, String> {
         let problem = |error: serde_json::Error| {
-            format!("the body is no RateLimitRequest in proto3 JSON: {error}")
+            format!("the body is no RateLimitRequest in proto3 JSON: {error}; `/` shows a good one")
         };
         let mut reader = serde_json::Deserializer::from_slice(body);
         let message =

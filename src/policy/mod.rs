@@ -16,7 +16,7 @@ pub mod read;
 pub mod render;
 pub mod respond;
 pub mod set;
-mod suggest;
+pub mod suggest;
 pub mod template;
 mod units;
 

@@ -3,10 +3,7 @@
 //! A suggestion is made only when few letters differ, so that it is right more often than not.
 
 /// The candidate nearest to `word`, when it is near.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_lowercase();
     let allowed = match word.chars().count() {
         0 => return None,
@@ -23,7 +20,7 @@ pub(super) fn nearest<'c>(
 }
 
 /// `did you mean ...` when a candidate is near, else the list of all.
-pub(super) fn hint(word: &str, candidates: &[&str]) -> String {
+pub fn hint(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => one_of(candidates),

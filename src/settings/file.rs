@@ -4,11 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
 use super::{KEYS, SettingsError};
 use crate::policy::render::Position;
+use crate::policy::suggest;
 use crate::yaml::{self, Node, Value};
 
 /// The values of each setting that a file has, as text.
@@ -16,9 +18,22 @@ pub(super) type Values = BTreeMap<&'static str, Vec<String>>;
 
 /// Reads a settings file; gives every problem that it has.
 pub(super) fn read(path: &Path) -> Result<Values, Vec<SettingsError>> {
-    let problem = |problem: String| SettingsError::File { path: path.to_owned(), problem };
-    let text = std::fs::read_to_string(path).map_err(|error| vec![problem(error.to_string())])?;
-    values(&text).map_err(|problems| problems.into_iter().map(problem).collect())
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let problem = unreadable(&error);
+        vec![SettingsError::UnreadableFile { path: path.to_owned(), problem }]
+    })?;
+    let mistake = |problem| SettingsError::InFile { path: path.to_owned(), problem };
+    values(&text).map_err(|problems| problems.into_iter().map(mistake).collect())
+}
+
+fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "it does not exist; `--config` or `TOLLGATE_CONFIG` names it".to_owned()
+        }
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        kind => kind.to_string(),
+    }
 }
 
 /// The values in the text of a settings file. `_` stands for `-` in names.
@@ -44,9 +59,8 @@ pub(super) fn values(text: &str) -> Result<Values, Vec<String>> {
         for (name, value) in pairs {
             let key = name.scalar().map(|name| name.text.replace('_', "-")).unwrap_or_default();
             let Some(row) = KEYS.iter().find(|row| row.name == key) else {
-                let names = KEYS.map(|row| format!("`{}`", row.name)).join(", ");
-                problems
-                    .push(at(&name.bytes, &format!("`{key}` is no setting; there are {names}")));
+                let hint = suggest::hint(&key, &KEYS.map(|row| row.name));
+                problems.push(at(&name.bytes, &format!("`{key}` is no setting; {hint}")));
                 continue;
             };
             match texts(value, row.is_list) {
@@ -107,7 +121,10 @@ mod tests {
     #[test]
     fn every_problem_of_a_file_is_named_with_its_place() {
         for (text, parts) in [
-            ("mode: enforce\ngprc: x\n", ["line 2, column 1: `gprc` is no setting"].as_slice()),
+            (
+                "mode: enforce\ngprc: x\n",
+                ["line 2, column 1: `gprc` is no setting; did you mean `grpc`?"].as_slice(),
+            ),
             ("mode: [enforce", &["line"]),
             ("just text", &["line 1, column 1: write settings as"]),
             ("mode:\n", &["`mode` has no value"]),

@@ -3,6 +3,7 @@
 //! The only reader of the environment. Every setting is a row of [`KEYS`]: its flag is `--name`,
 //! its variable `TOLLGATE_NAME`, its key in the file the name itself.
 
+mod environment;
 mod file;
 mod values;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::policy::model::Mode;
 use crate::socket::Address;
 use crate::telemetry::LogFormat;
+pub use environment::misspelt;
 use values::{address, choice, is_same_place, size, span, store};
 
 /// Checked settings.
@@ -200,7 +202,9 @@ pub enum SettingsError {
     #[error("`grpc` ({origin}) names `{address}` twice; name it once")]
     Twice { address: Address, origin: Origin },
     #[error("cannot read the settings file `{}`: {problem}", path.display())]
-    File { path: PathBuf, problem: String },
+    UnreadableFile { path: PathBuf, problem: String },
+    #[error("the settings file `{}` has a mistake: {problem}", path.display())]
+    InFile { path: PathBuf, problem: String },
 }
 
 /// Every setting as text, with its origin.
@@ -212,7 +216,7 @@ pub struct Gathered {
 impl Gathered {
     /// Reads the process's environment and the file that it or the flags name.
     pub fn from_process(flags: &Flags) -> Result<Self, Vec<SettingsError>> {
-        Self::gather(flags, environment_variable)
+        Self::gather(flags, environment::variable)
     }
 
     /// As `from_process`, with the environment given. An empty variable counts as not set.
@@ -221,7 +225,7 @@ impl Gathered {
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<SettingsError>> {
         let variable = |key: &str| {
-            let name = format!("TOLLGATE_{}", key.to_uppercase().replace('-', "_"));
+            let name = environment::name_of(key);
             environment(&name).filter(|value| !value.is_empty()).map(|value| (name, value))
         };
         let named_file = variable("config").map(|(_, path)| PathBuf::from(path));
@@ -372,12 +376,6 @@ fn split(key: &KeyRow, text: &str) -> Vec<String> {
 /// What a list holds that is written as one text: parts between commas.
 fn parts(text: &str) -> impl Iterator<Item = String> {
     text.split(',').map(|part| part.trim().to_owned())
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-fn environment_variable(name: &str) -> Option<String> {
-    // What is no UTF-8 is no good value of any setting; it must not pass for a variable not set.
-    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

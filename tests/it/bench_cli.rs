@@ -57,7 +57,7 @@ async fn keys_hits_and_an_open_loop_reach_the_server_as_asked() {
         "--domain",
         "shop",
         "--descriptor",
-        "tenant=t{n},method=GET",
+        "tenant=t{key},method=GET",
         "--descriptor",
         "region=eu",
         "--keys",
@@ -126,6 +126,15 @@ async fn failed_calls_are_told_by_status_and_fail_the_run() {
 }
 
 #[tokio::test]
+async fn a_port_that_speaks_no_grpc_is_named() {
+    let server = TestServer::start(FIFTY_A_DAY).await;
+    let arguments = &["--domain", "shop", "--descriptor", "a=b", "--requests", "3"];
+    let (code, report, errors) = bench(server.http.to_string(), arguments).await;
+    assert_eq!(code, 1, "{report}");
+    assert!(errors.contains("does not look like a gRPC port"), "{report}{errors}");
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_there_is_one_clear_line() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = listener.local_addr().unwrap().to_string();
@@ -141,7 +150,8 @@ fn wrong_usage_names_what_is_wrong() {
     let always = ["bench", "--domain", "shop"];
     for (arguments, part) in [
         (&["--descriptor", "tenant"][..], "`tenant` is not `key=value`"),
-        (&["--descriptor", "a=b", "--keys", "9"], "no value of a `--descriptor` has `{n}`"),
+        (&["--descriptor", "a=b", "--keys", "9"], "no value of a `--descriptor` has `{key}`"),
+        (&["--descriptor", "a=b", "--keys", "0"], "a whole number of at least 1"),
         (&["--descriptor", "a=b", "--duration", "soon"], "`soon` is not a time"),
         (&["--descriptor", "a=b", "--target", "nowhere"], "`nowhere` is not an address"),
         (&["--descriptor", "a=b", "--streams", "0"], "0 is not in 1..=1024"),

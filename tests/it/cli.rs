@@ -38,8 +38,8 @@ fn check_says_ok_with_counts() {
 fn check_prints_every_problem_with_its_place_and_fails() {
     let folder = folder_with(&FIVE_A_MINUTE.replace("5/minute", "5/fortnight"));
     let (code, stdout, stderr) = outcome(&mut tollgate(&["check", path(&folder)]));
-    assert_eq!(code, 1);
-    assert!(stderr.contains("policy.yaml:5:"), "{stderr}");
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    assert!(stdout.contains("policy.yaml:5:"), "{stdout}");
     assert!(stdout.contains("1 error"), "{stdout}");
     let (code, stdout, _) = outcome(&mut tollgate(&["check", "--format", "json", path(&folder)]));
     let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
@@ -87,7 +87,7 @@ fn serve_says_which_port_is_in_use() {
 fn bad_settings_are_wrong_usage_with_their_origin() {
     complains(&["serve", "--grpc", "nowhere"], 2, &["flag --grpc", "`nowhere`", "host:port"]);
     complains(&["serve", "--store", "durable"], 2, &["not in this version", "`memory`"]);
-    complains(&["serve", "--config", "no.yaml"], 2, &["`no.yaml`"]);
+    complains(&["serve", "--config", "no.yaml"], 2, &["`no.yaml`: it does not exist"]);
     let (code, _, stderr) = outcome(tollgate(&["serve"]).env("TOLLGATE_DRAIN_TIMEOUT", "soon"));
     assert_eq!(code, 2);
     assert!(stderr.contains("environment TOLLGATE_DRAIN_TIMEOUT"), "{stderr}");
@@ -126,6 +126,8 @@ fn help_and_version_are_there() {
         assert_eq!(code, 0);
         assert!(stdout.contains("Usage: tollgate"), "{stdout}");
     }
+    let (_, stdout, _) = outcome(&mut tollgate(&["bench", "--help"]));
+    assert!(stdout.contains("'tenant=t{key}'"), "{stdout}");
     let (code, stdout, _) = outcome(&mut tollgate(&["--version"]));
     assert_eq!((code, stdout.trim()), (0, concat!("tollgate ", env!("CARGO_PKG_VERSION"))));
 }
@@ -141,8 +143,9 @@ fn the_shipped_policies_are_good() {
 fn files_without_any_policy_are_a_problem_for_check_and_for_serve() {
     let folder = folder_with("# nothing yet\n");
     let (code, stdout, stderr) = outcome(&mut tollgate(&["check", path(&folder)]));
-    assert_eq!((code, stdout.as_str()), (1, "1 file: 1 error, 0 warnings\n"));
-    assert!(stderr.contains("this file holds no policy"), "{stderr}");
+    assert_eq!((code, stderr.as_str()), (1, ""));
+    assert!(stdout.contains("this file holds no policy"), "{stdout}");
+    assert!(stdout.ends_with("1 file: 1 error, 0 warnings\n"), "{stdout}");
     complains(&["serve", "--policies", path(&folder)], 1, &["nothing is served"]);
 }
 
@@ -154,6 +157,23 @@ fn a_variable_that_is_no_utf8_is_wrong_usage_and_not_ignored() {
     let (code, _, stderr) = outcome(command.env("TOLLGATE_MODE", odd));
     assert_eq!(code, 2, "{stderr}");
     assert!(stderr.contains("`mode` (environment TOLLGATE_MODE)"), "{stderr}");
+}
+
+#[test]
+fn a_mistake_in_the_settings_file_is_told_from_a_file_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.yaml");
+    std::fs::write(&file, "gprc: x\n").unwrap();
+    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    complains(&arguments, 2, &["has a mistake: line 1, column 1", "did you mean `grpc`?"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of_at_start() {
+    let mut command = tollgate(&["serve", "--policies", "no/such/folder"]);
+    let (_, _, stderr) = outcome(command.env("TOLLGATE_LOGLEVEL", "debug"));
+    let warning = "`TOLLGATE_LOGLEVEL` is no setting; did you mean `TOLLGATE_LOG_LEVEL`?";
+    assert!(stderr.lines().any(|l| l.contains("WARN") && l.contains(warning)), "{stderr}");
 }
 
 #[test]

@@ -43,6 +43,14 @@ fn the_readme_shows_the_policy_that_is_shipped() {
 }
 
 #[test]
+fn the_readme_and_the_page_of_the_server_show_the_same_call() {
+    let readme = page("README.md");
+    let call = readme.split("```sh\n").find(|block| block.starts_with("curl ")).unwrap();
+    let call = call.split("\n```").next().unwrap();
+    assert!(page("src/admin/index.html").contains(call), "{call}");
+}
+
+#[test]
 fn every_metric_is_described_with_its_labels() {
     let operations = page("docs/operations.md");
     for metric in metrics::TABLE {
