@@ -205,7 +205,7 @@ fn many_rules(count: u32) -> Case {
             window: Window { count: NonZeroU32::MIN, unit: Unit::Day, alignment: Alignment::Epoch },
             kind: Kind::Fixed,
         })],
-        says_whom: true,
+        is_read_whole: true,
         unlimited: false,
         replaces: Vec::new(),
         charge: ChargeWhen::Admitted,

@@ -77,7 +77,7 @@ pub struct Rule {
     /// The attributes whose values make the counter's key, in this order.
     pub per: Vec<Placed<String>>,
     /// Whether `match` and `per` are all that was written, with nothing left out as a fault.
-    pub says_whom: bool,
+    pub is_read_whole: bool,
     /// Empty for an unlimited rule.
     pub limits: Vec<Placed<Limit>>,
     pub unlimited: bool,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use tollgate::metrics::{Kind, TABLE};
+use tollgate::policy::model::Mode;
 
 use crate::support::*;
 
@@ -122,4 +123,34 @@ async fn calls_that_the_library_refuses_are_counted_by_reason_and_decisions_are_
         let series = format!("tollgate_invalid_requests_total{{reason=\"{reason}\"}}");
         assert_eq!(metric(&text, &series), count, "{reason}");
     }
+}
+
+#[tokio::test]
+async fn shadow_mode_lets_all_through_and_is_told() {
+    let server =
+        TestServer::start_with(FIVE_A_MINUTE, |settings| settings.mode = Mode::Shadow).await;
+    let mut client = server.client();
+    for _ in 0..7 {
+        let answer = client.should_rate_limit(tenant("shop", "acme")).await.unwrap();
+        assert!(is_ok(answer.get_ref()));
+    }
+    let (_, text) = server.get("/metrics").await;
+    assert_eq!(metric(&text, "tollgate_shadow_mode"), 1.0);
+    let would_deny = r#"{domain="shop",rule="per-tenant",code="shadow_over_limit"}"#;
+    assert_eq!(metric(&text, &format!("tollgate_rule_hits_total{would_deny}")), 2.0);
+}
+
+#[tokio::test]
+async fn the_first_unknown_domain_is_logged_and_all_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), FIVE_A_MINUTE).unwrap();
+    let mut server = ServerProcess::start(folder.path(), &[]);
+    let body = r#"{"domain": "shpo\n", "descriptors": [{}]}"#;
+    let (code, _) = http(&server.http.to_string(), "POST", "/json", body).await;
+    assert_eq!(code, 200);
+    let line = server.process.wait_for("a call names a domain that no policy has");
+    assert!(line.contains(r"domain=shpo\n known="), "{line}");
+    http(&server.http.to_string(), "POST", "/json", body).await;
+    let (_, text) = http(&server.http.to_string(), "GET", "/metrics", "").await;
+    assert_eq!(metric(&text, "tollgate_unknown_domain_total"), 2.0);
 }

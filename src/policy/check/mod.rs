@@ -212,7 +212,7 @@ fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
 /// shadow beside the one in force is not.
 fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
     let mut seen: HashMap<(String, Mode, LimitIdentity), &Rule> = HashMap::new();
-    for rule in rules.iter().filter(|rule| rule.says_whom) {
+    for rule in rules.iter().filter(|rule| rule.is_read_whole) {
         let counted = condition::counted(rule);
         for limit in &rule.limits {
             let key = (counted.clone(), rule.mode, limit.value.identity());

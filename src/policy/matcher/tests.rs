@@ -24,7 +24,7 @@ fn rule(name: usize, conditions: Vec<Condition>, per: &[&str]) -> Rule {
         name: placed(format!("rule-{name}")),
         conditions,
         per: per.iter().map(|name| placed((*name).to_owned())).collect(),
-        says_whom: true,
+        is_read_whole: true,
         limits: Vec::new(),
         unlimited: true,
         replaces: Vec::new(),

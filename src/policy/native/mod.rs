@@ -172,7 +172,7 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
     let conditions =
         fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node));
     let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
-    let says_whom = findings.errors() == errors_before;
+    let is_read_whole = findings.errors() == errors_before;
     let name = read_name(findings, &fields, node);
     let replaces = fields.value("replaces").map_or_else(Vec::new, |node| {
         findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
@@ -183,7 +183,7 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
         name: name.clone().unwrap_or_else(|| findings.placed(String::new(), node)),
         conditions,
         per,
-        says_whom,
+        is_read_whole,
         limits,
         unlimited: unlimited && fields.key("limits").is_none(),
         replaces,
