@@ -26,6 +26,8 @@ pub struct Settings {
     /// `None` when it is off.
     pub http: Option<Address>,
     pub store: StoreChoice,
+    /// For stores that write to disk; the memory store does not.
+    pub data_dir: PathBuf,
     pub mode: Mode,
     /// In bytes.
     pub message_size_max: usize,
@@ -56,11 +58,12 @@ const fn list(name: &'static str, default: &'static str) -> KeyRow {
     KeyRow { name, is_list: true, default }
 }
 
-const KEYS: [KeyRow; 10] = [
+const KEYS: [KeyRow; 11] = [
     list("policies", "policies"),
     list("grpc", "127.0.0.1:8081"),
     one("http", "127.0.0.1:8080"),
     one("store", "memory"),
+    one("data-dir", "data"),
     one("mode", "enforce"),
     one("message-size-max", "1MiB"),
     one("drain-delay", "0s"),
@@ -102,6 +105,12 @@ pub struct Flags {
     /// [env: TOLLGATE_STORE] [default: memory]
     #[arg(long, value_name = "WHAT")]
     store: Option<String>,
+
+    /// Folder of a store that writes to disk; `memory` makes no use of it
+    ///
+    /// [env: TOLLGATE_DATA_DIR] [default: data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
 
     /// `enforce`, or `shadow`: measure every rule and deny nothing
     ///
@@ -158,6 +167,7 @@ impl Flags {
             "grpc" => several(&self.grpc),
             "http" => single(&self.http),
             "store" => single(&self.store),
+            "data-dir" => single(&self.data_dir),
             "mode" => single(&self.mode),
             "message-size-max" => single(&self.message_size_max),
             "drain-delay" => single(&self.drain_delay),
@@ -255,10 +265,12 @@ impl Gathered {
     /// Checks every value; gives all that is wrong.
     pub fn settings(&self) -> Result<Settings, Vec<SettingsError>> {
         let mut bad = Vec::new();
-        let policies = self.each(&mut bad, "policies", |text| match text {
+        let path = |text: &str| match text {
             "" => Err("a path is empty; name a file or folder".to_owned()),
             path => Ok(PathBuf::from(path)),
-        });
+        };
+        let policies = self.each(&mut bad, "policies", path);
+        let data_dir = self.only(&mut bad, "data-dir", path);
         let grpc = self.each(&mut bad, "grpc", address);
         let http = self.only(&mut bad, "http", |text| match text {
             "off" => Ok(None),
@@ -286,6 +298,7 @@ impl Gathered {
                 grpc: grpc?,
                 http: http?,
                 store: store?,
+                data_dir: data_dir?,
                 mode: mode?,
                 message_size_max: message_size_max?,
                 drain_delay: drain_delay?,

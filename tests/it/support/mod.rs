@@ -69,6 +69,7 @@ pub(crate) fn settings(policies: &Path) -> Settings {
         grpc: vec![Address::parse("127.0.0.1:0").unwrap()],
         http: Some(Address::parse("127.0.0.1:0").unwrap()),
         store: StoreChoice::Memory,
+        data_dir: "data".into(),
         mode: Mode::Enforce,
         message_size_max: 1 << 20,
         drain_delay: Duration::ZERO,
