@@ -43,8 +43,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     telemetry::start(&settings.log_level, settings.log_format);
     settings::misspelt().iter().for_each(|variable| tracing::warn!("{variable}"));
     // One thread decides: a runtime of several wakes a connection for every single answer, which
-    // costs a third more of a processor than it gains beside one Envoy. What takes long (reading
-    // and compiling policies) runs on threads of its own. `docs/performance.md` has the figures.
+    // takes half as much CPU again. What takes long (reading and compiling policies, rendering
+    // metrics) runs on threads of its own. `docs/performance.md` has the figures.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
