@@ -61,16 +61,9 @@ pub fn step(
 
 fn take(state: &mut State, amount: u64, hits: u64, when: ChargeWhen) -> Verdict {
     let after = state.used.saturating_add(hits);
-    let verdict = if after <= amount {
-        Verdict::Admitted
-    } else if hits > amount {
-        Verdict::ExceedsAmount
-    } else {
-        Verdict::OverLimit
-    };
-    match (verdict, when) {
-        (Verdict::Admitted, _) | (_, ChargeWhen::Always) => state.used = after,
-        (Verdict::OverLimit | Verdict::ExceedsAmount, ChargeWhen::Admitted) => {}
+    let verdict = Verdict::of_take(after <= amount, hits, amount);
+    if verdict.counts(when) {
+        state.used = after;
     }
     verdict
 }

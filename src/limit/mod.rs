@@ -107,6 +107,23 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of a take of `hits` where `capacity` is the most that ever fits.
+    fn of_take(fits: bool, hits: u64, capacity: u64) -> Self {
+        match fits {
+            true => Self::Admitted,
+            false if hits > capacity => Self::ExceedsAmount,
+            false => Self::OverLimit,
+        }
+    }
+
+    /// Whether the hits of a take are counted.
+    fn counts(self, when: ChargeWhen) -> bool {
+        match when {
+            ChargeWhen::Admitted => !self.is_denial(),
+            ChargeWhen::Always => true,
+        }
+    }
+
     pub fn is_denial(self) -> bool {
         match self {
             Self::Admitted => false,

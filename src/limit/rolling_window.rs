@@ -94,15 +94,9 @@ pub fn step(
             Verdict::Admitted
         }
         Hits::Take(hits) => {
-            let after = state.used().saturating_add(hits);
-            let verdict = if after <= amount {
-                Verdict::Admitted
-            } else if hits > amount {
-                Verdict::ExceedsAmount
-            } else {
-                Verdict::OverLimit
-            };
-            if verdict == Verdict::Admitted || when == ChargeWhen::Always {
+            let fits = state.used().saturating_add(hits) <= amount;
+            let verdict = Verdict::of_take(fits, hits, amount);
+            if verdict.counts(when) {
                 state.add(hits, leaves(window, amount, when, now));
             }
             verdict

@@ -111,16 +111,10 @@ pub fn step(
 fn take(state: &mut State, bucket: Bucket, hits: u64, when: ChargeWhen) -> Verdict {
     let window = bucket.window_nanos();
     let after = state.level(window) + u128::from(hits) * window;
-    let verdict = if after <= u128::from(bucket.burst) * window {
-        Verdict::Admitted
-    } else if hits > bucket.burst {
-        Verdict::ExceedsAmount
-    } else {
-        Verdict::OverLimit
-    };
-    match (verdict, when) {
-        (Verdict::Admitted, _) | (_, ChargeWhen::Always) => state.set_level(after, window),
-        (Verdict::OverLimit | Verdict::ExceedsAmount, ChargeWhen::Admitted) => {}
+    let fits = after <= u128::from(bucket.burst) * window;
+    let verdict = Verdict::of_take(fits, hits, bucket.burst);
+    if verdict.counts(when) {
+        state.set_level(after, window);
     }
     verdict
 }
