@@ -3,8 +3,6 @@
 //! Labels are bounded by construction: domains and rules of the policies, and fixed words; never
 //! a caller's text. The request path only touches handles that were registered beforehand.
 
-use std::sync::Arc;
-
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
 
@@ -145,8 +143,8 @@ struct Reloads {
 /// series, so what stays over a reload counts on.
 #[derive(Debug)]
 pub struct SetMetrics {
-    /// By name, as in the set.
-    domains: Vec<(Arc<str>, DomainMetrics)>,
+    /// By [`crate::policy::set::Domain::index`].
+    domains: Vec<DomainMetrics>,
     /// By [`crate::policy::set::Rule::index`].
     rules: Vec<RuleMetrics>,
 }
@@ -222,7 +220,7 @@ impl Metrics {
                 |code| counter(&self.recorder, DECISIONS, &[("domain", name), ("code", code)]);
             let metrics =
                 DomainMetrics { ok: decisions("ok"), over_limit: decisions("over_limit") };
-            domains.push((Arc::clone(&domain.name), metrics));
+            domains.push(metrics);
             rules.extend(domain.rules.iter().map(|rule| {
                 let hits = |code| {
                     let labels = [("domain", name), ("rule", &*rule.name), ("code", code)];
@@ -275,7 +273,7 @@ impl Metrics {
 impl SetMetrics {
     /// Counts one decision.
     pub fn decided(&self, decision: &Decision<'_>) {
-        if let Some(domain) = decision.domain.and_then(|domain| self.domain(&domain.name)) {
+        if let Some(domain) = decision.domain.and_then(|domain| self.domains.get(domain.index)) {
             match decision.code {
                 Code::Ok => domain.ok.increment(1),
                 Code::OverLimit => domain.over_limit.increment(1),
@@ -293,11 +291,6 @@ impl SetMetrics {
             };
             counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
         }
-    }
-
-    fn domain(&self, name: &str) -> Option<&DomainMetrics> {
-        let found = self.domains.binary_search_by(|(candidate, _)| (**candidate).cmp(name));
-        found.ok().map(|position| &self.domains[position].1)
     }
 }
 

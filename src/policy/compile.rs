@@ -12,11 +12,12 @@ use super::respond::Respond;
 use super::set::{CounterHasher, CounterSeed, Domain, LimitSalt, Matcher, Rule, RuleLimit};
 use crate::limit::{ChargeWhen, Limit};
 
-/// `first_index` is the set-wide number of the domain's first rule.
-pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index: usize) -> Domain {
+/// The set numbers its domains and rules when all are there.
+pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
     let name = policy.domain.value.as_str();
     let mut domain = match &policy.body {
         Body::Native(native) => Domain {
+            index: 0,
             name: name.into(),
             rules: native_rules(native, seed),
             limitless: Vec::new(),
@@ -28,6 +29,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
             let mut tree = Tree::default();
             forest.grow(nodes, &mut Path::default(), tree.root_mut());
             Domain {
+                index: 0,
                 name: name.into(),
                 limitless: std::mem::take(&mut forest.limitless),
                 rules: forest.into_rules(),
@@ -36,11 +38,8 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode, first_index
             }
         }
     };
-    for (rule, index) in domain.rules.iter_mut().zip(first_index..) {
-        rule.index = index;
-        if mode == Mode::Shadow {
-            rule.mode = Mode::Shadow;
-        }
+    if mode == Mode::Shadow {
+        domain.rules.iter_mut().for_each(|rule| rule.mode = Mode::Shadow);
     }
     domain
 }

@@ -94,6 +94,8 @@ pub struct PolicySet {
 
 #[derive(Debug)]
 pub struct Domain {
+    /// Position in the set's domains; what metrics cache their handles by.
+    pub index: usize,
     pub name: Arc<str>,
     pub rules: Vec<Rule>,
     /// Descriptors of the envoyproxy/ratelimit format without a limit of their own, as operators
@@ -147,20 +149,13 @@ impl PolicySet {
     pub fn new(policies: &[model::Policy], seed: CounterSeed, mode: Mode) -> Self {
         let mut policies: Vec<&model::Policy> = policies.iter().collect();
         policies.sort_by(|a, b| a.domain.value.cmp(&b.domain.value));
-        let mut first_index = 0;
-        let domains: Vec<Domain> = policies
-            .into_iter()
-            .map(|policy| {
-                let domain = super::compile::domain(policy, seed, mode, first_index);
-                first_index += domain.rules.len();
-                domain
-            })
-            .collect();
-        let by_name = domains
-            .iter()
-            .enumerate()
-            .map(|(position, domain)| (domain.name.as_bytes().into(), position))
-            .collect();
+        let mut domains: Vec<Domain> =
+            policies.into_iter().map(|policy| super::compile::domain(policy, seed, mode)).collect();
+        let rules = domains.iter_mut().flat_map(|domain| &mut domain.rules);
+        rules.zip(0..).for_each(|(rule, index)| rule.index = index);
+        domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
+        let by_name =
+            domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
         Self { version: 0, domains, by_name, seed, mode }
     }
 

@@ -51,9 +51,6 @@ impl Store {
         }
     }
 
-    /// Calls of `sweep_step` that visit every counter once.
-    pub const SWEEP_STEPS: usize = memory::SHARD_COUNT;
-
     /// Counters held.
     pub fn counter_count(&self) -> usize {
         match self {

@@ -117,7 +117,7 @@ fn sweeping_forgets_expired_counters_and_no_others() {
     for number in 1_000..1_100 {
         store.charge(&[charge(number, 10, 1)], Timestamp::from_seconds(60));
     }
-    let sweep = |now| (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(now)).sum::<usize>();
+    let sweep = |now| (0..memory::SHARD_COUNT).map(|_| store.sweep_step(now)).sum::<usize>();
     assert_eq!(sweep(Timestamp::from_seconds(59)), 0);
     assert_eq!(sweep(Timestamp::from_seconds(60)), 0, "seen idle for the first time");
     assert_eq!(sweep(Timestamp::from_seconds(60)), 1_000);
@@ -133,7 +133,7 @@ fn a_clock_that_jumps_ahead_and_back_starts_no_window_again() {
     assert!(admitted(&store.charge(&[charge(1, 1, 1)], now)));
     for _ in 0..3 {
         for time in [now, Timestamp::from_seconds(3_600)] {
-            let forgotten: usize = (0..Store::SWEEP_STEPS).map(|_| store.sweep_step(time)).sum();
+            let forgotten: usize = (0..memory::SHARD_COUNT).map(|_| store.sweep_step(time)).sum();
             assert_eq!(forgotten, 0);
         }
         assert!(!admitted(&store.charge(&[charge(1, 1, 1)], now)));

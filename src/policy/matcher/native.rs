@@ -111,10 +111,6 @@ fn rule_counters(domain: &str, rule: &model::Rule, seed: CounterSeed) -> Counter
 }
 
 impl Facts<'_, '_> {
-    pub fn value(&self, slot: Slot) -> Option<&[u8]> {
-        self.values.get(slot)
-    }
-
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
         let segments = self.segments();
