@@ -12,7 +12,6 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
@@ -21,7 +20,7 @@ use criterion::{BenchmarkId, Criterion};
 use mimalloc::MiMalloc;
 use tollgate::decide::{Answer, Charge, Code, Decision, Plan, answer, conclude, plan};
 use tollgate::limit::Hits;
-use tollgate::limit::{Alignment, ChargeWhen, Kind, Limit, Unit, Window};
+use tollgate::limit::{ChargeWhen, Kind, Limit, Unit, Window};
 use tollgate::policy::compile;
 use tollgate::policy::model::{self, Mode, Place, Placed, Source};
 use tollgate::policy::respond::Respond;
@@ -200,11 +199,7 @@ fn many_rules(count: u32) -> Case {
             pattern: model::Pattern::Equals(format!("t{rule}")),
         }],
         per: vec![placed("user".to_owned())],
-        limits: vec![placed(Limit {
-            amount: 90_000,
-            window: Window { count: NonZeroU32::MIN, unit: Unit::Day, alignment: Alignment::Epoch },
-            kind: Kind::Fixed,
-        })],
+        limits: vec![placed(Limit::new(90_000, Kind::Fixed(Window::epoch(Unit::Day))))],
         is_read_whole: true,
         unlimited: false,
         replaces: Vec::new(),

@@ -180,9 +180,10 @@ fn render_applying(
     for limit in &rule.limits {
         let limit = limit.limit;
         let ends = match limit.kind {
-            Kind::Fixed => window_end(limit.window, now),
-            Kind::Rolling => "hits leave one window after they came".to_owned(),
+            Kind::Fixed(window) => window_end(window, now),
+            Kind::Rolling(_) => "hits leave one window after they came".to_owned(),
             Kind::Bucket { .. } => "refills evenly".to_owned(),
+            Kind::Concurrent { .. } => "free again when given back".to_owned(),
         };
         let _ = writeln!(text, "      {limit}, {counter}; {ends}");
     }

@@ -56,7 +56,9 @@ fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s 
 fn push_x_ratelimit(answer: &mut Answer, limit: String, binding: Binding<'_>) {
     answer.headers.push(("x-ratelimit-limit", limit));
     answer.headers.push(("x-ratelimit-remaining", binding.remaining.to_string()));
-    answer.headers.push(("x-ratelimit-reset", binding.reset.seconds_ceil().to_string()));
+    if let Some(reset) = binding.reset {
+        answer.headers.push(("x-ratelimit-reset", reset.seconds_ceil().to_string()));
+    }
 }
 
 /// As Envoy writes it from the statuses: the binding amount, then each descriptor's policy.
@@ -64,8 +66,10 @@ fn draft_03_limit(decision: &Decision<'_>, binding: Binding<'_>) -> String {
     let mut value = binding.limit.amount.to_string();
     let listed = decision.statuses.iter().filter_map(|status| status.binding).take(LISTED_MAX);
     for listed in listed {
-        let seconds = listed.limit.window.nominal_span().seconds_floor();
-        let _ = write!(value, ", {};w={seconds}", listed.limit.amount);
+        let _ = write!(value, ", {}", listed.limit.amount);
+        if let Some(window) = listed.limit.window() {
+            let _ = write!(value, ";w={}", window.nominal_span().seconds_floor());
+        }
         if let Some(rule) = listed.rule.filter(|rule| !rule.wire_name.is_empty()) {
             let _ = write!(value, ";name=\"{}\"", rule.wire_name);
         }
@@ -85,12 +89,17 @@ fn push_ratelimit<'s>(answer: &mut Answer, decision: &Decision<'s>, binding: Bin
     for limit in listed {
         let separator = if policies.is_empty() { "" } else { ", " };
         let name = policy_name(limit);
-        let seconds = limit.limit.window.nominal_span().seconds_floor();
         let amount = limit.limit.amount.min(SF_INTEGER_MAX);
         let remaining = limit.remaining.min(SF_INTEGER_MAX);
-        let _ = write!(policies, "{separator}\"{name}\";q={amount};w={seconds}");
-        let reset = limit.reset.seconds_ceil();
-        let _ = write!(states, "{separator}\"{name}\";r={remaining};t={reset}");
+        let _ = write!(policies, "{separator}\"{name}\";q={amount}");
+        let _ = match limit.limit.window() {
+            Some(window) => write!(policies, ";w={}", window.nominal_span().seconds_floor()),
+            None => write!(policies, ";qu=\"concurrent-requests\""),
+        };
+        let _ = write!(states, "{separator}\"{name}\";r={remaining}");
+        if let Some(reset) = limit.reset {
+            let _ = write!(states, ";t={}", reset.seconds_ceil());
+        }
     }
     answer.headers.push(("ratelimit-policy", policies));
     answer.headers.push(("ratelimit", states));
@@ -110,12 +119,11 @@ pub(super) fn policy_name(binding: Binding<'_>) -> String {
     match binding.rule {
         None => "request".to_owned(),
         Some(rule) if rule.limits.len() > 1 => {
-            let window = binding.limit.window;
-            match binding.limit.kind {
-                Kind::Fixed => format!("{}/{window}", rule.wire_name),
-                kind @ (Kind::Rolling | Kind::Bucket { .. }) => {
-                    format!("{}/{} {window}", rule.wire_name, kind.name())
-                }
+            let kind = binding.limit.kind;
+            match (kind, kind.window()) {
+                (Kind::Fixed(window), _) => format!("{}/{window}", rule.wire_name),
+                (_, Some(window)) => format!("{}/{} {window}", rule.wire_name, kind.name()),
+                (_, None) => format!("{}/{}", rule.wire_name, kind.name()),
             }
         }
         Some(rule) => rule.wire_name.to_string(),
@@ -123,11 +131,12 @@ pub(super) fn policy_name(binding: Binding<'_>) -> String {
 }
 
 fn push_retry_after(answer: &mut Answer, respond: &Respond, binding: Binding<'_>, now: Timestamp) {
+    let Some(reset) = binding.reset else { return };
     let value = match respond.retry_after {
         RetryAfter::Off => return,
-        RetryAfter::Seconds => binding.reset.seconds_ceil().to_string(),
+        RetryAfter::Seconds => reset.seconds_ceil().to_string(),
         RetryAfter::HttpDate => {
-            let nanos = now.plus(binding.reset).as_nanos().max(0).cast_unsigned();
+            let nanos = now.plus(reset).as_nanos().max(0).cast_unsigned();
             let seconds = nanos.div_ceil(1_000_000_000);
             httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
         }

@@ -4,7 +4,7 @@
 
 use super::answer::policy_name;
 use super::{Binding, Decision};
-use crate::limit::{Limit, Verdict};
+use crate::limit::{Kind, Verdict};
 use crate::policy::respond::{Body, Field, Piece, Respond};
 
 /// Problem type of draft-ietf-httpapi-ratelimit-headers.
@@ -41,6 +41,7 @@ pub fn reason(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Admitted | Verdict::OverLimit => "over_limit",
         Verdict::ExceedsAmount => "exceeds_amount",
+        Verdict::Paused => "paused",
     }
 }
 
@@ -62,7 +63,7 @@ fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> Value {
         Field::Rule => Value::Text(rule_name(binding).to_owned()),
         Field::Limit => Value::Number(binding.limit.amount),
         Field::Remaining => Value::Number(binding.remaining),
-        Field::ResetSeconds => Value::Number(binding.reset.seconds_ceil()),
+        Field::ResetSeconds => Value::Number(reset_seconds(binding)),
         Field::WindowSeconds => Value::Number(window_seconds(binding)),
         Field::WindowMillis => Value::Number(window_seconds(binding).saturating_mul(1_000)),
         Field::Reason => Value::Text(reason(binding.verdict).to_owned()),
@@ -70,28 +71,30 @@ fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> Value {
 }
 
 fn window_seconds(binding: Binding<'_>) -> u64 {
-    binding.limit.window.nominal_span().seconds_floor()
+    binding.limit.window().map_or(0, |window| window.nominal_span().seconds_floor())
+}
+
+fn reset_seconds(binding: Binding<'_>) -> u64 {
+    binding.reset.unwrap_or_default().seconds_ceil()
 }
 
 fn problem(binding: Binding<'_>) -> Vec<u8> {
     let policy = escaped(&policy_name(binding));
-    let limit = binding.limit;
-    let reset = binding.reset.seconds_ceil();
-    let detail = detail(binding);
+    let window = binding.limit.window().map(|window| format!(r#""window":"{window}","#));
     format!(
         concat!(
             r#"{{"type":"{}","title":"Quota Exceeded","status":429,"detail":"{}","#,
-            r#""violated-policies":["{}"],"rule":"{}","limit":{},"window":"{}","remaining":{},"#,
+            r#""violated-policies":["{}"],"rule":"{}","limit":{},{}"remaining":{},"#,
             r#""reset_seconds":{},"reason":"{}"}}"#
         ),
         QUOTA_EXCEEDED,
-        detail,
+        detail(binding),
         policy,
         escaped(rule_name(binding)),
-        limit.amount,
-        limit.window,
+        binding.limit.amount,
+        window.unwrap_or_default(),
         binding.remaining,
-        reset,
+        reset_seconds(binding),
         reason(binding.verdict),
     )
     .into_bytes()
@@ -99,18 +102,35 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
 
 /// What happened, for people.
 fn detail(binding: Binding<'_>) -> String {
-    let Limit { amount, window, .. } = binding.limit;
-    let reset = binding.reset.seconds_ceil();
-    match (binding.verdict, binding.remaining) {
-        (Verdict::ExceedsAmount, _) if amount == 0 => "nothing is admitted here".to_owned(),
+    let Binding { limit, remaining, .. } = binding;
+    let amount = limit.amount;
+    let reset = reset_seconds(binding);
+    let per = match limit.window() {
+        Some(window) => format!("{amount} per {window}"),
+        None => format!("{amount} at a time"),
+    };
+    match (binding.verdict, limit.kind) {
+        (Verdict::ExceedsAmount, _) if limit.capacity() == 0 => {
+            "nothing is admitted here".to_owned()
+        }
         (Verdict::ExceedsAmount, _) => {
-            format!("more than {amount} per {window} never passes at once; ask for less")
+            let most = match limit.kind {
+                Kind::Bucket { burst, .. } => burst.to_string(),
+                Kind::Fixed(_) | Kind::Rolling(_) | Kind::Concurrent { .. } => per,
+            };
+            format!("more than {most} never passes at once; ask for less")
         }
-        (Verdict::Admitted | Verdict::OverLimit, 0) => {
-            format!("{amount} per {window} is used up; try again in {reset} s")
+        (Verdict::Paused, _) => {
+            format!("of {per} too much is used to go on; try again in {reset} s")
         }
-        (Verdict::Admitted | Verdict::OverLimit, left) => {
-            format!("of {amount} per {window} only {left} is left; try again in {reset} s")
+        (_, Kind::Concurrent { .. }) if remaining == 0 => {
+            format!("{per} are in use; try again when one is done, or in {reset} s")
+        }
+        (Verdict::Admitted | Verdict::OverLimit, _) if remaining == 0 => {
+            format!("{per} is used up; try again in {reset} s")
+        }
+        (Verdict::Admitted | Verdict::OverLimit, _) => {
+            format!("of {per} only {remaining} is left; try again in {reset} s")
         }
     }
 }

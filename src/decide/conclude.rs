@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Binding, Charge, Code, Decision, Plan, RuleCode, RuleOutcome, Status};
+use super::{Binding, Charge, Code, Decision, Lease, Plan, RuleCode, RuleOutcome, Status};
 use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
 
@@ -19,6 +19,7 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         binding: None,
         limits: SmallVec::new(),
         rules: SmallVec::new(),
+        leases: SmallVec::new(),
     };
     let mut rest = plan.charges.iter().zip(outcomes);
     for descriptor in &plan.descriptors {
@@ -42,6 +43,13 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         }
     }
     decision.rules = rule_outcomes(plan, outcomes, decision.code);
+    if decision.code == Code::Ok {
+        let pairs = plan.charges.iter().zip(outcomes);
+        let lease = |(charge, outcome): (&Charge<'_>, &Outcome)| {
+            outcome.lease.map(|id| Lease { counter: charge.counter, id })
+        };
+        decision.leases = pairs.filter_map(lease).collect();
+    }
     decision
 }
 
@@ -60,21 +68,23 @@ fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome) -> Binding<'s> {
         Mode::Shadow => Verdict::Admitted,
     };
     let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
-    let reset = match cap.filter(|_| verdict.is_denial()) {
-        Some(cap) => outcome.reset.min(cap),
-        None => outcome.reset,
-    };
+    let cap = cap.filter(|_| verdict.is_denial());
+    let reset = outcome.reset.map(|reset| cap.map_or(reset, |cap| reset.min(cap)));
     let (rule, limit, remaining) = (charge.rule, charge.limit, outcome.remaining);
     Binding { rule, limit, verdict, remaining, reset }
 }
 
 impl Binding<'_> {
-    /// A denial before none; of two denials the longer wait, else the one with less left. The
-    /// first keeps its place in a tie.
+    /// A denial before none; of two denials the longer wait, else the one with less left, where
+    /// what is held at a time gives way to what is counted over time. The first keeps its place in
+    /// a tie.
     fn tighter(self, other: Self) -> Self {
         let other_binds = match (self.verdict.is_denial(), other.verdict.is_denial()) {
             (true, true) => other.reset > self.reset,
-            (false, false) => other.remaining < self.remaining,
+            (false, false) => {
+                let rank = |of: &Self| (of.limit.kind.is_concurrent(), of.remaining);
+                rank(&other) < rank(&self)
+            }
             (held_denies, _) => !held_denies,
         };
         if other_binds { other } else { self }

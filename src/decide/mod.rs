@@ -13,6 +13,7 @@ mod answer;
 mod body;
 mod conclude;
 pub mod explain;
+pub mod lease;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use crate::policy::set::CounterKey;
 pub use answer::answer;
 pub use body::{reason, rule_name};
 pub use conclude::conclude;
+pub use lease::Lease;
 pub use plan::plan;
 
 /// The wish to take hits from one counter.
@@ -45,6 +47,17 @@ pub struct Charge<'s> {
     pub rule: Option<&'s Rule>,
 }
 
+impl Charge<'_> {
+    /// Whether this asks for slots of a concurrency limit.
+    pub fn takes_slots(&self) -> bool {
+        self.limit.kind.is_concurrent() && matches!(self.hits, Hits::Take(1..))
+    }
+
+    pub fn gives_slots_back(&self) -> bool {
+        self.limit.kind.is_concurrent() && matches!(self.hits, Hits::GiveBack(1..))
+    }
+}
+
 /// What a request asks of the store, and to whom each charge belongs.
 #[derive(Debug)]
 pub struct Plan<'s> {
@@ -56,6 +69,8 @@ pub struct Plan<'s> {
     /// The unlimited rules that apply: they charge nothing, and are counted all the same. Each
     /// with the hits of its descriptor.
     pub exemptions: SmallVec<[(&'s Rule, Hits); 2]>,
+    /// The leases that the request gives back.
+    pub releases: SmallVec<[Lease; 1]>,
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor
@@ -86,6 +101,8 @@ pub struct Decision<'s> {
     pub limits: SmallVec<[Binding<'s>; 8]>,
     /// What each rule that applied made of it; once per descriptor it applied to.
     pub rules: SmallVec<[RuleOutcome<'s>; 8]>,
+    /// What an admitted request holds until it is given back.
+    pub leases: SmallVec<[Lease; 1]>,
 }
 
 /// What one descriptor is told.
@@ -104,7 +121,8 @@ pub struct Binding<'s> {
     pub limit: Limit,
     pub verdict: Verdict,
     pub remaining: u64,
-    pub reset: Span,
+    /// `None` where only those who hold the limit know.
+    pub reset: Option<Span>,
 }
 
 /// What one rule made of one descriptor; what usage and metrics count.

@@ -5,8 +5,8 @@
 
 use smallvec::SmallVec;
 
-use super::{Charge, DescriptorPlan, Plan};
-use crate::limit::{ChargeWhen, Hits, Limit};
+use super::{Charge, DescriptorPlan, Lease, Plan, lease};
+use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet};
 use crate::request::{Descriptor, Request};
@@ -20,6 +20,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
         charges: SmallVec::new(),
         descriptors: SmallVec::new(),
         exemptions: SmallVec::new(),
+        releases: SmallVec::new(),
     };
     let Some(domain) = domain else {
         let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
@@ -39,6 +40,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
     let mut group = 0;
     for (descriptor, end) in request.descriptors.iter().zip(ends) {
         let charges_before = plan.charges.len();
+        let is_release = release(domain, descriptor, &mut plan.releases);
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
             plan.charges.push(brought_along(set, domain, descriptor, limit, group));
@@ -56,8 +58,14 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
             plan.charges.extend(rule.limits.iter().map(|limit| Charge {
                 counter: found.base.with_limit(limit.salt),
                 limit: limit.limit,
-                hits: hits_for(rule.has_refund, descriptor.hits),
-                when: rule.charge,
+                hits: match is_release && limit.limit.kind.is_concurrent() {
+                    true => Hits::GiveBack(0),
+                    false => hits_for(rule.has_refund, limit.limit.kind, descriptor.hits),
+                },
+                when: match limit.limit.kind.is_concurrent() {
+                    true => ChargeWhen::Admitted,
+                    false => rule.charge,
+                },
                 mode: rule.mode,
                 group,
                 rule: Some(rule),
@@ -92,11 +100,26 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     replaced
 }
 
+/// Notes the leases that a descriptor gives back; whether it names any. Slots are then given back
+/// by name alone, so that giving back twice frees nothing of others.
+fn release(
+    domain: &Domain,
+    descriptor: &Descriptor<'_>,
+    releases: &mut SmallVec<[Lease; 1]>,
+) -> bool {
+    if matches!(descriptor.hits, Hits::Take(_)) || domain.has_descriptors() {
+        return false;
+    }
+    let named = descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
+    releases.extend(named.into_iter().flat_map(|entry| lease::read(entry.value)));
+    named.is_some()
+}
+
 /// Without a refund a counter keeps what has been taken. Giving back nothing is still no take, so
 /// it is never denied.
-fn hits_for(has_refund: bool, hits: Hits) -> Hits {
+fn hits_for(has_refund: bool, kind: Kind, hits: Hits) -> Hits {
     match hits {
-        Hits::GiveBack(_) if !has_refund => Hits::GiveBack(0),
+        Hits::GiveBack(_) if !has_refund && !kind.is_concurrent() => Hits::GiveBack(0),
         Hits::Take(_) | Hits::GiveBack(_) => hits,
     }
 }
@@ -125,7 +148,7 @@ fn brought_along<'s>(
     Charge {
         counter: counter.finish().with_limit(LimitSalt::new(set.seed, limit)),
         limit,
-        hits: hits_for(has_refund, descriptor.hits),
+        hits: hits_for(has_refund, limit.kind, descriptor.hits),
         when,
         mode: set.mode,
         group,

@@ -92,7 +92,7 @@ fn tell(decision: &Decision<'_>, answer: Answer) -> Told {
         let binding = status.binding.map(|binding| {
             let name = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
             let amount = binding.limit.amount;
-            (name, amount, binding.remaining, binding.reset.seconds_ceil())
+            (name, amount, binding.remaining, binding.reset.unwrap_or_default().seconds_ceil())
         });
         (status.code, binding)
     });
@@ -399,7 +399,7 @@ fn an_address_has_one_counter_however_it_is_spelled() {
 #[test]
 fn a_limit_in_the_request_is_charged_as_its_domain_charges() {
     let window = crate::limit::Window::epoch(crate::limit::Unit::Hour);
-    let limit = Limit { amount: 2, window, kind: crate::limit::Kind::Fixed };
+    let limit = Limit::new(2, crate::limit::Kind::Fixed(window));
     let ask = |gate: &Gate, hits| gate.ask_with("d", &[&[("a", "x")]], hits, Some(limit));
     let native = Gate::new("domain: d\nrules:\n  - { name: r, limits: [1/hour] }");
     assert_eq!(ask(&native, Hits::Take(2)).remaining(), 0);

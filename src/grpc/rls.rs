@@ -73,6 +73,9 @@ impl Rls {
         let now = self.clock.now();
 
         let plan = decide::plan(&published.set, &request);
+        if !plan.releases.is_empty() {
+            self.store.release(&plan.releases, now);
+        }
         let outcomes = self.store.charge(&plan.charges, now).await.map_err(|error| {
             self.metrics.store_errors.increment(1);
             tracing::error!(%error, "counters cannot be charged");
@@ -138,7 +141,7 @@ fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) 
     };
     let count = NonZeroU32::new(brought.unit_multiplier.unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
     let window = Window { count, unit, alignment: Alignment::Epoch };
-    Some(Limit { amount: u64::from(brought.requests_per_unit), window, kind: Kind::Fixed })
+    Some(Limit::new(u64::from(brought.requests_per_unit), Kind::Fixed(window)))
 }
 
 fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitResponse {
@@ -154,7 +157,8 @@ fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitRes
         raw_body: answer.body.into(),
         dynamic_metadata: match (decision.code, decision.binding) {
             (Code::OverLimit, Some(binding)) => Some(denial_metadata(binding)),
-            (Code::OverLimit, None) | (Code::Ok, _) => None,
+            (Code::OverLimit, None) => None,
+            (Code::Ok, _) => lease_metadata(decision),
         },
         ..Default::default()
     }
@@ -173,28 +177,30 @@ fn status_of(status: &Status<'_>) -> wire::DescriptorStatus {
         code: code_of(status.code).into(),
         current_limit: status.binding.map(current_limit),
         limit_remaining: status.binding.map_or(unlimited, |binding| saturated(binding.remaining)),
-        duration_until_reset: status.binding.map(|binding| duration_of(binding.reset)),
+        duration_until_reset: status.binding.and_then(|binding| binding.reset).map(duration_of),
         quota: None,
     }
 }
 
 fn current_limit(binding: Binding<'_>) -> wire::RateLimit {
     use wire::rate_limit::Unit as WireUnit;
-    let Window { count, unit, .. } = binding.limit.window;
-    let unit = match unit {
-        Unit::Second => WireUnit::Second,
-        Unit::Minute => WireUnit::Minute,
-        Unit::Hour => WireUnit::Hour,
-        Unit::Day => WireUnit::Day,
-        Unit::Week => WireUnit::Week,
-        Unit::Month => WireUnit::Month,
-        Unit::Year => WireUnit::Year,
+    let window = binding.limit.window();
+    let unit = match window.map(|window| window.unit) {
+        None => WireUnit::Unknown,
+        Some(Unit::Second) => WireUnit::Second,
+        Some(Unit::Minute) => WireUnit::Minute,
+        Some(Unit::Hour) => WireUnit::Hour,
+        Some(Unit::Day) => WireUnit::Day,
+        Some(Unit::Week) => WireUnit::Week,
+        Some(Unit::Month) => WireUnit::Month,
+        Some(Unit::Year) => WireUnit::Year,
     };
+    let count = window.map_or(1, |window| window.count.get());
     wire::RateLimit {
         requests_per_unit: saturated(binding.limit.amount),
         unit: unit.into(),
         name: binding.rule.map_or_else(String::new, |rule| rule.wire_name.to_string()),
-        unit_multiplier: (count.get() != 1).then_some(count.get()),
+        unit_multiplier: (count != 1).then_some(count),
     }
 }
 
@@ -208,18 +214,30 @@ fn duration_of(span: Span) -> prost_types::Duration {
 /// What access logs and other filters of Envoy find about a denial.
 fn denial_metadata(binding: Binding<'_>) -> prost_types::Struct {
     let text = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
+    let reset = binding.reset.unwrap_or_default();
     let fields = [
         ("rule", text(decide::rule_name(binding))),
         ("reason", text(decide::reason(binding.verdict))),
         ("limit", number(binding.limit.amount)),
         ("remaining", number(binding.remaining)),
-        ("reset_seconds", number(binding.reset.seconds_ceil())),
+        ("reset_seconds", number(reset.seconds_ceil())),
         ("status", number(429)),
     ];
     let value = |kind| prost_types::Value { kind: Some(kind) };
     prost_types::Struct {
         fields: fields.into_iter().map(|(name, kind)| (name.to_owned(), value(kind))).collect(),
     }
+}
+
+/// What an admitted request gives back when it ends.
+fn lease_metadata(decision: &Decision<'_>) -> Option<prost_types::Struct> {
+    if decision.leases.is_empty() {
+        return None;
+    }
+    let name = String::from_utf8_lossy(decide::lease::ENTRY).into_owned();
+    let text = decide::lease::write(&decision.leases);
+    let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
+    Some(prost_types::Struct { fields: [(name, value)].into() })
 }
 
 #[expect(clippy::cast_precision_loss, reason = "numbers of a Struct are floating point")]
@@ -279,10 +297,10 @@ mod tests {
             unit,
             unit_multiplier,
         };
-        let count = |limit: Limit| (limit.window.count.get(), limit.window.unit);
-        assert_eq!(limit_of(&brought(2, None)).map(count), Some((1, Unit::Minute)));
-        assert_eq!(limit_of(&brought(1, Some(0))).map(count), Some((1, Unit::Second)));
-        assert_eq!(limit_of(&brought(3, Some(6))).map(count), Some((6, Unit::Hour)));
+        let count = |limit: Limit| limit.window().map(|it| (it.count.get(), it.unit));
+        assert_eq!(limit_of(&brought(2, None)).and_then(count), Some((1, Unit::Minute)));
+        assert_eq!(limit_of(&brought(1, Some(0))).and_then(count), Some((1, Unit::Second)));
+        assert_eq!(limit_of(&brought(3, Some(6))).and_then(count), Some((6, Unit::Hour)));
         assert_eq!(limit_of(&brought(0, None)), None);
         assert_eq!(limit_of(&brought(7, None)), None);
         assert_eq!(limit_of(&brought(-1, None)), None);

@@ -55,7 +55,8 @@ pub fn step(
     Outcome {
         verdict,
         remaining: amount.saturating_sub(state.used),
-        reset: state.window_end().since(now),
+        reset: Some(state.window_end().since(now)),
+        lease: None,
     }
 }
 

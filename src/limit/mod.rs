@@ -4,8 +4,11 @@
 //! may rely on: an admitted take never brings a counter above what the kind allows, and the wait
 //! of a denial is the time at which the same take, alone, is admitted.
 
+pub mod concurrent;
 pub mod fixed_window;
+pub mod pausing;
 pub mod rolling_window;
+mod share;
 #[cfg(test)]
 mod tests;
 pub mod token_bucket;
@@ -15,21 +18,25 @@ use std::fmt;
 
 use crate::time::{Span, Timestamp};
 
+pub use concurrent::LeaseId;
+pub use share::Share;
 pub use window::{Alignment, Unit, Window, WindowIdentity};
 
-/// An amount per window and how it is counted. The amount is not part of a counter's identity, so changing it keeps
+/// An amount and how it is counted. The amount is not part of a counter's identity, so changing it keeps
 /// what has been used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Limit {
     pub amount: u64,
-    pub window: Window,
     pub kind: Kind,
+    /// Once denied, stay denied until usage is under this share of the amount.
+    pub resume_below: Option<Share>,
 }
 
 /// Window and kind, without the amount; part of a counter's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LimitIdentity {
-    pub window: WindowIdentity,
+    /// `None` for concurrency, which has no window.
+    pub window: Option<WindowIdentity>,
     pub kind: &'static str,
 }
 
@@ -44,21 +51,37 @@ pub enum Hits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// Windows aligned to the clock; never more than the amount in one of them.
-    Fixed,
+    Fixed(Window),
     /// Never more than the amount in any interval of the window's length.
-    Rolling,
+    Rolling(Window),
     /// The amount flows back evenly; up to `burst` hits at once.
-    Bucket { burst: u64 },
+    Bucket { window: Window, burst: u64 },
+    /// Never more than the amount held at a time; what is not given back runs out after `lease`.
+    Concurrent { lease: Span },
 }
 
 impl Kind {
     /// What a policy calls it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Fixed => "fixed",
-            Self::Rolling => "rolling",
+            Self::Fixed(_) => "fixed",
+            Self::Rolling(_) => "rolling",
             Self::Bucket { .. } => "bucket",
+            Self::Concurrent { .. } => "concurrent",
         }
+    }
+
+    pub const fn window(self) -> Option<Window> {
+        match self {
+            Self::Fixed(window) | Self::Rolling(window) | Self::Bucket { window, .. } => {
+                Some(window)
+            }
+            Self::Concurrent { .. } => None,
+        }
+    }
+
+    pub const fn is_concurrent(self) -> bool {
+        matches!(self, Self::Concurrent { .. })
     }
 }
 
@@ -75,6 +98,9 @@ pub enum State {
 pub enum LargeState {
     Rolling(rolling_window::State),
     Bucket(token_bucket::State),
+    Concurrent(concurrent::State),
+    /// Of a limit with `resume_below`, whatever its kind.
+    Pausing(pausing::State),
 }
 
 /// Whether a denied take counts all the same.
@@ -82,7 +108,8 @@ pub enum LargeState {
 pub enum ChargeWhen {
     /// Only what is admitted counts: a denied request takes nothing.
     Admitted,
-    /// Every hit counts, so a caller that hammers stays blocked until its window ends.
+    /// Every hit counts, so a caller that hammers stays blocked until its window ends. What is
+    /// held at a time is taken only by who is admitted, whatever this says.
     Always,
 }
 
@@ -93,8 +120,10 @@ pub struct Outcome {
     /// What is left of the amount after this charge.
     pub remaining: u64,
     /// Of a denial: until this very charge would be admitted. Else: until the whole amount is
-    /// free again if nothing more comes.
-    pub reset: Span,
+    /// free again if nothing more comes; `None` where only those who hold it know.
+    pub reset: Option<Span>,
+    /// What an admitted take of a concurrency limit is given back by.
+    pub lease: Option<LeaseId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +133,8 @@ pub enum Verdict {
     OverLimit,
     /// More hits than the whole amount: such a charge never fits.
     ExceedsAmount,
+    /// Denied before, and usage is not yet below the share at which it goes on.
+    Paused,
 }
 
 impl Verdict {
@@ -127,51 +158,107 @@ impl Verdict {
     pub fn is_denial(self) -> bool {
         match self {
             Self::Admitted => false,
-            Self::OverLimit | Self::ExceedsAmount => true,
+            Self::OverLimit | Self::ExceedsAmount | Self::Paused => true,
         }
     }
 }
 
 impl Limit {
+    pub const fn new(amount: u64, kind: Kind) -> Self {
+        Self { amount, kind, resume_below: None }
+    }
+
+    pub const fn window(&self) -> Option<Window> {
+        self.kind.window()
+    }
+
+    /// The most that is ever used at once.
+    pub const fn capacity(&self) -> u64 {
+        match self.kind {
+            Kind::Bucket { burst, .. } => burst,
+            Kind::Fixed(_) | Kind::Rolling(_) | Kind::Concurrent { .. } => self.amount,
+        }
+    }
+
     /// What makes two limits of one rule the same counter.
     pub fn identity(&self) -> LimitIdentity {
-        LimitIdentity { window: self.window.identity(), kind: self.kind.name() }
+        LimitIdentity { window: self.window().map(Window::identity), kind: self.kind.name() }
     }
 
     /// A counter that nothing has been taken from.
     pub fn fresh(&self, now: Timestamp) -> State {
-        match self.kind {
-            Kind::Fixed => State::Fixed(fixed_window::State::fresh(self.window, now)),
-            Kind::Rolling => LargeState::Rolling(rolling_window::State::default()).boxed(),
+        let state = match self.kind {
+            Kind::Fixed(window) => State::Fixed(fixed_window::State::fresh(window, now)),
+            Kind::Rolling(_) => LargeState::Rolling(rolling_window::State::default()).boxed(),
             Kind::Bucket { .. } => LargeState::Bucket(token_bucket::State::fresh(now)).boxed(),
+            Kind::Concurrent { .. } => {
+                LargeState::Concurrent(concurrent::State::fresh(now)).boxed()
+            }
+        };
+        match self.resume_below {
+            Some(_) => LargeState::Pausing(pausing::State::of(state)).boxed(),
+            None => state,
         }
     }
 
     /// Takes `hits` from `state` (or gives them back) and says how that went. With
     /// [`ChargeWhen::Admitted`] a denied take leaves the usage as it was.
     pub fn step(&self, state: &mut State, hits: Hits, when: ChargeWhen, now: Timestamp) -> Outcome {
-        let Self { amount, window, kind } = *self;
-        let large = match (kind, &mut *state) {
-            (Kind::Fixed, State::Fixed(state)) => {
+        if let Some(share) = self.resume_below {
+            return self.step_pausing(state, share, hits, when, now);
+        }
+        pausing::State::let_go(state);
+        let Self { amount, kind, .. } = *self;
+        match (kind, &mut *state) {
+            (Kind::Fixed(window), State::Fixed(state)) => {
                 return fixed_window::step(state, amount, window, hits, when, now);
             }
-            (_, State::Fixed(_)) => None,
-            (_, State::Large(large)) => Some(large.as_mut()),
-        };
-        match (kind, large) {
-            (Kind::Rolling, Some(LargeState::Rolling(state))) => {
-                rolling_window::step(state, amount, window, hits, when, now)
-            }
-            (Kind::Bucket { burst }, Some(LargeState::Bucket(state))) => {
-                let bucket = token_bucket::Bucket { amount, window, burst };
-                token_bucket::step(state, bucket, hits, when, now)
-            }
-            (Kind::Fixed | Kind::Rolling | Kind::Bucket { .. }, _) => {
-                debug_assert!(false, "a counter's key holds its kind");
-                *state = self.fresh(now);
-                self.step(state, hits, when, now)
-            }
+            (_, State::Fixed(_)) => {}
+            (kind, State::Large(large)) => match (kind, large.as_mut()) {
+                (Kind::Rolling(window), LargeState::Rolling(state)) => {
+                    return rolling_window::step(state, amount, window, hits, when, now);
+                }
+                (Kind::Bucket { window, burst }, LargeState::Bucket(state)) => {
+                    let bucket = token_bucket::Bucket { amount, window, burst };
+                    return token_bucket::step(state, bucket, hits, when, now);
+                }
+                (Kind::Concurrent { lease }, LargeState::Concurrent(state)) => {
+                    return concurrent::step(state, amount, lease, hits, now);
+                }
+                (
+                    Kind::Fixed(_)
+                    | Kind::Rolling(_)
+                    | Kind::Bucket { .. }
+                    | Kind::Concurrent { .. },
+                    _,
+                ) => {}
+            },
         }
+        debug_assert!(false, "a counter's key holds its kind");
+        *state = self.fresh(now);
+        self.step(state, hits, when, now)
+    }
+
+    fn step_pausing(
+        &self,
+        state: &mut State,
+        share: Share,
+        hits: Hits,
+        when: ChargeWhen,
+        now: Timestamp,
+    ) -> Outcome {
+        let plain = Self { resume_below: None, ..*self };
+        if let State::Large(large) = state
+            && let LargeState::Pausing(held) = large.as_mut()
+        {
+            return pausing::step(held, plain, share, hits, when, now);
+        }
+        // From before the rule paused: what has been used stays.
+        let nothing = LargeState::Rolling(rolling_window::State::default()).boxed();
+        let mut held = pausing::State::of(std::mem::replace(state, nothing));
+        let outcome = pausing::step(&mut held, plain, share, hits, when, now);
+        *state = LargeState::Pausing(held).boxed();
+        outcome
     }
 }
 
@@ -184,12 +271,21 @@ impl LargeState {
 /// As a policy writes it: `100/minute`, `100 per 10 seconds, rolling`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per = if self.window.count.get() == 1 { "/" } else { " per " };
-        write!(f, "{}{per}{}", self.amount, self.window)?;
+        if let Some(window) = self.window() {
+            let per = if window.count.get() == 1 { "/" } else { " per " };
+            write!(f, "{}{per}{window}", self.amount)?;
+        }
         match self.kind {
-            Kind::Fixed => Ok(()),
-            Kind::Rolling => f.write_str(", rolling"),
-            Kind::Bucket { burst } => write!(f, ", bucket with burst {burst}"),
+            Kind::Fixed(_) => {}
+            Kind::Rolling(_) => f.write_str(", rolling")?,
+            Kind::Bucket { burst, .. } => write!(f, ", bucket with burst {burst}")?,
+            Kind::Concurrent { lease } => {
+                write!(f, "{} at a time, each for {lease} at most", self.amount)?;
+            }
+        }
+        match self.resume_below {
+            Some(share) => write!(f, ", once denied until below {share}"),
+            None => Ok(()),
         }
     }
 }
@@ -202,7 +298,19 @@ impl State {
             Self::Large(large) => match large.as_ref() {
                 LargeState::Rolling(state) => state.is_idle(now),
                 LargeState::Bucket(state) => state.is_idle(now),
+                LargeState::Concurrent(state) => state.is_idle(now),
+                LargeState::Pausing(state) => state.is_idle(now),
             },
+        }
+    }
+
+    /// The leases, where this is of a concurrency limit.
+    pub fn leases(&mut self) -> Option<&mut concurrent::State> {
+        let Self::Large(large) = self else { return None };
+        match large.as_mut() {
+            LargeState::Concurrent(state) => Some(state),
+            LargeState::Pausing(state) => state.inner().leases(),
+            LargeState::Rolling(_) | LargeState::Bucket(_) => None,
         }
     }
 }

@@ -108,14 +108,15 @@ pub fn step(
             state.left_after(used.saturating_add(hits).saturating_sub(amount))
         }
         (Verdict::OverLimit, Hits::GiveBack(_))
-        | (Verdict::Admitted | Verdict::ExceedsAmount, _) => {
+        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused, _) => {
             state.counted.back().map(|last| last.leaves)
         }
     };
     Outcome {
         verdict,
         remaining: amount.saturating_sub(used),
-        reset: free_at.map_or(Span::ZERO, |free_at| free_at.since(now)),
+        reset: Some(free_at.map_or(Span::ZERO, |free_at| free_at.since(now))),
+        lease: None,
     }
 }
 

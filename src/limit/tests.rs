@@ -13,7 +13,7 @@ fn window(count: u32, unit: Unit) -> Window {
 }
 
 fn fixed(amount: u64, window: Window) -> Limit {
-    Limit { amount, window, kind: Kind::Fixed }
+    Limit::new(amount, Kind::Fixed(window))
 }
 
 fn at(text: &str) -> Timestamp {
@@ -76,7 +76,7 @@ fn hits_beyond_the_whole_amount_never_fit() {
     for hits in [11, u64::from(u32::MAX), u64::MAX] {
         let outcome = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
         assert_eq!(outcome.verdict, Verdict::ExceedsAmount);
-        assert_eq!((outcome.remaining, outcome.reset), (10, Span::from_seconds(30)));
+        assert_eq!((outcome.remaining, outcome.reset), (10, Some(Span::from_seconds(30))));
     }
     let outcome = limit.step(&mut state, Hits::Take(u64::MAX), ChargeWhen::Always, now);
     assert_eq!((outcome.verdict, outcome.remaining), (Verdict::ExceedsAmount, 0));
@@ -136,11 +136,11 @@ fn any_steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn rolling(amount: u64, window: Window) -> Limit {
-    Limit { amount, window, kind: Kind::Rolling }
+    Limit::new(amount, Kind::Rolling(window))
 }
 
 fn bucket(amount: u64, window: Window, burst: u64) -> Limit {
-    Limit { amount, window, kind: Kind::Bucket { burst } }
+    Limit::new(amount, Kind::Bucket { window, burst })
 }
 
 /// Takes one hit after another at these seconds and says which were admitted.
@@ -197,21 +197,40 @@ fn any_limit() -> impl Strategy<Value = Limit> {
     let even = (1..90_u32, prop::sample::select(vec![Unit::Second, Unit::Minute, Unit::Day]))
         .prop_map(|(count, unit)| window(count, unit));
     let amount = prop_oneof![4 => 1..40_u64, 1 => 60..300_u64];
-    let kind = prop_oneof![
-        Just(Kind::Fixed),
-        Just(Kind::Rolling),
-        (1..60_u64).prop_map(|burst| Kind::Bucket { burst }),
-    ];
-    (amount, even, kind).prop_map(|(amount, window, kind)| Limit { amount, window, kind })
+    let kind = (even, 0..4, 1..60_u64).prop_map(|(window, kind, burst)| match kind {
+        0 => Kind::Fixed(window),
+        1 => Kind::Rolling(window),
+        2 => Kind::Bucket { window, burst },
+        _ => Kind::Concurrent { lease: window.nominal_span() },
+    });
+    let resume_below = prop_oneof![2 => Just(None), 1 => (1..=10_000_u16).prop_map(Some)]
+        .prop_map(|share| share.and_then(Share::from_hundredths_of_percent));
+    (amount, kind, resume_below).prop_map(|(amount, kind, resume_below)| Limit {
+        amount,
+        kind,
+        resume_below,
+    })
+}
+
+/// The time in which what was taken is free again.
+fn span_of(limit: Limit) -> Span {
+    match limit.kind {
+        Kind::Fixed(window) | Kind::Rolling(window) | Kind::Bucket { window, .. } => {
+            window.nominal_span()
+        }
+        Kind::Concurrent { lease } => lease,
+    }
 }
 
 /// How late a hint may be: one slot of a rolling window that does not keep single hits.
 fn lateness(limit: Limit, when: ChargeWhen) -> Span {
     match limit.kind {
-        Kind::Rolling if limit.amount > 64 || when == ChargeWhen::Always => {
-            Span::from_nanos(limit.window.nominal_span().as_nanos().div_ceil(64))
+        Kind::Rolling(window) if limit.amount > 64 || when == ChargeWhen::Always => {
+            Span::from_nanos(window.nominal_span().as_nanos().div_ceil(64))
         }
-        Kind::Rolling | Kind::Fixed | Kind::Bucket { .. } => Span::ZERO,
+        Kind::Rolling(_) | Kind::Fixed(_) | Kind::Bucket { .. } | Kind::Concurrent { .. } => {
+            Span::ZERO
+        }
     }
 }
 
@@ -238,7 +257,7 @@ proptest! {
     ) {
         let limit = rolling(amount, window(64, Unit::Second));
         let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
-        let span = limit.window.nominal_span();
+        let span = span_of(limit);
         let late = lateness(limit, when);
         let mut state = limit.fresh(start);
         let mut counted: Vec<(Timestamp, u64)> = Vec::new();
@@ -305,7 +324,7 @@ proptest! {
         let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
         let mut state = limit.fresh(start);
         let mut now = start;
-        let thousandth = limit.window.nominal_span().as_nanos() / 1_000;
+        let thousandth = span_of(limit).as_nanos() / 1_000;
         for (thousandths, hits) in asks {
             now = now.plus(Span::from_nanos(thousandth * thousandths / 4));
             limit.step(&mut state, Hits::Take(hits), when, now);
@@ -315,20 +334,19 @@ proptest! {
             limit.step(&mut state.clone(), Hits::Take(hits), when, at)
         };
         match outcome.verdict {
-            Verdict::OverLimit => {
-                let told = now.plus(outcome.reset);
+            Verdict::OverLimit | Verdict::Paused => {
+                let told = now.plus(outcome.reset.expect("every denial has a wait"));
                 prop_assert_eq!(ask(told, hits).verdict, Verdict::Admitted);
                 let before = told.minus(Span::from_nanos(1));
                 prop_assert!(ask(before, hits).verdict.is_denial());
             }
-            Verdict::Admitted | Verdict::ExceedsAmount => {
-                let free = ask(now.plus(outcome.reset), 0).remaining;
-                let whole = match limit.kind {
-                    Kind::Bucket { burst } => burst,
-                    Kind::Fixed | Kind::Rolling => limit.amount,
-                };
-                prop_assert_eq!(free, whole, "the whole amount is free when told");
-            }
+            Verdict::Admitted | Verdict::ExceedsAmount => match outcome.reset {
+                Some(reset) => {
+                    let free = ask(now.plus(reset), 0).remaining;
+                    prop_assert_eq!(free, limit.capacity(), "the whole amount is free when told");
+                }
+                None => prop_assert!(limit.kind.is_concurrent()),
+            },
         }
     }
 
@@ -352,7 +370,11 @@ proptest! {
             limit.step(&mut state, Hits::GiveBack(hits), ChargeWhen::Admitted, now);
         }
         let after = limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now);
-        prop_assert_eq!((before.remaining, before.reset), (after.remaining, after.reset));
+        prop_assert_eq!(before.remaining, after.remaining);
+        // A denial may have begun a pause.
+        if limit.resume_below.is_none() || taken.verdict == Verdict::Admitted {
+            prop_assert_eq!(before.reset, after.reset);
+        }
     }
 
     #[test]
@@ -419,7 +441,8 @@ proptest! {
             let left = amount.saturating_sub(used + if fits || always { step.hits } else { 0 });
             prop_assert_eq!(outcome.remaining, left);
             let end = (index(now) + 1) * length;
-            prop_assert_eq!(outcome.reset.as_nanos(), u64::try_from(end - now.as_nanos()).unwrap());
+            let until_end = Span::from_nanos(u64::try_from(end - now.as_nanos()).unwrap());
+            prop_assert_eq!(outcome.reset, Some(until_end));
         }
     }
 
@@ -436,7 +459,7 @@ proptest! {
         limit.step(&mut state, Hits::Take(taken.min(amount)), ChargeWhen::Admitted, start);
         let outcome = limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, start);
         if outcome.verdict == Verdict::OverLimit {
-            let told = start.plus(outcome.reset);
+            let told = start.plus(outcome.reset.unwrap());
             let before = told.minus(Span::from_nanos(1));
             let mut early = state.clone();
             let denied = limit.step(&mut early, Hits::Take(hits), ChargeWhen::Admitted, before);
@@ -467,5 +490,133 @@ proptest! {
             }
         }
         prop_assert!(admitted_by_window.values().all(|admitted| *admitted <= amount));
+    }
+}
+
+/// What a caller of a concurrency limit does.
+#[derive(Clone, Debug)]
+enum Act {
+    Take(u64),
+    /// Gives back the lease that was given so many leases ago, held or not.
+    Release(usize),
+    GiveBack(u64),
+    Deny(u64),
+}
+
+fn any_acts() -> impl Strategy<Value = Vec<(u64, Act)>> {
+    let act = prop_oneof![
+        4 => (0..4_u64).prop_map(Act::Take),
+        2 => (0..6_usize).prop_map(Act::Release),
+        1 => (1..3_u64).prop_map(Act::GiveBack),
+        1 => (1..3_u64).prop_map(Act::Deny),
+    ];
+    prop::collection::vec((0..5_000_u64, act), 1..120)
+}
+
+proptest! {
+    #[test]
+    fn leases_agree_with_a_list_of_all_that_is_held(
+        amount in 1..6_u64,
+        lease in 1..20_u64,
+        start in any_time(),
+        acts in any_acts(),
+    ) {
+        let limit = Limit::new(amount, Kind::Concurrent { lease: Span::from_seconds(lease) });
+        let mut state = limit.fresh(start);
+        let mut now = start;
+        // Id, slots and end of every lease that was ever given, the oldest first.
+        let mut given: Vec<(LeaseId, u64, Timestamp)> = Vec::new();
+        let mut denied = (0_u64, start);
+        for (millis, act) in acts {
+            now = now.plus(Span::from_millis(millis));
+            given.iter_mut().filter(|(_, _, end)| *end <= now).for_each(|lease| lease.1 = 0);
+            if now >= denied.1 {
+                denied.0 = 0;
+            }
+            let held = |given: &[(LeaseId, u64, Timestamp)]| -> u64 {
+                given.iter().map(|(_, slots, _)| slots).sum()
+            };
+            match act {
+                Act::Take(slots) => {
+                    let fits = held(&given) + slots <= amount;
+                    let when = ChargeWhen::Always;
+                    let outcome = limit.step(&mut state, Hits::Take(slots), when, now);
+                    prop_assert_eq!(!outcome.verdict.is_denial(), fits);
+                    prop_assert_eq!(outcome.lease.is_some(), fits && slots > 0);
+                    if let Some(id) = outcome.lease {
+                        prop_assert!(given.iter().all(|(other, ..)| *other < id));
+                        given.push((id, slots, now.plus(Span::from_seconds(lease))));
+                    }
+                }
+                Act::Release(ago) => {
+                    let place = given.len().wrapping_sub(1 + ago);
+                    if let Some(lease) = given.get_mut(place) {
+                        let leases = state.leases().unwrap();
+                        leases.run_out(now);
+                        prop_assert_eq!(leases.release(lease.0), lease.1 > 0);
+                        lease.1 = 0;
+                    }
+                }
+                Act::GiveBack(slots) => {
+                    limit.step(&mut state, Hits::GiveBack(slots), ChargeWhen::Admitted, now);
+                    let mut left = slots - slots.min(denied.0);
+                    denied.0 -= slots.min(denied.0);
+                    for lease in &mut given {
+                        let back = lease.1.min(left);
+                        lease.1 -= back;
+                        left -= back;
+                    }
+                }
+                Act::Deny(slots) => {
+                    state.leases().unwrap().deny(slots, now);
+                    denied = (denied.0 + slots, now.plus(Span::from_seconds(10)));
+                }
+            }
+            let look = limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now);
+            prop_assert_eq!(look.remaining, amount - held(&given));
+        }
+    }
+
+    /// The contract of `resume_below`, from nothing but looks at the limit without it.
+    #[test]
+    fn a_paused_limit_goes_on_when_usage_is_below_its_share(
+        limit in any_limit(),
+        hundredths in 1..=10_000_u16,
+        start in any_time(),
+        asks in any_asks(),
+    ) {
+        let share = Share::from_hundredths_of_percent(hundredths).unwrap();
+        let plain = Limit { resume_below: None, ..limit };
+        let limit = Limit { resume_below: Some(share), ..limit };
+        let mut state = limit.fresh(start);
+        let mut unpaused = plain.fresh(start);
+        let (mut now, mut is_paused) = (start, false);
+        let thousandth = span_of(limit).as_nanos() / 1_000;
+        let whole = u128::from(Share::WHOLE);
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_nanos(thousandth * thousandths / 4));
+            let admitted = ChargeWhen::Admitted;
+            // Whether so few hits are used that this share of the capacity is not reached.
+            let most = (0..limit.capacity()).rev()
+                .find(|used| u128::from(*used) * whole
+                    < u128::from(limit.capacity()) * u128::from(hundredths))
+                .unwrap_or_default();
+            let room = Hits::Take(limit.capacity() - most);
+            let below = plain.step(&mut unpaused.clone(), room, admitted, now);
+            if hits <= limit.capacity() && !below.verdict.is_denial() {
+                let fits = plain.step(&mut unpaused.clone(), Hits::Take(hits), admitted, now);
+                is_paused = is_paused && fits.verdict.is_denial();
+            }
+            let outcome = limit.step(&mut state, Hits::Take(hits), admitted, now);
+            if is_paused {
+                prop_assert!(outcome.verdict.is_denial());
+                prop_assert_eq!(outcome.lease, None);
+                continue;
+            }
+            let expected = plain.step(&mut unpaused, Hits::Take(hits), admitted, now);
+            prop_assert_eq!(outcome.verdict, expected.verdict);
+            prop_assert_eq!(outcome.remaining, expected.remaining);
+            is_paused = expected.verdict == Verdict::OverLimit && hits > 0;
+        }
     }
 }

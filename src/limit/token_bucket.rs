@@ -98,13 +98,14 @@ pub fn step(
             state.at.plus(bucket.time_to_drain(excess))
         }
         (Verdict::OverLimit, Hits::GiveBack(_))
-        | (Verdict::Admitted | Verdict::ExceedsAmount, _) => state.empties_at,
+        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused, _) => state.empties_at,
     };
     let remaining = capacity.saturating_sub(level) / window;
     Outcome {
         verdict,
         remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
-        reset: free_at.since(now),
+        reset: Some(free_at.since(now)),
+        lease: None,
     }
 }
 

@@ -48,9 +48,10 @@ impl LimitSalt {
     pub fn new(seed: CounterSeed, limit: Limit) -> Self {
         let identity = limit.identity();
         let (unit, length) = match identity.window {
-            WindowIdentity::Seconds(seconds) => (0, seconds),
-            WindowIdentity::MondayWeeks(weeks) => (1, weeks),
-            WindowIdentity::Months(months) => (2, months),
+            Some(WindowIdentity::Seconds(seconds)) => (0, seconds),
+            Some(WindowIdentity::MondayWeeks(weeks)) => (1, weeks),
+            Some(WindowIdentity::Months(months)) => (2, months),
+            None => (3, 0),
         };
         let mut hasher = CounterHasher::new(seed);
         hasher.feed(b"limit");

@@ -105,7 +105,7 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
         respelt(whole.text).map_or(misread, |hint| whole.misread("bad-limit", message, hint))
     })?;
     let window = read_window(Piece::cut(text, slash + 1..text.len()))?;
-    Ok(Limit { amount, window, kind: Kind::Fixed })
+    Ok(Limit::new(amount, Kind::Fixed(window)))
 }
 
 /// A whole number of hits.
@@ -338,7 +338,7 @@ mod tests {
             ("007/24hrs", 7, 24, Unit::Hour),
         ] {
             let window = Window::calendar(NonZeroU32::new(count).unwrap(), unit);
-            assert_eq!(limit(text), Ok(Limit { amount, window, kind: Kind::Fixed }), "{text}");
+            assert_eq!(limit(text), Ok(Limit::new(amount, Kind::Fixed(window))), "{text}");
         }
     }
 

@@ -10,9 +10,10 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use super::Outcomes;
-use crate::decide::{Charge, CounterKey};
+use crate::decide::{Charge, CounterKey, Lease};
 use crate::limit::{ChargeWhen, Hits, Outcome, State, Verdict};
 use crate::policy::model::Mode;
 use crate::time::Timestamp;
@@ -25,6 +26,8 @@ pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     /// The shard that the next sweep step visits.
     sweep_next: AtomicUsize,
+    /// Told when slots of a concurrency limit come back.
+    pub(super) given_back: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -43,7 +46,7 @@ struct Counter {
 impl Default for MemoryStore {
     fn default() -> Self {
         let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
-        Self { shards, sweep_next: AtomicUsize::new(0) }
+        Self { shards, sweep_next: AtomicUsize::new(0), given_back: Notify::new() }
     }
 }
 
@@ -83,7 +86,45 @@ impl MemoryStore {
         if is_denied || !shadow_denied.is_empty() {
             locked.undo(charges, &mut outcomes, is_undone, now);
         }
+        drop(locked);
+        if charges.iter().any(|charge| charge.gives_slots_back()) {
+            self.given_back.notify_waiters();
+        }
         outcomes
+    }
+
+    /// Whether a concurrency limit that is enforced has no slot left for its charge, but would if
+    /// one of those held were given back.
+    pub fn is_just_full(&self, charges: &[Charge<'_>], now: Timestamp) -> bool {
+        let is_full = |charge: &Charge<'_>| {
+            let Hits::Take(slots) = charge.hits else { return false };
+            let held = self.shards[charge.counter.shard_index()].lock().held(charge.counter, now);
+            held.saturating_add(slots) == charge.limit.amount.saturating_add(1)
+        };
+        let enforced = charges.iter().filter(|charge| charge.mode == Mode::Enforce);
+        enforced.filter(|charge| charge.takes_slots()).any(is_full)
+    }
+
+    /// Ends leases; those that are unknown, given back before or run out change nothing. How many
+    /// were held.
+    pub fn release(&self, leases: &[Lease], now: Timestamp) -> usize {
+        let released = leases.iter().filter(|lease| self.release_one(lease, now)).count();
+        self.given_back.notify_waiters();
+        released
+    }
+
+    fn release_one(&self, lease: &Lease, now: Timestamp) -> bool {
+        let mut shard = self.shards[lease.counter.shard_index()].lock();
+        let hash = lease.counter.table_hash();
+        let Ok(mut held) = shard.counters.find_entry(hash, |held| held.key == lease.counter) else {
+            return false;
+        };
+        let state = &mut held.get_mut().state;
+        let was_held = state.leases().is_some_and(|leases| leases.release(lease.id));
+        if state.is_idle(now) {
+            held.remove();
+        }
+        was_held
     }
 
     /// A counter is forgotten when two visits in a row find it idle: a clock that jumps ahead and
@@ -138,12 +179,18 @@ impl<'m> Locked<'m> {
         now: Timestamp,
     ) {
         for (charge, outcome) in charges.iter().zip(&*outcomes) {
-            if is_undone(charge) && outcome.verdict == Verdict::Admitted {
+            if !is_undone(charge) {
+                continue;
+            }
+            if charge.takes_slots() {
+                self.shard(charge.counter).deny(charge, outcome, now);
+            } else if outcome.verdict == Verdict::Admitted {
                 self.shard(charge.counter).give_back(charge, now);
             }
         }
         for (charge, outcome) in charges.iter().zip(outcomes) {
             if is_undone(charge) {
+                outcome.lease = None;
                 outcome.remaining = self.shard(charge.counter).look(charge, now).remaining;
             }
         }
@@ -183,6 +230,27 @@ impl Shard {
                 held.remove();
             }
         }
+    }
+
+    /// Ends the lease of a denied request, if it got one, and remembers that it was denied.
+    fn deny(&mut self, charge: &Charge<'_>, outcome: &Outcome, now: Timestamp) {
+        let Hits::Take(slots) = charge.hits else { return };
+        let key = charge.counter;
+        if let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key)
+            && let Some(leases) = held.state.leases()
+        {
+            outcome.lease.map(|id| leases.release(id));
+            leases.deny(slots, now);
+        }
+    }
+
+    /// The slots held of a concurrency limit.
+    fn held(&mut self, key: CounterKey, now: Timestamp) -> u64 {
+        let held = self.counters.find_mut(key.table_hash(), |held| held.key == key);
+        held.and_then(|held| held.state.leases()).map_or(0, |leases| {
+            leases.run_out(now);
+            leases.held()
+        })
     }
 
     fn look(&self, charge: &Charge<'_>, now: Timestamp) -> Outcome {

@@ -7,9 +7,12 @@ pub mod memory;
 #[cfg(test)]
 mod tests;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
-use crate::decide::Charge;
+use crate::decide::{Charge, Lease};
 use crate::limit::Outcome;
 use crate::time::Timestamp;
 use memory::MemoryStore;
@@ -31,15 +34,28 @@ impl Store {
         Self::Memory(MemoryStore::default())
     }
 
-    /// The only await of the request path; ready at once for the memory store.
-    #[expect(clippy::unused_async, reason = "stores that are servers will wait here")]
+    /// The only await of the request path. The memory store is ready at once, but where the last
+    /// slot of a concurrency limit is held: its release may be on the way, because callers that
+    /// send one request after the other send the next before we hear of the end of the last.
     pub async fn charge(
         &self,
         charges: &[Charge<'_>],
         now: Timestamp,
     ) -> Result<Outcomes, StoreError> {
         match self {
-            Self::Memory(store) => Ok(store.charge(charges, now)),
+            Self::Memory(store) => {
+                if charges.iter().any(Charge::takes_slots) {
+                    wait_for_slot(store, charges, now).await;
+                }
+                Ok(store.charge(charges, now))
+            }
+        }
+    }
+
+    /// Ends leases; how many of them were held.
+    pub fn release(&self, leases: &[Lease], now: Timestamp) -> usize {
+        match self {
+            Self::Memory(store) => store.release(leases, now),
         }
     }
 
@@ -57,4 +73,26 @@ impl Store {
             Self::Memory(store) => store.counter_count(),
         }
     }
+}
+
+/// Well inside of the 20 ms that Envoy waits for an answer.
+const SLOT_PATIENCE: Duration = Duration::from_millis(5);
+
+/// Waits while a limit is just full, but not for long.
+async fn wait_for_slot(store: &MemoryStore, charges: &[Charge<'_>], now: Timestamp) {
+    if !store.is_just_full(charges, now) {
+        return;
+    }
+    let waited = async {
+        loop {
+            let mut given_back = pin!(store.given_back.notified());
+            given_back.as_mut().enable();
+            if !store.is_just_full(charges, now) {
+                return;
+            }
+            given_back.await;
+        }
+    };
+    // Too late is not an error: the charge then says that there is no slot.
+    let _ = tokio::time::timeout(SLOT_PATIENCE, waited).await;
 }

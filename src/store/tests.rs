@@ -14,7 +14,7 @@ use crate::policy::model::Mode;
 
 fn minute(amount: u64) -> Limit {
     let window = Window::calendar(NonZeroU32::MIN, Unit::Minute);
-    Limit { amount, window, kind: Kind::Fixed }
+    Limit::new(amount, Kind::Fixed(window))
 }
 
 /// Counters with the same key in all shards, and several in one.
@@ -284,10 +284,12 @@ proptest! {
 }
 
 fn of_kind(number: u64, hits: u64) -> Charge<'static> {
-    let kind = match number % 3 {
-        0 => Kind::Fixed,
-        1 => Kind::Rolling,
-        _ => Kind::Bucket { burst: 4 },
+    let window = Window::calendar(NonZeroU32::MIN, Unit::Minute);
+    let kind = match number % 4 {
+        0 => Kind::Fixed(window),
+        1 => Kind::Rolling(window),
+        2 => Kind::Bucket { window, burst: 4 },
+        _ => Kind::Concurrent { lease: window.nominal_span() },
     };
     let charge = charge(number, 3 + number, hits);
     Charge { limit: Limit { kind, ..charge.limit }, ..charge }
@@ -297,12 +299,12 @@ proptest! {
     #[test]
     fn a_denied_request_leaves_counters_of_every_kind_as_they_were(
         requests in prop::collection::vec(
-            (prop::collection::vec((0..6_u64, 0..4_u64), 1..5), 0..30_u64), 1..40),
+            (prop::collection::vec((0..8_u64, 0..4_u64), 1..5), 0..30_u64), 1..40),
     ) {
         let store = MemoryStore::default();
         let mut now = Timestamp::from_seconds(0);
         let look = |now| -> Vec<_> {
-            let looks: Vec<_> = (0..6).map(|number| of_kind(number, 0)).collect();
+            let looks: Vec<_> = (0..8).map(|number| of_kind(number, 0)).collect();
             store.charge(&looks, now).iter().map(|told| (told.remaining, told.reset)).collect()
         };
         for (asks, seconds) in requests {

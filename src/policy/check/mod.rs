@@ -115,10 +115,13 @@ fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
     for limit in &rule.limits {
         if let Some(first) = windows.get(&limit.value.identity()) {
             let kind = match limit.value.kind {
-                Kind::Fixed => String::new(),
-                kind @ (Kind::Rolling | Kind::Bucket { .. }) => format!("{} ", kind.name()),
+                Kind::Fixed(_) => String::new(),
+                kind => format!("{} ", kind.name()),
             };
-            let message = format!("two {kind}limits per {} in one rule", limit.value.window);
+            let message = match limit.value.window() {
+                Some(window) => format!("two {kind}limits per {window} in one rule"),
+                None => "two limits of what is held at a time in one rule".to_owned(),
+            };
             let hint = "keep the smaller one; it is the one that counts";
             let related = ((*first).clone(), "the same window here");
             found.push(error("duplicate-window", &limit.place, message, hint).with(related));
@@ -221,11 +224,12 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
                 seen.insert(key, rule);
                 continue;
             };
+            let window = limit.value.window().map(|window| format!(" per {window}"));
             let message = format!(
-                "the rules {} and {} count the same requests per {}",
+                "the rules {} and {} count the same requests{}",
                 shown(&first.name.value),
                 shown(&rule.name.value),
-                limit.value.window
+                window.unwrap_or_default()
             );
             let hint = "keep the smaller limit, or match different requests";
             let related = (first.name.place.clone(), "the other rule");

@@ -232,7 +232,7 @@ fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     }
     let unit = read_unit(findings, &fields, node);
     let amount = read_requests(findings, &fields, node);
-    let limit = Limit { amount: amount?, window: Window::epoch(unit?), kind: Kind::Fixed };
+    let limit = Limit::new(amount?, Kind::Fixed(Window::epoch(unit?)));
     Some(NodeLimit { name, replaces, limit: Some(limit) })
 }
 

@@ -86,25 +86,25 @@ fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
     let burst = fields.value("burst").map(|node| (node, read_burst(findings, node)));
     let (word, amount, (window, written)) = (word?, amount?, window?);
     let kind = match (word, burst) {
-        (Word::Bucket, None) => Kind::Bucket { burst: amount },
-        (Word::Bucket, Some((_, burst))) => Kind::Bucket { burst: burst? },
+        (Word::Bucket, None) => Kind::Bucket { window, burst: amount },
+        (Word::Bucket, Some((_, burst))) => Kind::Bucket { window, burst: burst? },
         (Word::Fixed | Word::Rolling, Some((node, _))) => {
             let hint = "add `kind: bucket`, or remove `burst`";
             findings.error("conflict", &node.bytes, "only a bucket has a `burst`", hint);
             return None;
         }
-        (Word::Fixed, None) => Kind::Fixed,
-        (Word::Rolling, None) => Kind::Rolling,
+        (Word::Fixed, None) => Kind::Fixed(window),
+        (Word::Rolling, None) => Kind::Rolling(window),
     };
     let is_even = !matches!(window.unit, Unit::Month | Unit::Year);
-    if kind != Kind::Fixed && !is_even {
+    if !matches!(kind, Kind::Fixed(_)) && !is_even {
         let message =
             format!("months and years differ in length, and a {} limit has one", kind.name());
         let hint = "write days, as in `30 days`, or use `kind: fixed`, which follows the calendar";
         findings.error("bad-window", &written.bytes, message, hint);
         return None;
     }
-    Some(Limit { amount, window, kind })
+    Some(Limit::new(amount, kind))
 }
 
 /// The kinds of limits as written.

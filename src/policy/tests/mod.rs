@@ -237,7 +237,7 @@ fn descriptors_read_with_the_meaning_of_their_server() {
     let [a, b] = nodes.as_slice() else { panic!("two descriptors") };
     assert_eq!(a.value, NodeValue::Exact("010".to_owned()));
     let limit = a.limit.as_ref().unwrap();
-    let month = Limit { amount: 1_000, window: Window::epoch(Unit::Month), kind: Kind::Fixed };
+    let month = Limit::new(1_000, Kind::Fixed(Window::epoch(Unit::Month)));
     assert_eq!(limit.limit, Some(month));
     assert_eq!(limit.name.as_ref().unwrap().value, "n");
     assert!(a.shadow_mode && !a.share_threshold);

@@ -1,0 +1,170 @@
+//! Concurrency: at most so many slots held at a time.
+//!
+//! State: the leases held, in the order in which they were given, 24 bytes each, and 64 bytes. A lease ends when
+//! it is given back or runs out, whichever comes first; giving back twice gives back once. Callers
+//! that name no lease give back the oldest one. Those report the end of denied requests too, so
+//! denied takes are remembered for a while and swallow as much of what comes back unnamed: the
+//! slots of others stay held, and nothing falls below zero.
+
+use std::num::NonZeroU64;
+
+use super::{Hits, Outcome, Verdict};
+use crate::time::{Span, Timestamp};
+
+/// The end of a denied request is reported within milliseconds, or not at all.
+const DENIED_REMEMBERED: Span = Span::from_seconds(10);
+
+/// Names one lease of one counter; never given twice, also not by a counter that was forgotten
+/// and began anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LeaseId(pub NonZeroU64);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// By id, which is the order in which they were given.
+    leases: Vec<Lease>,
+    /// The slots of all of them.
+    held: u64,
+    /// Nothing runs out before.
+    first_end: Timestamp,
+    last_id: NonZeroU64,
+    /// Slots that were denied and whose giving back is awaited until the time beside it.
+    denied: (u64, Timestamp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lease {
+    id: LeaseId,
+    slots: u64,
+    ends: Timestamp,
+}
+
+impl State {
+    pub(super) fn fresh(now: Timestamp) -> Self {
+        Self {
+            leases: Vec::new(),
+            held: 0,
+            first_end: Timestamp::from_nanos(i64::MAX),
+            last_id: id_at(now),
+            denied: (0, now),
+        }
+    }
+
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        let is_awaiting = self.denied.0 > 0 && now < self.denied.1;
+        !is_awaiting && self.leases.iter().all(|lease| lease.ends <= now)
+    }
+
+    /// The slots held.
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Forgets what has run out.
+    pub fn run_out(&mut self, now: Timestamp) {
+        if now >= self.denied.1 {
+            self.denied.0 = 0;
+        }
+        if now >= self.first_end {
+            self.leases.retain(|lease| lease.ends > now);
+            self.held = self.leases.iter().fold(0, |held, it| held.saturating_add(it.slots));
+            let first = self.leases.iter().map(|lease| lease.ends).min();
+            self.first_end = first.unwrap_or(Timestamp::from_nanos(i64::MAX));
+        }
+    }
+
+    fn give(&mut self, slots: u64, ends: Timestamp, now: Timestamp) -> LeaseId {
+        self.last_id = id_at(now).max(self.last_id.saturating_add(1));
+        let id = LeaseId(self.last_id);
+        self.leases.push(Lease { id, slots, ends });
+        self.held = self.held.saturating_add(slots);
+        self.first_end = self.first_end.min(ends);
+        id
+    }
+
+    /// Ends one lease; whether it was held.
+    pub fn release(&mut self, id: LeaseId) -> bool {
+        let found = self.leases.binary_search_by_key(&id, |lease| lease.id);
+        let lease = found.map(|place| self.leases.remove(place));
+        self.held -= lease.map_or(0, |lease| lease.slots);
+        lease.is_ok()
+    }
+
+    /// Remembers a take that was not admitted.
+    pub fn deny(&mut self, slots: u64, now: Timestamp) {
+        let awaited = if now < self.denied.1 { self.denied.0 } else { 0 };
+        self.denied = (awaited.saturating_add(slots), now.plus(DENIED_REMEMBERED));
+    }
+
+    fn give_back(&mut self, slots: u64) {
+        let swallowed = slots.min(self.denied.0);
+        self.denied.0 -= swallowed;
+        let mut left = slots - swallowed;
+        let mut ended = 0;
+        for lease in &mut self.leases {
+            let given = lease.slots.min(left);
+            lease.slots -= given;
+            self.held -= given;
+            left -= given;
+            if lease.slots > 0 {
+                break;
+            }
+            ended += 1;
+        }
+        self.leases.drain(..ended);
+    }
+
+    /// When so many slots have run out, if nothing is given back.
+    fn free_after(&self, slots: u64) -> Option<Timestamp> {
+        let mut ends: Vec<(Timestamp, u64)> =
+            self.leases.iter().map(|lease| (lease.ends, lease.slots)).collect();
+        ends.sort_unstable();
+        let mut freed: u64 = 0;
+        ends.into_iter().find_map(|(end, slots_of_lease)| {
+            freed = freed.saturating_add(slots_of_lease);
+            (freed >= slots).then_some(end)
+        })
+    }
+}
+
+fn id_at(now: Timestamp) -> NonZeroU64 {
+    let nanos = u64::try_from(now.as_nanos()).ok().and_then(NonZeroU64::new);
+    nanos.unwrap_or(NonZeroU64::MIN)
+}
+
+pub(super) fn step(
+    state: &mut State,
+    amount: u64,
+    lease: Span,
+    hits: Hits,
+    now: Timestamp,
+) -> Outcome {
+    state.run_out(now);
+    let held = state.held();
+    let (mut reset, mut given) = (None, None);
+    let verdict = match hits {
+        Hits::GiveBack(slots) => {
+            state.give_back(slots);
+            Verdict::Admitted
+        }
+        Hits::Take(slots) => {
+            let after = held.saturating_add(slots);
+            let verdict = Verdict::of_take(after <= amount, slots, amount);
+            match verdict {
+                Verdict::Admitted if slots > 0 => {
+                    given = Some(state.give(slots, now.plus(lease), now));
+                }
+                Verdict::Admitted => {}
+                Verdict::OverLimit | Verdict::Paused => {
+                    reset = state.free_after(after - amount).map(|free| free.since(now));
+                }
+                Verdict::ExceedsAmount => {
+                    reset = Some(state.free_after(held).map_or(Span::ZERO, |free| free.since(now)));
+                }
+            }
+            verdict
+        }
+    };
+    let remaining = amount.saturating_sub(state.held());
+    Outcome { verdict, remaining, reset, lease: given }
+}
