@@ -16,8 +16,10 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-pub use number::{Number, Percent};
+pub use number::Number;
+pub(super) use number::share;
 
+use crate::limit::Share;
 use crate::policy::units::Misread;
 
 /// What is done to the stack of values; the code of a formula is its steps in postfix order.
@@ -60,7 +62,6 @@ pub enum EvalError {
 
 impl Formula {
     /// Reads a formula of at most 4 KiB and 64 levels of nesting.
-    #[allow(dead_code, reason = "amounts and costs are read through it")]
     pub(in crate::policy) fn parse(text: &str) -> Result<Self, Misread> {
         parse::formula(text)
     }
@@ -108,13 +109,14 @@ impl Formula {
         self.eval(|_| None).ok().filter(|_| self.names.is_empty())
     }
 
-    /// This share of it, rounded down: `floor(self * numerator / denominator)`.
+    /// This share of the amount that it is, rounded down as amounts are.
     #[must_use]
-    pub fn scaled(mut self, numerator: u64, denominator: u64) -> Self {
+    pub fn share(mut self, share: Share) -> Self {
         self.code.extend([
-            Step::Number(Number::from_u64(numerator)),
+            Step::Floor,
+            Step::Number(Number::from_u64(share.hundredths_of_percent().into())),
             Step::Multiply,
-            Step::Number(Number::from_u64(denominator)),
+            Step::Number(Number::from_u64(Share::WHOLE.into())),
             Step::Divide,
             Step::Floor,
         ]);

@@ -1,10 +1,11 @@
-//! Exact numbers for formulas, and percents.
+//! Exact numbers for formulas, and shares.
 //!
 //! A number is a reduced fraction; an operation either gives the exact result or none at all.
 
 use std::cmp::Ordering;
 use std::fmt;
 
+use crate::limit::Share;
 use crate::policy::findings::shown;
 use crate::policy::units::Misread;
 
@@ -27,10 +28,6 @@ impl Number {
 
     pub fn from_u64(value: u64) -> Self {
         Self::whole(i128::from(value))
-    }
-
-    pub fn from_percent(percent: Percent) -> Self {
-        Self::reduced(i128::from(percent.hundredths), 10_000)
     }
 
     /// Reads `12`, `-3` and `2.50`: no exponent, no blanks, at most 30 digits.
@@ -204,53 +201,36 @@ impl fmt::Display for Number {
     }
 }
 
-/// A share, more than 0 % and at most 100 %, exact to two decimals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Percent {
-    hundredths: u16,
-}
-
-impl Percent {
-    /// Reads `80%` and `33.33%`.
-    #[allow(dead_code, reason = "shares of limits are read through it")]
-    pub(in crate::policy) fn parse(text: &str) -> Result<Self, Misread> {
-        let bare = text.trim();
-        let start = text.len() - text.trim_start().len();
-        let misread = |message: String, hint: String| Misread {
-            code: "bad-percent",
-            message,
-            hint,
-            bytes: start..start + bare.len(),
-        };
-        let Some(digits) = bare.strip_suffix('%') else {
-            return Err(misread(format!("{} is not a percent", shown(bare)), respelt(bare)));
-        };
-        let Some(number) = Number::parse(digits.as_bytes()).filter(|_| !digits.starts_with('+'))
-        else {
-            return Err(misread(format!("{} is not a percent", shown(bare)), respelt(digits)));
-        };
-        let too_much = number > Number::whole(100);
-        if too_much || number <= Number::ZERO {
-            let message = format!("{} is not more than 0% and at most 100%", shown(bare));
-            let hint = if too_much { "the most is `100%`" } else { "the least is `0.01%`" };
-            return Err(misread(message, hint.to_owned()));
-        }
-        let hundredths =
-            number.times(Number::whole(100)).filter(|hundreds| hundreds.denominator == 1);
-        match hundredths.and_then(|hundredths| u16::try_from(hundredths.numerator).ok()) {
-            Some(hundredths) => Ok(Self { hundredths }),
-            None => {
-                let message = format!("{} has more than two decimals", shown(bare));
-                Err(misread(message, "round it, as in `33.33%`".to_owned()))
-            }
-        }
+/// Reads a share: `80%` and `33.33%`, more than 0 % and at most 100 %, exact to two decimals.
+pub(in crate::policy) fn share(text: &str) -> Result<Share, Misread> {
+    let bare = text.trim();
+    let start = text.len() - text.trim_start().len();
+    let misread = |message: String, hint: String| Misread {
+        code: "bad-percent",
+        message,
+        hint,
+        bytes: start..start + bare.len(),
+    };
+    let Some(digits) = bare.strip_suffix('%') else {
+        return Err(misread(format!("{} is not a percent", shown(bare)), respelt(bare)));
+    };
+    let Some(number) = Number::parse(digits.as_bytes()).filter(|_| !digits.starts_with('+')) else {
+        return Err(misread(format!("{} is not a percent", shown(bare)), respelt(digits)));
+    };
+    let too_much = number > Number::whole(100);
+    if too_much || number <= Number::ZERO {
+        let message = format!("{} is not more than 0% and at most 100%", shown(bare));
+        let hint = if too_much { "the most is `100%`" } else { "the least is `0.01%`" };
+        return Err(misread(message, hint.to_owned()));
     }
-
-    /// This share of a value, rounded down.
-    pub fn of(self, value: u64) -> u64 {
-        let share = u128::from(value) * u128::from(self.hundredths) / 10_000;
-        u64::try_from(share).unwrap_or(value)
-    }
+    let hundredths = number.times(Number::whole(100)).filter(|hundreds| hundreds.denominator == 1);
+    hundredths
+        .and_then(|hundredths| u16::try_from(hundredths.numerator).ok())
+        .and_then(Share::from_hundredths_of_percent)
+        .ok_or_else(|| {
+            let message = format!("{} has more than two decimals", shown(bare));
+            misread(message, "round it, as in `33.33%`".to_owned())
+        })
 }
 
 /// The percent to type for `80`, `80 %`, `80 percent` and `0.8`.
@@ -265,11 +245,5 @@ fn respelt(text: &str) -> String {
     match percent {
         Some(percent) => format!("write `{percent}%`"),
         None => "write a number and `%`, as in `80%`".to_owned(),
-    }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", Number::reduced(i128::from(self.hundredths), 100))
     }
 }

@@ -91,13 +91,13 @@ fn constants_are_those_without_names() {
 }
 
 #[test]
-fn shares_are_rounded_down_once() {
-    let share = Formula::parse("tenant.units / 3").unwrap().scaled(80, 100);
-    assert_eq!(share.eval(|_| Some(number("400"))), Ok(number("106")));
-    assert_eq!(share.to_string(), "floor(tenant.units / 3 * 80 / 100)");
-    let sum = Formula::parse("1 + 1.25").unwrap().scaled(1, 2);
-    assert_eq!(sum.as_constant(), Some(number("1")));
-    assert_eq!(sum.to_string(), "floor((1 + 1.25) * 1 / 2)");
+fn shares_are_of_the_amount_as_it_counts() {
+    let eighty = share("80%").unwrap();
+    let units = Formula::parse("tenant.units / 3").unwrap().share(eighty);
+    assert_eq!(units.eval(|_| Some(number("400"))), Ok(number("106")));
+    let half = share("50%").unwrap();
+    // 2.9 counts as 2, and half of that is 1.
+    assert_eq!(Formula::parse("1 + 1.9").unwrap().share(half).as_constant(), Some(number("1")));
 }
 
 #[test]
@@ -283,11 +283,12 @@ fn percents_are_read_to_two_decimals() {
         ("12.50%", 125, 2_305_843_009_213_693_951, "12.5%"),
         ("100%", 1_000, u64::MAX, "100%"),
     ] {
-        let percent = Percent::parse(text).unwrap();
-        assert_eq!((percent.of(1_000), percent.of(u64::MAX)), (of_1000, of_most), "{text}");
-        assert_eq!(percent.to_string(), shown);
-        let exact = Number::from_u64(u64::MAX).times(Number::from_percent(percent)).unwrap();
-        assert_eq!(exact.floor_u64(), Some(of_most), "{text}");
+        let share = share(text).unwrap();
+        let of = |amount| {
+            Formula::number(amount).share(share).as_constant().and_then(Number::floor_u64)
+        };
+        assert_eq!((of(1_000), of(u64::MAX)), (Some(of_1000), Some(of_most)), "{text}");
+        assert_eq!(share.to_string(), shown);
     }
     for (text, hint) in [
         ("80", "write `80%`"),
@@ -303,7 +304,7 @@ fn percents_are_read_to_two_decimals() {
         ("", "as in `80%`"),
         ("+80%", "write `80%`"),
     ] {
-        let misread = Percent::parse(text).expect_err(text);
+        let misread = share(text).expect_err(text);
         assert_eq!((misread.code, misread.bytes), ("bad-percent", 0..text.len()), "{text}");
         assert!(misread.hint.contains(hint), "{text}: {}", misread.hint);
     }
@@ -489,7 +490,7 @@ proptest! {
             }
             Err(misread) => prop_assert!(text.get(misread.bytes.clone()).is_some(), "{:?}", misread),
         }
-        let _ = Percent::parse(&text);
+        let _ = share(&text);
         let _ = Number::parse(text.as_bytes());
     }
 }
