@@ -20,6 +20,8 @@ pub mod set;
 pub mod suggest;
 pub mod template;
 mod units;
+#[cfg_attr(not(test), expect(dead_code, reason = "no rule reads conditions yet"))]
+pub mod when;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,1 @@
+//! What conditions say of requests, what is refused, and that nothing panics.
