@@ -97,8 +97,9 @@ fn compared(sign: &str, (left, right): &(Operand<'_>, Operand<'_>)) -> Option<St
         && is_comparison(inner.sign)
         && right.kinds != Kinds::BOOL
     {
-        let start = inner.right.bytes.start - left.node.bytes.start;
-        let middle = left.source.get(start..).unwrap_or_default().trim_end_matches(')');
+        let from = left.node.bytes.start;
+        let bytes = inner.right.bytes.start - from..inner.right.bytes.end - from;
+        let middle = left.source.get(bytes).unwrap_or_default();
         return Some(format!("write `{} && {middle} {sign} {}`", left.source, right.source));
     }
     let (one, other) = (converted(left, right.kinds), converted(right, left.kinds));
