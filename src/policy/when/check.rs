@@ -4,8 +4,6 @@
 
 use std::ops::Range;
 
-use cel::common::ast::IdedExpr;
-
 use super::parse::{Binary, Call, Node, Tree};
 use super::{Name, Tables, run, wrong};
 use crate::policy::findings::shown;
@@ -70,11 +68,11 @@ pub(super) struct Part {
     pub(super) items: Kinds,
     pub(super) length: usize,
     pub(super) steps: usize,
-    pub(super) run: IdedExpr,
+    pub(super) run: run::Expression,
 }
 
 impl Part {
-    pub(super) fn new(kinds: Kinds, steps: usize, run: IdedExpr) -> Self {
+    pub(super) fn new(kinds: Kinds, steps: usize, run: run::Expression) -> Self {
         Self { kinds, items: Kinds::default(), length: 0, steps: steps.saturating_add(1), run }
     }
 }
@@ -84,7 +82,7 @@ pub(super) fn check(
     text: &str,
     tables: &Tables,
     tree: &Node,
-) -> Result<(IdedExpr, Vec<Name>), Misread> {
+) -> Result<(run::Expression, Vec<Name>), Misread> {
     let mut checker = Checker { text, tables, names: Vec::new(), loops: Vec::new() };
     let part = checker.truth(tree)?;
     Ok((part.run, checker.names))
@@ -156,7 +154,7 @@ impl Checker<'_> {
     fn chain(
         &mut self,
         operands: &[Node],
-        join: fn(Vec<IdedExpr>) -> IdedExpr,
+        join: fn(Vec<run::Expression>) -> run::Expression,
     ) -> Result<Part, Misread> {
         let (mut steps, mut runs) = (operands.len(), Vec::new());
         for operand in operands {

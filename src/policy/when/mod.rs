@@ -5,7 +5,7 @@
 //!
 //! The steps are text → tokens (`lex`) → tree (`parse`) → types and names (`check`, `operators`,
 //! `calls`) → the library's expression (`run`). The library evaluates; reading is ours, for its parser
-//! overflows a thread's stack at a dozen brackets and its trees do not know their bytes.
+//! overflowed the 2 MiB stack of a thread at sixteen brackets (debug build, cel 0.15.0).
 
 mod calls;
 mod check;
@@ -21,8 +21,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-
-use cel::common::ast::IdedExpr;
 
 use crate::policy::units::Misread;
 
@@ -42,7 +40,7 @@ pub struct When {
 struct Inner {
     text: String,
     names: Vec<Name>,
-    expression: IdedExpr,
+    expression: run::Expression,
 }
 
 /// What a condition reads.

@@ -132,22 +132,10 @@ impl Parser<'_> {
         is_next
     }
 
-    fn node(&self, what: Tree, bytes: Range<usize>) -> Result<Node, Misread> {
-        let depth = depth(&what);
-        let node = Node { what, bytes, depth };
-        if depth > MOST_DEPTH { Err(self.too_deep(node.bytes)) } else { Ok(node) }
-    }
-
-    fn too_deep(&self, bytes: Range<usize>) -> Misread {
-        let message = "the condition is nested too deeply".to_owned();
-        let hint = format!("at most {MOST_DEPTH} levels: split it into several rules");
-        wrong(bytes, message, hint)
-    }
-
     /// One level further in; whoever calls goes back out.
     fn enter(&mut self) -> Result<(), Misread> {
         self.depth += 1;
-        if self.depth > MOST_DEPTH { Err(self.too_deep(self.bytes())) } else { Ok(()) }
+        if self.depth > MOST_DEPTH { Err(too_deep(self.bytes())) } else { Ok(()) }
     }
 
     fn choice(&mut self) -> Result<Node, Misread> {
@@ -158,7 +146,7 @@ impl Parser<'_> {
             self.expect(":", "`CONDITION ? ONE : OTHER`")?;
             let other = self.choice()?;
             let bytes = condition.bytes.start..other.bytes.end;
-            self.node(Tree::Choice(Box::new([condition, one, other])), bytes)?
+            joined(Tree::Choice(Box::new([condition, one, other])), bytes)?
         } else {
             condition
         };
@@ -192,7 +180,7 @@ impl Parser<'_> {
             Some(only) if operands.is_empty() => Ok(only),
             last => {
                 operands.extend(last);
-                self.node(join(operands), start..end)
+                joined(join(operands), start..end)
             }
         }
     }
@@ -213,7 +201,7 @@ impl Parser<'_> {
             let right = self.binary(level + 1)?;
             let bytes = left.bytes.start..right.bytes.end;
             let binary = Binary { sign, left: Box::new(left), right: Box::new(right) };
-            left = self.node(Tree::Binary(binary), bytes)?;
+            left = joined(Tree::Binary(binary), bytes)?;
         }
     }
 
@@ -230,14 +218,14 @@ impl Parser<'_> {
             What::Whole(whole) if !is_not => {
                 let number = 0_i64.checked_sub_unsigned(*whole).unwrap_or(i64::MIN);
                 let end = self.next().bytes.end;
-                let number = self.node(Tree::Whole(number), start..end)?;
+                let number = joined(Tree::Whole(number), start..end)?;
                 self.members(number)?
             }
             _ => {
                 let operand = self.unary()?;
                 let bytes = start..operand.bytes.end;
                 let join = if is_not { Tree::Not } else { Tree::Negative };
-                self.node(join(Box::new(operand)), bytes)?
+                joined(join(Box::new(operand)), bytes)?
             }
         };
         self.depth -= 1;
@@ -262,15 +250,15 @@ impl Parser<'_> {
                 if self.take("(") {
                     let (arguments, end) = self.list(")")?;
                     let call = Call { target: Some(Box::new(node)), name, arguments };
-                    node = self.node(Tree::Call(call), start..end)?;
+                    node = joined(Tree::Call(call), start..end)?;
                 } else {
                     let end = name.bytes.end;
-                    node = self.node(Tree::Select(Box::new(node), name), start..end)?;
+                    node = joined(Tree::Select(Box::new(node), name), start..end)?;
                 }
             } else if self.take("[") {
                 let index = self.choice()?;
                 let end = self.expect("]", "`attributes[\"NAME\"]`")?;
-                node = self.node(Tree::Index(Box::new(node), Box::new(index)), start..end)?;
+                node = joined(Tree::Index(Box::new(node), Box::new(index)), start..end)?;
             } else {
                 return Ok(node);
             }
@@ -300,7 +288,7 @@ impl Parser<'_> {
             What::Sign("[") => {
                 self.next();
                 let (items, end) = self.list("]")?;
-                return self.node(Tree::List(items), bytes.start..end);
+                return joined(Tree::List(items), bytes.start..end);
             }
             What::Sign("{") => {
                 let message = "a condition holds no map".to_owned();
@@ -312,7 +300,7 @@ impl Parser<'_> {
             }
         };
         self.next();
-        self.node(what, bytes)
+        joined(what, bytes)
     }
 
     fn word(&mut self, word: String, bytes: Range<usize>) -> Result<Node, Misread> {
@@ -334,14 +322,14 @@ impl Parser<'_> {
         if self.take("(") {
             let (arguments, end) = self.list(")")?;
             let name = Word { text: word, bytes: bytes.clone() };
-            return self.node(Tree::Call(Call { target: None, name, arguments }), bytes.start..end);
+            return joined(Tree::Call(Call { target: None, name, arguments }), bytes.start..end);
         }
         let what = match word.as_str() {
             "true" => Tree::Bool(true),
             "false" => Tree::Bool(false),
             _ => Tree::Word(word),
         };
-        self.node(what, bytes)
+        joined(what, bytes)
     }
 
     /// What stands up to a closing sign, and where that ends.
@@ -401,6 +389,18 @@ impl Parser<'_> {
         };
         wrong(bytes.clone(), format!("{} cannot stand here", shown(&self.text[bytes])), hint)
     }
+}
+
+fn joined(what: Tree, bytes: Range<usize>) -> Result<Node, Misread> {
+    let depth = depth(&what);
+    let node = Node { what, bytes, depth };
+    if depth > MOST_DEPTH { Err(too_deep(node.bytes)) } else { Ok(node) }
+}
+
+fn too_deep(bytes: Range<usize>) -> Misread {
+    let message = "the condition is nested too deeply".to_owned();
+    let hint = format!("at most {MOST_DEPTH} levels: split it into several rules");
+    wrong(bytes, message, hint)
 }
 
 /// How deep the evaluation of a tree goes.

@@ -1,7 +1,7 @@
 //! The library's expressions and how they are evaluated; nothing else names the library.
 //!
-//! Every variable of such an expression is one that `slot`, `present` or `looped` made, so no
-//! operator's name can meet one of the library's types or functions.
+//! Every variable of such an expression is one that `slot`, `present` or `looped` made, so no word
+//! of a policy can meet one of the library's types or functions.
 
 use std::sync::{Arc, LazyLock};
 
@@ -14,6 +14,9 @@ use cel::{Context, Env, ExecutionError};
 use smallvec::SmallVec;
 
 use super::{Failure, Name, Value};
+
+/// What the library evaluates.
+pub(super) type Expression = IdedExpr;
 
 /// The standard functions, which know no request.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
