@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
-use crate::decide::explain::{Application, DescriptorExplanation, RuleExplanation, explain};
+use crate::decide::explain::{
+    Application, Applied, DescriptorExplanation, RuleExplanation, explain,
+};
 use crate::limit::{Hits, Kind, Window};
 use crate::policy::matcher::tree::{Choice, TreeStep};
 use crate::policy::model::Mode;
@@ -75,11 +77,12 @@ fn explained(arguments: &Arguments) -> Result<String, u8> {
         return Err(FAILED);
     };
     let request = request_of(&arguments.domain, &descriptors);
-    let Some(explanations) = explain(&set, &request) else {
+    let now = Clock::system().now();
+    let Some(explanations) = explain(&set, &request, now) else {
         complain(&unknown_domain(&arguments.domain, &set));
         return Err(FAILED);
     };
-    Ok(render(&arguments.domain, &descriptors, &explanations, Clock::system().now()))
+    Ok(render(&arguments.domain, &descriptors, &explanations, now))
 }
 
 fn split_entry(entry: &str) -> Result<(&str, &str), String> {
@@ -137,9 +140,9 @@ fn render_rules(text: &mut String, explanation: &DescriptorExplanation<'_>, now:
     let mut is_limited = false;
     for RuleExplanation { rule, application } in &explanation.rules {
         match application {
-            Application::Applies { key, mode } => {
-                is_limited |= !rule.limits.is_empty();
-                render_applying(text, rule, key, *mode, now);
+            Application::Applies(applied) => {
+                is_limited |= !applied.limits.is_empty();
+                render_applying(text, rule, applied, now);
             }
             Application::ReplacedBy(by) => {
                 let _ = writeln!(text, "  - {}: replaced by `{by}`", rule.name);
@@ -158,27 +161,29 @@ fn render_rules(text: &mut String, explanation: &DescriptorExplanation<'_>, now:
     }
 }
 
-fn render_applying(
-    text: &mut String,
-    rule: &Rule,
-    key: &[(String, String)],
-    mode: Mode,
-    now: Timestamp,
-) {
-    let shadow = match mode {
+fn render_applying(text: &mut String, rule: &Rule, applied: &Applied<'_>, now: Timestamp) {
+    let shadow = match rule.mode {
         Mode::Enforce => "",
         Mode::Shadow => " (shadow: measured, not enforced)",
     };
     let _ = writeln!(text, "  + {}: applies{shadow}", rule.name);
-    if rule.is_unlimited {
+    if let Some(over) = applied.overridden {
+        let reason =
+            if over.reason.is_empty() { String::new() } else { format!(": {}", over.reason) };
+        let ends = over.until.map(|until| format!(", for {} more", until.since(now)));
+        let _ = writeln!(text, "      overridden{}{reason}", ends.unwrap_or_default());
+    }
+    if applied.limits.is_empty() {
         text.push_str("      unlimited\n");
     }
-    let counter = match key {
+    if applied.cost != 1 {
+        let _ = writeln!(text, "      each hit counts {}", applied.cost);
+    }
+    let counter = match applied.key.as_slice() {
         [] => "one counter for everybody".to_owned(),
         key => format!("counter of {}", pairs(key)),
     };
-    for limit in &rule.limits {
-        let limit = limit.limit;
+    for (_, limit, _) in &applied.limits {
         let ends = match limit.kind {
             Kind::Fixed(window) => window_end(window, now),
             Kind::Rolling(_) => "hits leave one window after they came".to_owned(),

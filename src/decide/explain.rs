@@ -1,32 +1,35 @@
 //! Why a request is decided as it is: every rule of its domain, and whether and why it applies.
 //!
 //! The rules are asked by the same check that serving uses, one after the other instead of
-//! through the index.
+//! through the index; of a table of endpoints the index then says which row applies.
 
 use crate::limit::Limit;
-use crate::policy::matcher::Matches;
 use crate::policy::matcher::tree::TreeStep;
-use crate::policy::model::Mode;
-use crate::policy::set::{Domain, Matcher, PolicySet, Rule};
+use crate::policy::matcher::{Match, Matches};
+use crate::policy::set::{Domain, Matcher, PolicySet, Rule, RuleLimit, RuleOverride};
 use crate::request::{Descriptor, Request};
+use crate::time::Timestamp;
+
+use super::CounterKey;
 
 /// One per descriptor; `None` when no policy has the domain.
 pub fn explain<'s>(
     set: &'s PolicySet,
     request: &Request<'_>,
+    now: Timestamp,
 ) -> Option<Vec<DescriptorExplanation<'s>>> {
     let domain = set.domain(request.domain)?;
     let mut replaced_by: Vec<(u32, &'s str)> = Vec::new();
     for descriptor in request.descriptors.iter().filter(|descriptor| descriptor.limit.is_none()) {
-        let mut matches = Matches::new();
-        domain.find(&descriptor.entries, &mut matches);
-        for found in matches {
+        let mut matches = Matches::default();
+        domain.find(&descriptor.entries, now, &mut matches);
+        for found in matches.found {
             let rule = domain.rule(found);
             let replaced = rule.replaces.iter().flat_map(|positions| positions.iter());
             replaced_by.extend(replaced.map(|position| (*position, &*rule.name)));
         }
     }
-    let explain = |descriptor| explain_descriptor(domain, descriptor, &replaced_by);
+    let explain = |descriptor| explain_descriptor(domain, descriptor, &replaced_by, now);
     Some(request.descriptors.iter().map(explain).collect())
 }
 
@@ -44,24 +47,45 @@ pub struct DescriptorExplanation<'s> {
 #[derive(Debug)]
 pub struct RuleExplanation<'s> {
     pub rule: &'s Rule,
-    pub application: Application,
+    pub application: Application<'s>,
 }
 
 #[derive(Debug)]
-pub enum Application {
-    Applies {
-        /// Name and value of what chooses the counter.
-        key: Vec<(String, String)>,
-        mode: Mode,
-    },
+pub enum Application<'s> {
+    Applies(Applied<'s>),
     ReplacedBy(String),
     Misses(String),
+}
+
+/// What a rule that applies counts, and by what.
+#[derive(Debug)]
+pub struct Applied<'s> {
+    /// Name and value of what chooses the counter.
+    pub key: Vec<(String, String)>,
+    /// Each with its counter; none exempt.
+    pub limits: Vec<(&'s RuleLimit, Limit, CounterKey)>,
+    /// What stands in for the rule's limits.
+    pub overridden: Option<&'s RuleOverride>,
+    /// What hits are multiplied by.
+    pub cost: u64,
+}
+
+impl<'s> Applied<'s> {
+    fn new(rule: &'s Rule, found: Match, key: Vec<(String, String)>) -> Self {
+        let counted = |limit: &'s RuleLimit| {
+            Some((limit, limit.at(found.rows)?, found.base.with_limit(limit.salt)))
+        };
+        let overridden = found.overridden.and_then(|it| rule.overrides.get(it as usize));
+        let limits = rule.limits_for(&found).iter().filter_map(counted).collect();
+        Self { key, limits, overridden, cost: found.cost }
+    }
 }
 
 fn explain_descriptor<'s>(
     domain: &'s Domain,
     descriptor: &Descriptor<'_>,
     replaced_by: &[(u32, &str)],
+    now: Timestamp,
 ) -> DescriptorExplanation<'s> {
     let mut explanation = DescriptorExplanation {
         attributes: Vec::new(),
@@ -76,16 +100,21 @@ fn explain_descriptor<'s>(
         let found = replaced_by.iter().find(|(replaced, _)| *replaced == position);
         found.map(|(_, by)| Application::ReplacedBy((*by).to_owned()))
     };
-    let applies = |rule: &Rule, key| Application::Applies { key, mode: rule.mode };
+    let applies = |rule, found, key| Application::Applies(Applied::new(rule, found, key));
     match &domain.matcher {
         Matcher::Native(matcher) => {
-            let facts = matcher.facts(&descriptor.entries);
+            let facts = matcher.facts(&descriptor.entries, now);
+            let mut matches = Matches::default();
+            facts.find(&mut matches);
             explanation.attributes = owned(facts.present());
             for (rule, position) in domain.rules.iter().zip(0..) {
                 let application = match facts.check(position) {
                     Err(miss) => Application::Misses(facts.describe(position, miss)),
-                    Ok(_) => replaced(position)
-                        .unwrap_or_else(|| applies(rule, owned(facts.per_values(position)))),
+                    Ok(_) if !matches.found.iter().any(|it| it.rule == position) => {
+                        Application::Misses("a more specific row of its table applies".to_owned())
+                    }
+                    Ok(found) => replaced(position)
+                        .unwrap_or_else(|| applies(rule, found, owned(facts.per_values(position)))),
                 };
                 explanation.rules.push(RuleExplanation { rule, application });
             }
@@ -97,7 +126,7 @@ fn explain_descriptor<'s>(
                 let rule = domain.rule(found.found);
                 let key = || found.values.clone();
                 let application =
-                    replaced(found.found.rule).unwrap_or_else(|| applies(rule, key()));
+                    replaced(found.found.rule).unwrap_or_else(|| applies(rule, found.found, key()));
                 explanation.rules.push(RuleExplanation { rule, application });
             }
         }

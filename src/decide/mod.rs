@@ -1,7 +1,7 @@
 //! One decision, in two pure halves around the charge:
 //!
 //! ```text
-//! plan(policy_set, request)          -> plan with its charges     pure
+//! plan(policy_set, request, now)     -> plan with its charges     pure
 //! store.charge(charges, now).await   -> outcomes                  the only await
 //! conclude(plan, outcomes)           -> decision                  pure
 //! answer(decision, now)              -> headers and body          pure
@@ -71,6 +71,8 @@ pub struct Plan<'s> {
     pub exemptions: SmallVec<[(&'s Rule, Hits); 2]>,
     /// The leases that the request gives back.
     pub releases: SmallVec<[Lease; 1]>,
+    /// The rules of which an expression could not be worked out.
+    pub failures: SmallVec<[&'s Rule; 2]>,
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor

@@ -5,15 +5,16 @@
 
 use smallvec::SmallVec;
 
-use super::{Charge, DescriptorPlan, Lease, Plan, lease};
+use super::{Charge, CounterKey, DescriptorPlan, Lease, Plan, lease};
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet};
+use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet, Rule};
 use crate::request::{Descriptor, Request};
+use crate::time::Timestamp;
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
 /// nothing.
-pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
+pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Plan<'s> {
     let domain = set.domain(request.domain);
     let mut plan = Plan {
         domain,
@@ -21,20 +22,22 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
         descriptors: SmallVec::new(),
         exemptions: SmallVec::new(),
         releases: SmallVec::new(),
+        failures: SmallVec::new(),
     };
     let Some(domain) = domain else {
         let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
         plan.descriptors.resize(request.descriptors.len(), bare);
         return plan;
     };
-    let mut matches = Matches::new();
+    let mut matches = Matches::default();
     let mut ends: SmallVec<[usize; 4]> = SmallVec::new();
     for descriptor in &request.descriptors {
         if descriptor.limit.is_none() {
-            domain.find(&descriptor.entries, &mut matches);
+            domain.find(&descriptor.entries, now, &mut matches);
         }
-        ends.push(matches.len());
+        ends.push(matches.found.len());
     }
+    plan.failures.extend(matches.failures.iter().map(|rule| &domain.rules[*rule as usize]));
     let replaced = replaced_rules(domain, &matches);
     let mut start = 0;
     let mut group = 0;
@@ -46,29 +49,20 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
             plan.charges.push(brought_along(set, domain, descriptor, limit, group));
             group += 1;
         }
-        for found in &matches[start..end] {
-            let rule = domain.rule(*found);
+        for found in &matches.found[start..end] {
             if replaced.binary_search(&found.rule).is_ok() {
                 continue;
             }
-            if rule.is_unlimited {
+            let rule = domain.rule(*found);
+            let hits = times(descriptor.hits, found.cost);
+            let limits = rule.limits_for(found);
+            if limits.is_empty() {
                 is_unlimited = true;
-                plan.exemptions.push((rule, descriptor.hits));
+                plan.exemptions.push((rule, hits));
             }
-            plan.charges.extend(rule.limits.iter().map(|limit| Charge {
-                counter: found.base.with_limit(limit.salt),
-                limit: limit.limit,
-                hits: match is_release && limit.limit.kind.is_concurrent() {
-                    true => Hits::GiveBack(0),
-                    false => hits_for(rule.has_refund, limit.limit.kind, descriptor.hits),
-                },
-                when: match limit.limit.kind.is_concurrent() {
-                    true => ChargeWhen::Admitted,
-                    false => rule.charge,
-                },
-                mode: rule.mode,
-                group,
-                rule: Some(rule),
+            plan.charges.extend(limits.iter().filter_map(|limit| {
+                let counter = found.base.with_limit(limit.salt);
+                charge(rule, limit.at(found.rows)?, counter, hits, (is_release, group))
             }));
             group += 1;
         }
@@ -80,13 +74,44 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>) -> Plan<'s> {
     plan
 }
 
+fn charge(
+    rule: &Rule,
+    limit: Limit,
+    counter: CounterKey,
+    hits: Hits,
+    (is_release, group): (bool, u32),
+) -> Option<Charge<'_>> {
+    let is_concurrent = limit.kind.is_concurrent();
+    Some(Charge {
+        counter,
+        limit,
+        hits: match is_release && is_concurrent {
+            true => Hits::GiveBack(0),
+            false => hits_for(rule.has_refund, limit.kind, hits),
+        },
+        // What is held at a time is held only by who was admitted.
+        when: if is_concurrent { ChargeWhen::Admitted } else { rule.charge },
+        mode: rule.mode,
+        group,
+        rule: Some(rule),
+    })
+}
+
+/// Hits as a rule counts them, each for so many.
+fn times(hits: Hits, cost: u64) -> Hits {
+    match hits {
+        Hits::Take(hits) => Hits::Take(hits.saturating_mul(cost)),
+        Hits::GiveBack(hits) => Hits::GiveBack(hits.saturating_mul(cost)),
+    }
+}
+
 /// The rules that some matching rule replaces, whichever descriptors they match. A rule that is
 /// replaced itself replaces all the same, so that chains of exemptions work. Sorted, each once,
 /// so that a call of many descriptors costs no more than their number.
 fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();
     let replaces = |found: &&Match| !domain.rule(**found).replaces.is_empty();
-    replacing.extend(matches.iter().filter(replaces).map(|found| found.rule));
+    replacing.extend(matches.found.iter().filter(replaces).map(|found| found.rule));
     replacing.sort_unstable();
     replacing.dedup();
     let mut replaced = SmallVec::new();

@@ -72,7 +72,7 @@ impl Rls {
         let published = self.active.current();
         let now = self.clock.now();
 
-        let plan = decide::plan(&published.set, &request);
+        let plan = decide::plan(&published.set, &request, now);
         if !plan.releases.is_empty() {
             self.store.release(&plan.releases, now);
         }

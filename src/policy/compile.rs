@@ -5,12 +5,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::amounts::{Amounts, amount_tables};
 use super::matcher::native::NativeMatcher;
 use super::matcher::tree::{Level, Tree, TreeNode, TreeRule};
 use super::model::{self, Body, Mode, NodeValue, Policy};
 use super::respond::Respond;
-use super::set::{CounterHasher, CounterSeed, Domain, LimitSalt, Matcher, Rule, RuleLimit};
-use crate::limit::{ChargeWhen, Limit};
+use super::set::{CounterHasher, CounterSeed, Domain, Matcher, Rule, RuleLimit};
+use crate::limit::ChargeWhen;
 
 /// The set numbers its domains and rules when all are there.
 pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
@@ -44,14 +45,17 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
     domain
 }
 
-fn rule_limit(seed: CounterSeed, limit: Limit) -> RuleLimit {
-    RuleLimit { limit, salt: LimitSalt::new(seed, limit) }
-}
-
 fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
-    let names = policy.rules.iter().map(|rule| rule.name.value.as_str());
+    let mut positions: HashMap<&str, Vec<u32>> = HashMap::new();
+    for (rule, position) in policy.rules.iter().zip(0..) {
+        positions.entry(&rule.name.value).or_default().push(position);
+        if let Some(row) = &rule.row {
+            positions.entry(&row.of.value).or_default().push(position);
+        }
+    }
     let positions: HashMap<&str, Arc<[u32]>> =
-        names.zip(0..).map(|(name, position)| (name, [position].into())).collect();
+        positions.into_iter().map(|(name, positions)| (name, positions.into())).collect();
+    let tables = Amounts { tables: &policy.tables, seed };
     let shared = Arc::new(policy.respond.clone());
     let compile = |rule: &model::Rule| Rule {
         index: 0,
@@ -59,7 +63,13 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         wire_name: sanitise(&rule.name.value).into(),
         applies_to: applies_to(&rule.conditions),
         per: rule.per.iter().map(|name| name.value.clone()).collect(),
-        limits: rule.limits.iter().map(|limit| rule_limit(seed, limit.value)).collect(),
+        limits: tables.limits(&rule.limits, &amount_tables(policy, rule)),
+        overrides: rule
+            .overrides
+            .iter()
+            .map(|it| tables.over(it, &amount_tables(policy, rule)))
+            .collect(),
+        row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
         replaces: rule
             .replaces
@@ -183,7 +193,9 @@ impl<'p> Forest<'p> {
             wire_name: sanitise(name.unwrap_or_default()).into(),
             applies_to: path.text.clone(),
             per: Vec::new(),
-            limits: limit.limit.iter().map(|limit| rule_limit(self.seed, *limit)).collect(),
+            limits: limit.limit.iter().map(|limit| RuleLimit::new(self.seed, *limit)).collect(),
+            overrides: Vec::new(),
+            row_of: None,
             is_unlimited: limit.limit.is_none(),
             replaces: Vec::new(),
             charge: ChargeWhen::Always,

@@ -95,7 +95,7 @@ fn rule_changes(
     if old.has_refund != new.has_refund {
         parts.push("treats negative hits differently".to_owned());
     }
-    if !old.limits.iter().map(|old| old.limit).eq(new.limits.iter().map(|new| new.limit)) {
+    if old.limits != new.limits {
         let fresh = new_counters(old, new);
         let usage = if old.per != new.per {
             "counted from zero".to_owned()
@@ -107,6 +107,9 @@ fn rule_changes(
             format!("{} starts at zero, other usage is kept", fresh.join(" and "))
         };
         parts.push(format!("{} → {}; {usage}", limits(old), limits(new)));
+    }
+    if old.overrides != new.overrides {
+        parts.push("has other overrides".to_owned());
     }
     if old.mode != new.mode {
         parts.push(match new.mode {
@@ -130,17 +133,17 @@ fn replaced<'s>(domain: &'s Domain, rule: &Rule) -> Vec<&'s str> {
 
 /// The limits whose counters were not there before.
 fn new_counters(old: &Rule, new: &Rule) -> Vec<String> {
-    let identity = |of: &RuleLimit| of.limit.identity();
+    let identity = |of: &RuleLimit| of.any().identity();
     let is_known = |new: &RuleLimit| old.limits.iter().any(|old| identity(old) == identity(new));
     let fresh = new.limits.iter().filter(|new| !is_known(new));
-    fresh.map(|new| new.limit.to_string()).collect()
+    fresh.map(ToString::to_string).collect()
 }
 
 fn limits(rule: &Rule) -> String {
     if rule.limits.is_empty() {
         return "unlimited".to_owned();
     }
-    let texts = rule.limits.iter().map(|limit| limit.limit.to_string());
+    let texts = rule.limits.iter().map(ToString::to_string);
     texts.collect::<Vec<_>>().join(" and ")
 }
 

@@ -3,6 +3,7 @@
 //! Parse, compile, publish: a load is all or nothing, and shows every problem at once. Nothing
 //! here reads files; whoever calls hands in the texts.
 
+mod amounts;
 mod check;
 mod compile;
 pub mod diagnostic;
@@ -18,9 +19,9 @@ pub mod render;
 pub mod respond;
 pub mod set;
 pub mod suggest;
+pub mod tables;
 pub mod template;
 mod units;
-#[cfg_attr(not(test), expect(dead_code, reason = "no rule reads conditions yet"))]
 pub mod when;
 
 #[cfg(test)]

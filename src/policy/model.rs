@@ -2,14 +2,18 @@
 //!
 //! Whatever a later stage may complain about keeps the place it was written at.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use ipnet::IpNet;
 
-use crate::limit::{ChargeWhen, Limit};
+use crate::limit::{self, ChargeWhen, Kind, LimitIdentity, Share, Window};
+use crate::policy::formula::{Formula, Number};
 use crate::policy::respond::Respond;
 use crate::policy::template::Template;
+use crate::policy::when::When;
+use crate::time::{Span, Timestamp};
 
 /// One policy text, and what to call it in messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub enum Body {
 #[derive(Clone, Debug)]
 pub struct NativePolicy {
     pub attributes: Vec<AttributeKeys>,
+    /// By name.
+    pub tables: Vec<Table>,
     pub rules: Vec<Rule>,
     /// For denials, and headers on every answer, of rules that have no own.
     pub respond: Respond,
@@ -78,9 +84,19 @@ pub struct Rule {
     pub per: Vec<Placed<String>>,
     /// Whether `match` and `per` are all that was written, with nothing left out as a fault.
     pub is_read_whole: bool,
+    /// What else must hold.
+    pub when: Option<Placed<When>>,
     /// Empty for an unlimited rule.
     pub limits: Vec<Placed<Limit>>,
+    /// Limits that are shares of another rule's; none are left when all rules are read.
+    pub shares: Vec<Placed<ShareOf>>,
     pub unlimited: bool,
+    /// What hits are multiplied by.
+    pub cost: Option<Placed<Formula>>,
+    /// The first that applies stands in for the limits.
+    pub overrides: Vec<Override>,
+    /// Of a rule that is a row of a table of endpoints.
+    pub row: Option<EndpointRow>,
     pub replaces: Vec<Placed<String>>,
     pub charge: ChargeWhen,
     pub mode: Mode,
@@ -88,6 +104,139 @@ pub struct Rule {
     pub refund: bool,
     /// The rule's own, complete; `None` takes the policy's.
     pub respond: Option<Respond>,
+}
+
+/// A limit as written: its amount may differ from row to row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub amount: Amount,
+    pub counting: Counting,
+    pub resume_below: Option<Share>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amount {
+    Number(u64),
+    /// Over fields of tables.
+    Formula(Formula),
+}
+
+/// How a limit counts, before its amount is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    Fixed(Window),
+    Rolling(Window),
+    /// Without `burst` as many hits as the amount may come at once.
+    Bucket {
+        window: Window,
+        burst: Option<u64>,
+    },
+    Concurrent {
+        lease: Span,
+    },
+}
+
+/// A limit that is a share of those of another rule.
+#[derive(Clone, Debug)]
+pub struct ShareOf {
+    pub share: Share,
+    /// The other rule's name, and where only one of its limits is meant, `/` and the window.
+    pub rule: Placed<String>,
+    pub resume_below: Option<Share>,
+}
+
+/// Other limits for some requests of a rule, for a while.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    /// Empty for no limit.
+    pub limits: Vec<Placed<Limit>>,
+    pub shares: Vec<Placed<ShareOf>>,
+    /// From then on it does not apply.
+    pub until: Option<Placed<Timestamp>>,
+    pub reason: String,
+}
+
+/// One row of a rule's table of endpoints.
+#[derive(Clone, Debug)]
+pub struct EndpointRow {
+    /// The name of the rule that has the table.
+    pub of: Placed<String>,
+    /// The same for all rows of one table, and for no others of the policy.
+    pub table: u32,
+    /// Of the rows that match a request the one with the lowest rank applies.
+    pub rank: u32,
+}
+
+/// What is known of the values of one attribute.
+#[derive(Clone, Debug)]
+pub struct Table {
+    /// The attribute that chooses the row.
+    pub name: Placed<String>,
+    /// For values that have no row.
+    pub default: Option<Row>,
+    /// In the order they were written in; each has what it does not say itself from `default`.
+    pub rows: Vec<(String, Row)>,
+}
+
+/// Fields by name.
+pub type Row = BTreeMap<String, FieldValue>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldValue {
+    /// As written; what patterns are held against and counters are told apart by.
+    pub text: String,
+    pub kind: FieldKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    Text,
+    Number(Number),
+    Bool(bool),
+}
+
+impl Limit {
+    pub const fn new(amount: u64, counting: Counting) -> Self {
+        Self { amount: Amount::Number(amount), counting, resume_below: None }
+    }
+
+    /// The limit that it is where its amount is this.
+    pub fn of(&self, amount: u64) -> limit::Limit {
+        let kind = match self.counting {
+            Counting::Fixed(window) => Kind::Fixed(window),
+            Counting::Rolling(window) => Kind::Rolling(window),
+            Counting::Bucket { window, burst } => {
+                Kind::Bucket { window, burst: burst.unwrap_or(amount) }
+            }
+            Counting::Concurrent { lease } => Kind::Concurrent { lease },
+        };
+        limit::Limit { amount, kind, resume_below: self.resume_below }
+    }
+
+    pub fn identity(&self) -> LimitIdentity {
+        self.of(0).identity()
+    }
+
+    pub fn window(&self) -> Option<Window> {
+        self.of(0).window()
+    }
+}
+
+impl Amount {
+    /// This share of it, rounded down.
+    pub fn share(&self, share: Share) -> Self {
+        let whole = match self {
+            Self::Number(number) => Formula::number(*number),
+            Self::Formula(formula) => formula.clone(),
+        };
+        let formula = whole.share(share);
+        match formula.as_constant().and_then(Number::floor_u64) {
+            Some(number) => Self::Number(number),
+            None => Self::Formula(formula),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -161,5 +310,5 @@ pub struct NodeLimit {
     pub name: Option<Placed<String>>,
     pub replaces: Vec<Placed<String>>,
     /// `None` is unlimited.
-    pub limit: Option<Limit>,
+    pub limit: Option<limit::Limit>,
 }

@@ -8,6 +8,7 @@ use crate::policy::envoy;
 use crate::policy::findings::{Findings, MOST_DIAGNOSTICS};
 use crate::policy::model::{Place, Policy, Source};
 use crate::policy::native;
+use crate::policy::tables::{AllTables, TableFiles};
 use crate::yaml::{self, Node};
 
 /// Reads and checks all texts. Diagnostics come sorted by source and place.
@@ -18,18 +19,30 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies = Vec::new();
     let mut diagnostics = Vec::new();
     let mut dropped = 0;
-    for (index, source) in sources.iter().enumerate() {
+    let table_names = AllTables::names(sources);
+    let is_table = |source: &Source| table_names.contains(&source.name);
+    let mut tables = AllTables::default();
+    let mut order: Vec<usize> = (0..sources.len()).collect();
+    // Policies need the rows of their tables.
+    order.sort_by_key(|index| !is_table(&sources[*index]));
+    for index in order {
+        let source = &sources[index];
         let mut findings = Findings::new(index);
         let parsed = yaml::parse(&source.text);
-        if parsed.documents.is_empty() && parsed.faults.is_empty() {
+        let is_empty = parsed.documents.is_empty() && parsed.faults.is_empty();
+        if is_empty && !is_table(source) {
             let hint = "write a policy with `domain` and `rules`, or remove the file";
             findings.error("empty-file", &(0..0), "this file holds no policy", hint);
         }
         for fault in parsed.faults {
             findings.fault(fault);
         }
-        for document in &parsed.documents {
-            policies.extend(read_document(&mut findings, document));
+        if is_table(source) {
+            tables.add(&mut findings, &source.name, &parsed.documents);
+        } else {
+            let files = tables.of(&source.name);
+            let read = |document| read_document(&mut findings, document, files);
+            policies.extend(parsed.documents.iter().filter_map(read));
         }
         let (found, more) = findings.into_diagnostics();
         diagnostics.extend(found);
@@ -58,11 +71,15 @@ fn no_sources() -> Diagnostic {
     }
 }
 
-fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {
+fn read_document(
+    findings: &mut Findings,
+    document: &Node,
+    files: TableFiles<'_>,
+) -> Option<Policy> {
     let (rules, descriptors) = (document.member("rules"), document.member("descriptors"));
     let start = document.bytes.start..document.bytes.start;
     match (rules, descriptors) {
-        (Some(_), None) => native::read(findings, document),
+        (Some(_), None) => native::read(findings, document, files),
         (None, Some(_)) => envoy::read(findings, document),
         (Some(rules), Some(descriptors)) => {
             let message = "a document has either `rules` or `descriptors`";
@@ -72,7 +89,7 @@ fn read_document(findings: &mut Findings, document: &Node) -> Option<Policy> {
             findings.error("conflict", &(bytes.start..bytes.start), message, hint);
             None
         }
-        (None, None) if native::looks_alike(document) => native::read(findings, document),
+        (None, None) if native::looks_alike(document) => native::read(findings, document, files),
         (None, None) => {
             let message = "this is no policy: it has neither `rules` nor `descriptors`";
             let hint = "write `domain: NAME` and `rules:`, or remove the document";

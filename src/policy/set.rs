@@ -3,19 +3,21 @@
 //! A counter's identity is made here from domain, rule name, window and values, never from a
 //! position in a file, so that a reload keeps the counters of unchanged rules.
 
+use std::fmt;
 use std::hash::Hasher;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
-use crate::limit::{ChargeWhen, Limit, WindowIdentity};
+use crate::limit::{ChargeWhen, Kind, Limit, WindowIdentity};
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::model::{self, Mode};
 use crate::policy::respond::Respond;
 use crate::request::Entry;
+use crate::time::Timestamp;
 
 /// The key of the hash that makes counter keys, so that clients cannot aim collisions. Counters
 /// outlive policy sets, so every set of a process is compiled with the same seed.
@@ -41,7 +43,7 @@ impl CounterBase {
 
 /// What a limit's window and kind add to a counter's key. Both halves come from a keyed hash, so that different
 /// pairs of base and limit meet as rarely as any two fingerprints do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitSalt(u128);
 
 impl LimitSalt {
@@ -126,6 +128,10 @@ pub struct Rule {
     /// The attributes that its counters are chosen by.
     pub per: Vec<String>,
     pub limits: Vec<RuleLimit>,
+    /// What may stand in for the limits; the matcher says when.
+    pub overrides: Vec<RuleOverride>,
+    /// The rule with the table of endpoints that this is a row of.
+    pub row_of: Option<Arc<str>>,
     pub is_unlimited: bool,
     /// Positions, in the domain, of the rules that are dropped when this one matches: for each
     /// name those that carry it.
@@ -139,10 +145,78 @@ pub struct Rule {
     pub respond: Arc<Respond>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RuleLimit {
-    pub limit: Limit,
+    /// Where the amount differs from row to row of a table, that of the first row that has one.
+    limit: Limit,
     pub salt: LimitSalt,
+    /// The amount for each combination of rows; empty where it is the same for all.
+    amounts: Box<[Option<u64>]>,
+    /// How the rows choose it, for people.
+    pub formula: Option<Box<str>>,
+}
+
+/// Limits that stand in for those of a rule; none at all exempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleOverride {
+    pub limits: Vec<RuleLimit>,
+    pub until: Option<Timestamp>,
+    pub reason: Box<str>,
+}
+
+impl RuleLimit {
+    pub(super) fn new(seed: CounterSeed, limit: Limit) -> Self {
+        Self { limit, salt: LimitSalt::new(seed, limit), amounts: Box::default(), formula: None }
+    }
+
+    /// A limit whose amount is worked out for each combination of rows.
+    pub(super) fn by_row(
+        seed: CounterSeed,
+        limit: &model::Limit,
+        amounts: Box<[Option<u64>]>,
+        formula: String,
+    ) -> Self {
+        let first = amounts.iter().flatten().next().copied();
+        let limit = limit.of(first.unwrap_or_default());
+        let salt = LimitSalt::new(seed, limit);
+        Self { limit, salt, amounts, formula: Some(formula.into()) }
+    }
+
+    /// The limit for a combination of rows; `None` where it has no amount.
+    pub fn at(&self, rows: u32) -> Option<Limit> {
+        if self.amounts.is_empty() {
+            return Some(self.limit);
+        }
+        let amount = self.amounts.get(rows as usize).copied().flatten()?;
+        let kind = match self.limit.kind {
+            // A burst that is not said is the amount.
+            Kind::Bucket { window, burst } if burst == self.limit.amount => {
+                Kind::Bucket { window, burst: amount }
+            }
+            kind => kind,
+        };
+        Some(Limit { amount, kind, ..self.limit })
+    }
+
+    /// The limit whatever the rows; its amount is that of one row.
+    pub fn any(&self) -> Limit {
+        self.limit
+    }
+}
+
+/// As a policy writes it.
+impl fmt::Display for RuleLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.formula {
+            None => self.limit.fmt(f),
+            Some(formula) => {
+                let text = self.limit.to_string();
+                let amount = self.limit.amount.to_string();
+                let rest = text.strip_prefix(&amount).unwrap_or(&text);
+                write!(f, "({formula}){rest}")
+            }
+        }
+    }
 }
 
 impl PolicySet {
@@ -171,10 +245,10 @@ impl PolicySet {
 
 impl Domain {
     /// Adds the rules that apply to a descriptor, in the order they were written in.
-    pub fn find(&self, entries: &[Entry<'_>], matches: &mut Matches) {
+    pub fn find(&self, entries: &[Entry<'_>], now: Timestamp, matches: &mut Matches) {
         match &self.matcher {
-            Matcher::Native(matcher) => matcher.facts(entries).find(matches),
-            Matcher::Tree(tree) => matches.extend(tree.find(entries)),
+            Matcher::Native(matcher) => matcher.facts(entries, now).find(matches),
+            Matcher::Tree(tree) => matches.found.extend(tree.find(entries)),
         }
     }
 
@@ -185,5 +259,13 @@ impl Domain {
 
     pub fn rule(&self, found: Match) -> &Rule {
         &self.rules[found.rule as usize]
+    }
+}
+
+impl Rule {
+    /// The limits that hold where the rule was found so; none exempt.
+    pub fn limits_for(&self, found: &Match) -> &[RuleLimit] {
+        let over = found.overridden.and_then(|position| self.overrides.get(position as usize));
+        over.map_or(&self.limits, |over| &over.limits)
     }
 }

@@ -5,9 +5,12 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use crate::limit::{Kind, Limit, Unit, Window};
+use crate::limit::{Unit, Window};
 use crate::policy::findings::shown;
+use crate::policy::formula::{Formula, Number};
+use crate::policy::model::{Amount, Counting, Limit};
 use crate::policy::suggest;
+use crate::time::Span;
 
 /// Why a text is no amount, window or limit; `bytes` are of that text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,22 +76,17 @@ impl<'t> Piece<'t> {
         let bytes = self.start..self.start + self.text.len();
         Misread { code, message, hint: hint.into(), bytes }
     }
-
-    fn later(self, what: &str, hint: &str) -> Misread {
-        self.misread("not-supported", format!("{what} not supported by this version yet"), hint)
-    }
 }
 
 /// The short form of a limit, `AMOUNT/WINDOW`.
 pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
     let whole = Piece::cut(text, 0..text.len());
-    if whole.text.split_whitespace().next() == Some("concurrent") {
-        let hint = "limit requests per window, as in `100/10s`";
-        return Err(whole.later("concurrency limits are", hint));
+    if let Some(rest) = whole.text.strip_prefix("concurrent") {
+        return concurrent(whole, rest);
     }
     if whole.text.contains('%') {
-        let hint = "write the amount out in digits";
-        return Err(whole.later("shares of another rule's amount are", hint));
+        let message = format!("{} is not a share of another rule's amount", shown(whole.text));
+        return Err(whole.misread("bad-limit", message, "write `80% of RULE`"));
     }
     if ["unlimited", "none", "infinite", "no limit"].contains(&whole.text) {
         let message = format!("{} is not an amount per window", shown(whole.text));
@@ -100,17 +98,74 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
     let Some(slash) = text.rfind('/') else {
         return Err(without_slash(whole));
     };
-    let amount = read_amount(Piece::cut(text, 0..slash)).map_err(|misread| {
+    let amount = read_amount_or_formula(Piece::cut(text, 0..slash)).map_err(|misread| {
         let message = "a limit is an amount, a `/` and a window".to_owned();
         respelt(whole.text).map_or(misread, |hint| whole.misread("bad-limit", message, hint))
     })?;
-    let window = read_window(Piece::cut(text, slash + 1..text.len()))?;
-    Ok(Limit::new(amount, Kind::Fixed(window)))
+    let (span, kind) = split_kind(Piece::cut(text, slash + 1..text.len()));
+    let window = read_window(span)?;
+    let counting = match kind {
+        None | Some(Word::Fixed) => Counting::Fixed(window),
+        Some(Word::Rolling) => Counting::Rolling(window),
+        Some(Word::Bucket) => Counting::Bucket { window, burst: None },
+    };
+    let is_even = !matches!(window.unit, Unit::Month | Unit::Year);
+    if !matches!(counting, Counting::Fixed(_)) && !is_even {
+        return Err(span.misread("bad-window", UNEVEN.to_owned(), UNEVEN_HINT));
+    }
+    Ok(Limit { amount, counting, resume_below: None })
+}
+
+pub(super) const UNEVEN: &str =
+    "months and years differ in length, and only a fixed limit follows the calendar";
+pub(super) const UNEVEN_HINT: &str = "write days, as in `30 days`, or use a fixed limit";
+
+/// How long a slot of a concurrency limit is held at most where the policy does not say.
+pub(super) const LEASE: Span = Span::from_seconds(3_600);
+
+fn concurrent(whole: Piece<'_>, rest: &str) -> Result<Limit, Misread> {
+    let number = Piece::cut(whole.text, whole.text.len() - rest.len()..whole.text.len());
+    let number = Piece { start: whole.start + number.start, ..number };
+    if number.text.is_empty() || !rest.starts_with(char::is_whitespace) {
+        let message = "say how many may be held at a time".to_owned();
+        return Err(whole.misread("bad-limit", message, "write `concurrent 10`"));
+    }
+    if let Some((amount, _)) = number.text.split_once('/') {
+        let message = "what is held at a time has no window".to_owned();
+        return Err(whole.misread("bad-limit", message, format!("write `concurrent {amount}`")));
+    }
+    let amount = read_amount_or_formula(number)?;
+    Ok(Limit { amount, counting: Counting::Concurrent { lease: LEASE }, resume_below: None })
+}
+
+/// The kinds that a window may be followed by.
+#[derive(Clone, Copy)]
+enum Word {
+    Fixed,
+    Rolling,
+    Bucket,
+}
+
+fn split_kind(piece: Piece<'_>) -> (Piece<'_>, Option<Word>) {
+    let kinds = [("fixed", Word::Fixed), ("rolling", Word::Rolling), ("bucket", Word::Bucket)];
+    for (word, kind) in kinds {
+        if let Some(span) = piece.text.strip_suffix(word)
+            && span.ends_with(char::is_whitespace)
+        {
+            return (Piece { text: span.trim_end(), ..piece }, Some(kind));
+        }
+    }
+    (piece, None)
 }
 
 /// A whole number of hits.
 pub(super) fn amount(text: &str) -> Result<u64, Misread> {
     read_amount(Piece::cut(text, 0..text.len()))
+}
+
+/// A whole number of hits, or a formula over fields of tables that makes one.
+pub(super) fn amount_or_formula(text: &str) -> Result<Amount, Misread> {
+    read_amount_or_formula(Piece::cut(text, 0..text.len()))
 }
 
 /// A span such as `10s`, `15 minutes` or `month`.
@@ -191,6 +246,36 @@ fn digits(text: &str) -> Option<String> {
     (grouped && plain.bytes().all(|byte| byte.is_ascii_digit())).then_some(plain)
 }
 
+/// Whether a text that is no plain number is meant to be worked out.
+fn works_out(text: &str) -> bool {
+    let has_field = text
+        .split('.')
+        .skip(1)
+        .any(|after| after.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+    has_field || text.contains(['+', '*', '(']) || text.contains(" - ")
+}
+
+fn read_amount_or_formula(piece: Piece<'_>) -> Result<Amount, Misread> {
+    if !works_out(piece.text) {
+        return read_amount(piece).map(Amount::Number);
+    }
+    let moved = |misread: Misread| Misread {
+        bytes: misread.bytes.start + piece.start..misread.bytes.end + piece.start,
+        ..misread
+    };
+    let formula = Formula::parse(piece.text).map_err(moved)?;
+    if !formula.names().is_empty() {
+        return Ok(Amount::Formula(formula));
+    }
+    match formula.as_constant().and_then(Number::floor_u64) {
+        Some(amount) => Ok(Amount::Number(amount)),
+        None => {
+            let message = format!("{} makes no amount", shown(piece.text));
+            Err(piece.misread("bad-amount", message, "an amount is 0 or more"))
+        }
+    }
+}
+
 fn read_amount(piece: Piece<'_>) -> Result<u64, Misread> {
     let text = piece.text;
     let shown = shown(text);
@@ -218,11 +303,6 @@ fn read_amount(piece: Piece<'_>) -> Result<u64, Misread> {
         let message = format!("the amount {shown} is not a whole number");
         let hint = "use a longer window: `30/minute` instead of `0.5/second`";
         return Err(piece.misread("bad-amount", message, hint));
-    }
-    let works_out = text.contains(['+', '*', '(', '.']) || text.contains(" - ");
-    if works_out {
-        let hint = "write the amount out in digits";
-        return Err(piece.later("amounts that are worked out are", hint));
     }
     if text.contains('/') {
         let message = "a limit has one `/`".to_owned();
@@ -338,7 +418,7 @@ mod tests {
             ("007/24hrs", 7, 24, Unit::Hour),
         ] {
             let window = Window::calendar(NonZeroU32::new(count).unwrap(), unit);
-            assert_eq!(limit(text), Ok(Limit::new(amount, Kind::Fixed(window))), "{text}");
+            assert_eq!(limit(text), Ok(Limit::new(amount, Counting::Fixed(window))), "{text}");
         }
     }
 
@@ -392,9 +472,15 @@ mod tests {
             ("10 times a day", "10 times a day", "bad-limit", "write `10/day`"),
             ("_rps", "_rps", "bad-limit", "`1000/minute`"),
             ("5/minute/user", "5/minute", "bad-limit", "AMOUNT/WINDOW"),
-            ("concurrent 10", "concurrent 10", "not-supported", "`100/10s`"),
-            ("80% of daily", "80% of daily", "not-supported", "in digits"),
-            ("150 + 2 * tenant.units / day", "150 + 2 * tenant.units", "not-supported", "digits"),
+            ("concurrent", "concurrent", "bad-limit", "write `concurrent 10`"),
+            ("concurrent10", "concurrent10", "bad-limit", "write `concurrent 10`"),
+            ("concurrent ten", "ten", "bad-amount", "in digits"),
+            ("concurrent 10/minute", "concurrent 10/minute", "bad-limit", "write `concurrent 10`"),
+            ("10% more", "10% more", "bad-limit", "`80% of RULE`"),
+            ("150 + 2 * / day", "*", "bad-formula", ""),
+            ("1 - 2/day", "1 - 2", "bad-amount", "0 or more"),
+            ("5/month rolling", "month", "bad-window", "`30 days`"),
+            ("5/minuet rolling", "minuet", "bad-window", "did you mean `minute`?"),
         ] {
             let misread = limit(text).expect_err(text);
             assert_eq!(&text[misread.bytes.clone()], part, "{text}: {misread:?}");

@@ -114,7 +114,7 @@ fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
     let mut windows: HashMap<LimitIdentity, &Place> = HashMap::new();
     for limit in &rule.limits {
         if let Some(first) = windows.get(&limit.value.identity()) {
-            let kind = match limit.value.kind {
+            let kind = match limit.value.of(0).kind {
                 Kind::Fixed(_) => String::new(),
                 kind => format!("{} ", kind.name()),
             };

@@ -284,9 +284,8 @@ fn percents_are_read_to_two_decimals() {
         ("100%", 1_000, u64::MAX, "100%"),
     ] {
         let share = share(text).unwrap();
-        let of = |amount| {
-            Formula::number(amount).share(share).as_constant().and_then(Number::floor_u64)
-        };
+        let of =
+            |amount| Formula::number(amount).share(share).as_constant().and_then(Number::floor_u64);
         assert_eq!((of(1_000), of(u64::MAX)), (Some(of_1000), Some(of_most)), "{text}");
         assert_eq!(share.to_string(), shown);
     }

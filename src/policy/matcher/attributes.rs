@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::policy::model::AttributeKeys;
+use crate::policy::model::{AttributeKeys, FieldValue, Row, Table};
 use crate::policy::template;
 use crate::request::Entry;
 
@@ -36,6 +36,57 @@ pub struct Attributes {
     endpoint: Option<Slot>,
     ip: Option<Slot>,
     declared: Vec<AttributeKeys>,
+    /// As many as the policy has, in its order.
+    tables: Vec<CompiledTable>,
+    /// The field that a slot stands for, where it stands for one.
+    fields: Vec<Option<Field>>,
+}
+
+/// A table that rules ask, or that they do not.
+#[derive(Debug)]
+struct CompiledTable {
+    name: String,
+    /// The attribute that chooses the row; `None` where no rule asks for the table.
+    key: Option<Slot>,
+    positions: HashMap<Box<[u8]>, u32>,
+    /// The default row first, if there is one, then the others.
+    default: Option<Row>,
+    rows: Vec<Row>,
+}
+
+/// A field of a table.
+#[derive(Clone, Debug)]
+pub struct Field {
+    pub table: usize,
+    /// The slot of the attribute that chooses the row.
+    pub key: Slot,
+    name: String,
+}
+
+impl CompiledTable {
+    fn new(table: &Table) -> Self {
+        let positions = table.rows.iter().map(|(name, _)| name.as_bytes().into()).zip(1..);
+        Self {
+            name: table.name.value.clone(),
+            key: None,
+            positions: positions.collect(),
+            default: table.default.clone(),
+            rows: table.rows.iter().map(|(_, row)| row.clone()).collect(),
+        }
+    }
+
+    /// The row for a value: 0 is the default row.
+    fn position(&self, value: &[u8]) -> Option<u32> {
+        let own = self.positions.get(value).copied();
+        own.or_else(|| self.default.is_some().then_some(0))
+    }
+
+    fn row(&self, position: u32) -> Option<&Row> {
+        match position.checked_sub(1) {
+            None => self.default.as_ref(),
+            Some(position) => self.rows.get(position as usize),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +96,36 @@ struct Feed {
 }
 
 impl Attributes {
-    pub fn new(declared: &[AttributeKeys]) -> Self {
-        Self { declared: declared.to_vec(), ..Self::default() }
+    pub fn new(declared: &[AttributeKeys], tables: &[Table]) -> Self {
+        let tables = tables.iter().map(CompiledTable::new).collect();
+        Self { declared: declared.to_vec(), tables, ..Self::default() }
+    }
+
+    /// The attribute that chooses the row of a table, by the table's position.
+    pub fn table_key(&mut self, table: usize) -> Slot {
+        if let Some(key) = self.tables[table].key {
+            return key;
+        }
+        let name = self.tables[table].name.clone();
+        let key = self.slot(&name);
+        self.tables[table].key = Some(key);
+        key
+    }
+
+    /// The field that a slot stands for.
+    pub fn field(&self, slot: Slot) -> Option<&Field> {
+        self.fields.get(slot)?.as_ref()
+    }
+
+    /// The row of a table for a value of its attribute.
+    pub fn row_position(&self, table: usize, value: &[u8]) -> Option<u32> {
+        self.tables[table].position(value)
+    }
+
+    /// What a field is in the row for a value.
+    pub fn field_value(&self, field: &Field, value: &[u8]) -> Option<&FieldValue> {
+        let table = &self.tables[field.table];
+        table.row(table.position(value)?)?.get(&field.name)
     }
 
     /// The slot of an attribute, made at its first use.
@@ -56,6 +135,15 @@ impl Attributes {
         }
         let slot = self.names.len();
         self.names.push(name.to_owned());
+        self.fields.push(None);
+        let field = name.split_once('.').and_then(|(table, field)| {
+            Some((self.tables.iter().position(|known| known.name == table)?, field))
+        });
+        if let Some((table, field)) = field {
+            let key = self.table_key(table);
+            self.fields[slot] = Some(Field { table, key, name: field.to_owned() });
+            return slot;
+        }
         for (rank, key) in self.keys_of(name).into_iter().enumerate() {
             self.feeds.entry(key.into_bytes().into()).or_default().push(Feed { slot, rank });
         }
@@ -92,7 +180,7 @@ impl Attributes {
     }
 
     /// The values that one descriptor gives to the attributes.
-    pub fn read<'r>(&self, entries: &[Entry<'r>]) -> Values<'r> {
+    pub fn read<'v>(&'v self, entries: &[Entry<'v>]) -> Values<'v> {
         let mut values = Values { by_slot: SmallVec::new(), ip: None };
         let mut ranks: SmallVec<[usize; 8]> = SmallVec::from_elem(usize::MAX, self.names.len());
         values.by_slot.resize(self.names.len(), None);
@@ -117,6 +205,14 @@ impl Attributes {
             if values.get(slot).is_some_and(|text| !text.iter().all(is_plain_ipv4)) {
                 let text = canonical_address(network).into_bytes();
                 values.by_slot[slot] = Some(Cow::Owned(text));
+            }
+        }
+        for (slot, field) in self.fields.iter().enumerate() {
+            if let Some(field) = field
+                && let Some(key) = values.get(field.key)
+                && let Some(value) = self.field_value(field, key)
+            {
+                values.by_slot[slot] = Some(Cow::Borrowed(value.text.as_bytes()));
             }
         }
         values

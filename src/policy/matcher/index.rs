@@ -14,7 +14,7 @@ use super::attributes::{Slot, Values};
 use super::paths::PathTree;
 use super::pattern::{CompiledPattern, CompiledSegment, CompiledTemplate};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Index {
     by_slot: Vec<SlotIndex>,
     networks: Networks,
@@ -50,19 +50,17 @@ pub(super) enum Hook<'m> {
 }
 
 /// The ways to find one rule: each is a complete set of hooks, of which a request that the rule
-/// applies to meets one.
+/// applies to meets one. `is_own` says which attributes are among the descriptor's own values, and
+/// not captured by the rule.
 pub(super) fn hook_choices<'m>(
-    conditions: impl Iterator<Item = (Slot, &'m CompiledPattern)> + Clone,
+    conditions: impl Iterator<Item = (Slot, &'m CompiledPattern)>,
     per: &[Slot],
+    is_own: impl Fn(&Slot) -> bool,
 ) -> Vec<Vec<Hook<'m>>> {
-    let captured: Vec<Slot> =
-        conditions.clone().flat_map(|(_, pattern)| pattern.captures()).collect();
-    // A captured attribute is not among the descriptor's own values.
-    let is_own = |slot: &Slot| !captured.contains(slot);
     let matched = conditions.filter(|(slot, _)| is_own(slot));
     let mut choices: Vec<Vec<Hook<'_>>> =
         matched.filter_map(|(slot, pattern)| hooks(slot, pattern)).collect();
-    choices.extend(per.iter().copied().filter(is_own).map(|slot| vec![Hook::Present(slot)]));
+    choices.extend(per.iter().copied().filter(&is_own).map(|slot| vec![Hook::Present(slot)]));
     choices
 }
 

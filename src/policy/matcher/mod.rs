@@ -12,6 +12,7 @@ mod index;
 pub mod native;
 pub mod paths;
 pub mod pattern;
+mod rule;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -20,15 +21,34 @@ use smallvec::SmallVec;
 
 use crate::policy::set::CounterBase;
 
-/// The rules of one domain that apply to one descriptor, in the order they were written in, each
-/// with the counter that the descriptor's values choose.
-pub type Matches = SmallVec<[Match; 8]>;
+/// What matching one descriptor after the other finds.
+#[derive(Debug, Default)]
+pub struct Matches {
+    /// The rules that apply, in the order they were written in, each with the counter that the
+    /// descriptor's values choose.
+    pub found: SmallVec<[Match; 8]>,
+    /// Positions of the rules of which an expression could not be worked out.
+    pub failures: SmallVec<[u32; 2]>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Match {
     /// Position in the domain's rules.
     pub rule: u32,
     pub base: CounterBase,
+    /// Position of the rule's override that stands in for its limits.
+    pub overridden: Option<u32>,
+    /// The combination of table rows that chooses amounts.
+    pub rows: u32,
+    /// What hits are multiplied by.
+    pub cost: u64,
+}
+
+impl Match {
+    /// Of a rule whose limits are the same for every request.
+    pub fn plain(rule: u32, base: CounterBase) -> Self {
+        Self { rule, base, overridden: None, rows: 0, cost: 1 }
+    }
 }
 
 /// A key or value for people: text as it is, anything else with its odd bytes escaped.

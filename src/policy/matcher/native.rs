@@ -9,76 +9,67 @@ use smallvec::SmallVec;
 use super::attributes::{Attributes, Slot, Values};
 use super::index::{Index, hook_choices};
 use super::pattern::{Captures, CompiledPattern, Subject};
+use super::rule::{CompiledRule, Condition};
 use super::{Match, Matches, readable};
-use crate::policy::model;
-use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
+use crate::policy::model::{self, FieldValue};
+use crate::policy::set::CounterSeed;
+use crate::policy::when::Value;
 use crate::request::Entry;
+use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub struct NativeMatcher {
     attributes: Attributes,
-    rules: Vec<CompiledRule>,
+    pub(super) rules: Vec<CompiledRule>,
     index: Index,
     /// Segments that a path need be split into: one more than the longest template of any rule,
     /// so that a longer path is told from it.
     segments_max: usize,
 }
 
-#[derive(Debug)]
-struct CompiledRule {
-    conditions: Vec<Condition>,
-    per: Vec<Slot>,
-    counters: CounterHasher,
-}
-
-#[derive(Debug)]
-struct Condition {
-    slot: Slot,
-    pattern: CompiledPattern,
-    /// The pattern as it was written, for explanations.
-    text: String,
-}
-
 /// Why a rule does not apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Miss {
     /// The condition at this position of the rule's match does not hold.
     Condition(usize),
     /// The attribute at this position of `per` is absent.
     PerAbsent(usize),
+    /// The expression of `when` is not true.
+    When,
+    /// The expression of `when` could not be worked out, and why.
+    WhenFailed(String),
+    /// The table with this name has no row for the request.
+    NoRow(String),
 }
 
 /// A descriptor as the rules of one domain see it.
 #[derive(Debug)]
-pub struct Facts<'m, 'r> {
-    matcher: &'m NativeMatcher,
-    values: Values<'r>,
+pub struct Facts<'v> {
+    matcher: &'v NativeMatcher,
+    values: Values<'v>,
+    now: Timestamp,
 }
 
 impl NativeMatcher {
     pub fn new(domain: &str, policy: &model::NativePolicy, seed: CounterSeed) -> Self {
-        let mut attributes = Attributes::new(&policy.attributes);
-        let rules: Vec<CompiledRule> = policy
-            .rules
-            .iter()
-            .map(|rule| CompiledRule {
-                conditions: compile_conditions(rule, &mut attributes),
-                per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
-                counters: rule_counters(domain, rule, seed),
-            })
-            .collect();
+        let mut attributes = Attributes::new(&policy.attributes, &policy.tables);
+        let compile = |rule| CompiledRule::new(domain, policy, rule, seed, &mut attributes);
+        let mut rules: Vec<CompiledRule> = policy.rules.iter().map(compile).collect();
+        let slot_count = attributes.names().len();
+        rules.iter_mut().for_each(|rule| rule.index_overrides(&attributes));
         let choices = rules.iter().map(|rule| {
-            hook_choices(rule.conditions.iter().map(|it| (it.slot, &it.pattern)), &rule.per)
+            let conditions = rule.conditions.iter().map(|it| (it.slot, &it.pattern));
+            hook_choices(conditions, &rule.per, |slot| rule.is_own(&attributes, *slot))
         });
-        let index = Index::new(attributes.names().len(), &choices.collect::<Vec<_>>());
-        let conditions = rules.iter().flat_map(|rule| &rule.conditions);
-        let longest = conditions.map(|condition| condition.pattern.segment_count_max()).max();
+        let index = Index::new(slot_count, &choices.collect::<Vec<_>>());
+        let longest = rules.iter().map(CompiledRule::segment_count_max).max();
         let segments_max = longest.unwrap_or_default() + 1;
         Self { attributes, rules, index, segments_max }
     }
 
-    pub fn facts<'m, 'r>(&'m self, entries: &[Entry<'r>]) -> Facts<'m, 'r> {
-        Facts { matcher: self, values: self.attributes.read(entries) }
+    /// What the entries of a descriptor say, as of `now`.
+    pub fn facts<'v>(&'v self, entries: &[Entry<'v>], now: Timestamp) -> Facts<'v> {
+        Facts { matcher: self, values: self.attributes.read(entries), now }
     }
 
     pub fn attributes(&self) -> &Attributes {
@@ -86,53 +77,64 @@ impl NativeMatcher {
     }
 }
 
-fn compile_conditions(rule: &model::Rule, attributes: &mut Attributes) -> Vec<Condition> {
-    rule.conditions
-        .iter()
-        .map(|condition| Condition {
-            slot: attributes.slot(&condition.attribute.value),
-            pattern: CompiledPattern::compile(&condition.pattern, attributes),
-            text: condition.pattern.to_string(),
-        })
-        .collect()
-}
-
-/// A native rule's counters are told apart by domain, rule name and the names of `per`; values
-/// and windows come later.
-fn rule_counters(domain: &str, rule: &model::Rule, seed: CounterSeed) -> CounterHasher {
-    let mut counters = CounterHasher::new(seed);
-    counters.feed(b"rule");
-    counters.feed(domain.as_bytes());
-    counters.feed(rule.name.value.as_bytes());
-    for attribute in &rule.per {
-        counters.feed(attribute.value.as_bytes());
-    }
-    counters
-}
-
-impl Facts<'_, '_> {
+impl Facts<'_> {
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
         let segments = self.segments();
-        let check =
-            |rule: u32| self.check_with(rule, &segments).ok().map(|base| Match { rule, base });
-        matches.extend(self.candidates(&segments).into_iter().filter_map(check));
+        let before = matches.found.len();
+        let mut has_rows = false;
+        for rule in self.candidates(&segments) {
+            match self.check_with(rule, &segments) {
+                Ok((found, is_cost_guessed)) => {
+                    has_rows |= self.matcher.rules[rule as usize].row.is_some();
+                    matches.found.push(found);
+                    matches.failures.extend(is_cost_guessed.then_some(rule));
+                }
+                Err(Miss::WhenFailed(_)) => matches.failures.push(rule),
+                Err(_) => {}
+            }
+        }
+        if has_rows {
+            self.keep_most_specific(matches, before);
+        }
+    }
+
+    /// Of the rows of one table of endpoints only the most specific one applies.
+    fn keep_most_specific(&self, matches: &mut Matches, before: usize) {
+        let row = |found: &Match| self.matcher.rules[found.rule as usize].row;
+        let mut best: SmallVec<[(u32, u32); 4]> = SmallVec::new();
+        for (table, rank) in matches.found[before..].iter().filter_map(row) {
+            match best.iter_mut().find(|(held, _)| *held == table) {
+                Some((_, held)) => *held = rank.min(*held),
+                None => best.push((table, rank)),
+            }
+        }
+        let mut position = 0;
+        matches.found.retain(|found| {
+            position += 1;
+            position <= before || row(found).is_none_or(|row| best.contains(&row))
+        });
     }
 
     /// The rules that hang on what the descriptor says, each once and in order.
     pub(super) fn candidates(&self, segments: &[&[u8]]) -> SmallVec<[u32; 16]> {
         let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
-        let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
-        let path = has_path.then_some(segments);
-        self.matcher.index.find(&self.values, path, &mut |rule| candidates.push(rule));
-        candidates.sort_unstable();
-        candidates.dedup();
+        self.search(&self.matcher.index, segments, &mut candidates);
         candidates
     }
 
-    /// Whether one rule applies, and to which counter, without the index.
-    pub fn check(&self, rule: u32) -> Result<CounterBase, Miss> {
-        self.check_with(rule, &self.segments())
+    fn search(&self, index: &Index, segments: &[&[u8]], found: &mut SmallVec<[u32; 16]>) {
+        let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
+        let path = has_path.then_some(segments);
+        index.find(&self.values, path, &mut |rule| found.push(rule));
+        found.sort_unstable();
+        found.dedup();
+    }
+
+    /// Whether one rule applies, and to which counter, without the index. Of a table of endpoints
+    /// a more specific row may still come before it.
+    pub fn check(&self, rule: u32) -> Result<Match, Miss> {
+        self.check_with(rule, &self.segments()).map(|(found, _)| found)
     }
 
     /// The values that make the counter's key of a rule that applies.
@@ -156,6 +158,17 @@ impl Facts<'_, '_> {
             format!("`{}` is absent (no entry `{}`)", attributes.name(slot), keys.join("`, `"))
         };
         match miss {
+            Miss::When => match &rule.when {
+                Some((when, _)) => format!("`when: {when}` is not true"),
+                None => String::new(),
+            },
+            Miss::WhenFailed(why) => format!("`when` cannot be worked out: {why}"),
+            Miss::NoRow(table) => match self.values_of(&table) {
+                Some(value) => {
+                    format!("the table `{table}` has no row for `{value}`, and no default")
+                }
+                None => format!("`{table}` is absent, which chooses the row of its table"),
+            },
             Miss::PerAbsent(position) => {
                 format!("{}, which the rule counts per", absence(rule.per[position]))
             }
@@ -172,6 +185,12 @@ impl Facts<'_, '_> {
         }
     }
 
+    fn values_of(&self, attribute: &str) -> Option<String> {
+        let attributes = &self.matcher.attributes;
+        let slot = attributes.names().iter().position(|name| name == attribute)?;
+        self.values.get(slot).map(readable)
+    }
+
     /// The attributes that rules of this domain name and this descriptor has.
     pub fn present(&self) -> Vec<(&str, String)> {
         let attributes = &self.matcher.attributes;
@@ -185,15 +204,59 @@ impl Facts<'_, '_> {
         crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
     }
 
-    fn check_with(&self, rule: u32, segments: &[&[u8]]) -> Result<CounterBase, Miss> {
+    /// Also whether the cost had to be taken for 1.
+    fn check_with(&self, rule: u32, segments: &[&[u8]]) -> Result<(Match, bool), Miss> {
+        let position = rule;
         let rule = &self.matcher.rules[rule as usize];
         let captures = self.conditions_hold(rule, segments)?;
+        if let Some((when, slots)) = &rule.when {
+            let value = |position: usize| self.typed(*slots.get(position)?, &captures);
+            match when.holds(value) {
+                Ok(true) => {}
+                Ok(false) => return Err(Miss::When),
+                Err(failure) => return Err(Miss::WhenFailed(failure.to_string())),
+            }
+        }
         let mut counter = rule.counters.clone();
         for (position, slot) in rule.per.iter().enumerate() {
             let value = self.seen(*slot, &captures).ok_or(Miss::PerAbsent(position))?;
             counter.feed(value);
         }
-        Ok(counter.finish())
+        let rows = self.rows(rule, &captures)?;
+        let overridden = self.overridden(rule, segments, &captures);
+        let cost = rule.cost(|slot| self.seen(slot, &captures));
+        let base = counter.finish();
+        let found = Match { rule: position, base, overridden, rows, cost: cost.unwrap_or(1) };
+        Ok((found, cost.is_none()))
+    }
+
+    /// The combination of the rows that the rule's amounts depend on.
+    fn rows<'v>(&'v self, rule: &CompiledRule, captures: &Captures<'v>) -> Result<u32, Miss> {
+        let mut combination = 0;
+        for table in &rule.amount_tables {
+            let key = self.seen(table.key, captures);
+            let row = key.and_then(|key| self.matcher.attributes.row_position(table.table, key));
+            let name = || self.matcher.attributes.name(table.key).to_owned();
+            combination += row.ok_or_else(|| Miss::NoRow(name()))? * table.stride;
+        }
+        Ok(combination)
+    }
+
+    /// The first override that applies.
+    fn overridden<'v>(
+        &'v self,
+        rule: &CompiledRule,
+        segments: &'v [&'v [u8]],
+        captures: &Captures<'v>,
+    ) -> Option<u32> {
+        let overrides = rule.overrides.as_ref()?;
+        let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
+        self.search(&overrides.index, segments, &mut candidates);
+        candidates.into_iter().find(|candidate| {
+            let over = &overrides.all[*candidate as usize];
+            over.until.is_none_or(|until| self.now < until)
+                && self.hold(&over.conditions, captures, segments).is_none()
+        })
     }
 
     /// Endpoints first, because what they capture the other conditions may ask for.
@@ -211,12 +274,22 @@ impl Facts<'_, '_> {
                 return Err(Miss::Condition(position));
             }
         }
-        for (position, condition) in rule.conditions.iter().enumerate() {
-            if !condition.pattern.holds(self.subject(condition.slot, &captures, segments)) {
-                return Err(Miss::Condition(position));
-            }
+        match self.hold(&rule.conditions, &captures, segments) {
+            Some(position) => Err(Miss::Condition(position)),
+            None => Ok(captures),
         }
-        Ok(captures)
+    }
+
+    /// The first condition that does not hold.
+    fn hold<'v>(
+        &'v self,
+        conditions: &[Condition],
+        captures: &Captures<'v>,
+        segments: &'v [&'v [u8]],
+    ) -> Option<usize> {
+        conditions.iter().position(|condition| {
+            !condition.pattern.holds(self.subject(condition.slot, captures, segments))
+        })
     }
 
     fn subject<'v>(
@@ -229,7 +302,31 @@ impl Facts<'_, '_> {
     }
 
     fn seen<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<&'v [u8]> {
-        let captured = captures.iter().find(|(captured, _)| *captured == slot);
-        captured.map(|(_, value)| *value).or_else(|| self.values.get(slot))
+        if captures.is_empty() {
+            return self.values.get(slot);
+        }
+        let captured = |slot| captures.iter().find(|(captured, _)| *captured == slot);
+        if let Some((_, value)) = captured(slot) {
+            return Some(value);
+        }
+        // The row of a table may be chosen by what a path captures.
+        if let Some(field) = self.matcher.attributes.field(slot)
+            && let Some((_, key)) = captured(field.key)
+        {
+            let value = self.matcher.attributes.field_value(field, key);
+            return value.map(|value| value.text.as_bytes());
+        }
+        self.values.get(slot)
+    }
+
+    /// A value as conditions in `when` see it.
+    fn typed<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<Value<'v>> {
+        match self.matcher.attributes.field(slot) {
+            None => self.seen(slot, captures).map(Value::Text),
+            Some(field) => {
+                let key = self.seen(field.key, captures)?;
+                self.matcher.attributes.field_value(field, key).map(FieldValue::value)
+            }
+        }
     }
 }

@@ -102,7 +102,7 @@ impl Tree {
                 counter.feed(entry.value);
             }
         }
-        Some((Match { rule: rule.rule, base: counter.finish() }, counted))
+        Some((Match::plain(rule.rule, counter.finish()), counted))
     }
 }
 

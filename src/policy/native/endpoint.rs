@@ -3,7 +3,6 @@
 //! Regular expressions, whole addresses and request lines are refused with the template to type.
 
 use crate::policy::findings::shown;
-use crate::policy::model::Pattern;
 use crate::policy::native::doubt::KNOWN_METHODS;
 use crate::policy::template::Template;
 use crate::policy::units::Misread;
@@ -11,7 +10,7 @@ use crate::policy::units::Misread;
 /// Paths are walked segment by segment, so that the longest template bounds the walk.
 const MOST_SEGMENTS: usize = 100;
 
-pub(super) fn read(text: &str) -> Result<Pattern, Misread> {
+pub(super) fn template(text: &str) -> Result<Template, Misread> {
     let misread = |message: String, hint: String| Misread {
         code: "bad-template",
         message,
@@ -26,7 +25,7 @@ pub(super) fn read(text: &str) -> Result<Pattern, Misread> {
             let message = format!("a path template has at most {MOST_SEGMENTS} segments");
             Err(misread(message, "end it with `/**`, which stands for the rest".to_owned()))
         }
-        Ok(template) => Ok(Pattern::Endpoint(template)),
+        Ok(template) => Ok(template),
         Err(error) => Err(Misread { bytes: error.bytes, ..misread(error.message, error.hint) }),
     }
 }

@@ -7,17 +7,32 @@ mod answer;
 mod body;
 mod doubt;
 mod endpoint;
+mod endpoints;
 mod limits;
+mod overrides;
 mod pattern;
+mod resolve;
+mod tables;
 
-use crate::limit::ChargeWhen;
+use crate::limit::{ChargeWhen, Share};
 use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
-use crate::policy::model::{AttributeKeys, Body, Mode, NativePolicy, Placed, Policy, Rule};
+use crate::policy::formula::Formula;
+use crate::policy::model::{
+    AttributeKeys, Body, EndpointRow, Mode, NativePolicy, Placed, Policy, Rule,
+};
 use crate::policy::suggest;
+use crate::policy::tables::TableFiles;
+use crate::policy::template::{Segment, Template};
+use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
+
+pub(super) use resolve::{amount as amount_of, field as number_of};
+pub(super) use tables::{file_of as file_of_table, read_rows};
 
 use answer::Layer;
 use doubt::Role;
+use limits::Limits;
+use pattern::Base;
 
 const POLICY_KEYS: &Keys = &[
     ("domain", Standing::Read),
@@ -27,12 +42,9 @@ const POLICY_KEYS: &Keys = &[
     ("charge", Standing::Read),
     ("mode", Standing::Read),
     ("description", Standing::Read),
-    (
-        "tables",
-        Standing::Later("write the amounts as numbers into `limits`, one rule for each plan"),
-    ),
+    ("tables", Standing::Read),
     ("load", Standing::Later("remove it; until then shed load in Envoy itself")),
-    ("base", Standing::Later("write the whole path into each `endpoint`")),
+    ("base", Standing::Read),
     ("name", Standing::Elsewhere("a policy is known by its `domain`; rules have names")),
     ("match", Standing::Elsewhere("put it into a rule under `rules`")),
     ("per", Standing::Elsewhere("put it into a rule under `rules`")),
@@ -57,18 +69,12 @@ const RULE_KEYS: &Keys = &[
     ("refund", Standing::Read),
     ("respond", Standing::Read),
     ("description", Standing::Read),
-    ("when", Standing::Later("say it in `match`, or remove it")),
-    ("cost", Standing::Later("remove it; Envoy can send the hits of a request as `hits_addend`")),
-    ("endpoints", Standing::Later("write one rule for each row of the table")),
-    ("base", Standing::Later("write the whole path into `endpoint`")),
-    (
-        "resume_below",
-        Standing::Later("remove it; `charge: always` keeps a caller that hammers out"),
-    ),
-    (
-        "overrides",
-        Standing::Later("add a rule that matches the one caller and `replaces` this one"),
-    ),
+    ("when", Standing::Read),
+    ("cost", Standing::Read),
+    ("endpoints", Standing::Read),
+    ("base", Standing::Read),
+    ("resume_below", Standing::Read),
+    ("overrides", Standing::Read),
     ("domain", Standing::Elsewhere("put it at the top, beside `rules`")),
     ("attributes", Standing::Elsewhere("put it at the top, beside `rules`")),
     ("kind", Standing::Elsewhere("put it into a limit: `{ amount: 100, window: 10s, kind: ... }`")),
@@ -95,24 +101,37 @@ struct Defaults {
     charge: ChargeWhen,
     mode: Mode,
     respond: Layer,
+    base: Option<Template>,
+    /// What conditions may ask of the tables.
+    tables: Tables,
 }
 
-pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
+pub(super) fn read(
+    findings: &mut Findings,
+    document: &Node,
+    files: TableFiles<'_>,
+) -> Option<Policy> {
     let fields = findings.fields(document, "a policy", POLICY_KEYS)?;
     let domain = read_domain(findings, &fields, document);
     let attributes =
         fields.value("attributes").map_or_else(Vec::new, |node| read_attributes(findings, node));
+    let tables =
+        fields.value("tables").map_or_else(Vec::new, |node| tables::read(findings, node, &files));
     let defaults = Defaults {
         charge: read_charge(findings, &fields).unwrap_or(ChargeWhen::Admitted),
         mode: read_mode(findings, &fields).unwrap_or(Mode::Enforce),
         respond: fields
             .value("respond")
             .map_or_else(Layer::default, |node| answer::read(findings, node)),
+        base: fields.value("base").and_then(|node| read_base(findings, node)),
+        tables: tables::kinds(&tables),
     };
-    let rules =
+    let mut rules =
         fields.value("rules").map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
+    resolve::shares(findings, &mut rules);
+    resolve::check_formulas(findings, &rules, &tables);
     let respond = defaults.respond.complete();
-    let body = Body::Native(NativePolicy { attributes, rules, respond });
+    let body = Body::Native(NativePolicy { attributes, tables, rules, respond });
     Some(Policy { domain: domain?, body })
 }
 
@@ -163,14 +182,26 @@ fn read_rules(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<
         let hint = "add a rule, or remove the file";
         findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
     }
-    items.iter().filter_map(|item| read_rule(findings, item, defaults)).collect()
+    let mut rules = Vec::with_capacity(items.len());
+    for (item, number) in items.iter().zip(0..) {
+        let from = rules.len();
+        rules.extend(read_rule(findings, item, defaults));
+        for row in rules[from..].iter_mut().filter_map(|rule: &mut Rule| rule.row.as_mut()) {
+            row.table = number;
+        }
+    }
+    rules
 }
 
-fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Option<Rule> {
+/// The rule, or the rules that its table of endpoints makes; none if it has no name.
+fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<Rule> {
     let errors_before = findings.errors();
-    let fields = findings.fields(node, "a rule", RULE_KEYS)?;
+    let Some(fields) = findings.fields(node, "a rule", RULE_KEYS) else { return Vec::new() };
+    let own_base = fields.value("base").and_then(|node| read_base(findings, node));
+    let base = Base(own_base.as_ref().or(defaults.base.as_ref()));
     let conditions =
-        fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node));
+        fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node, base));
+    let when = fields.value("when").and_then(|node| read_when(findings, node, &defaults.tables));
     let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
     let is_read_whole = findings.errors() == errors_before;
     let name = read_name(findings, &fields, node);
@@ -178,13 +209,29 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
         findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
     });
     let unlimited = read_flag(findings, &fields, "unlimited");
-    let limits = read_limits(findings, &fields, node, unlimited);
+    let resume_below = fields.value("resume_below").and_then(|node| read_share(findings, node));
+    let rows = fields.value("endpoints").map(|node| {
+        refuse_beside_endpoints(findings, &fields);
+        endpoints::read(findings, node, base, resume_below)
+    });
+    let limits = match rows {
+        Some(_) => Limits::default(),
+        None => read_limits(findings, &fields, node, unlimited, resume_below),
+    };
+    let overrides = fields
+        .value("overrides")
+        .map_or_else(Vec::new, |node| overrides::read(findings, node, base, resume_below));
     let rule = Rule {
         name: name.clone().unwrap_or_else(|| findings.placed(String::new(), node)),
         conditions,
         per,
         is_read_whole,
-        limits,
+        when,
+        limits: limits.own,
+        shares: limits.shares,
+        cost: fields.value("cost").and_then(|node| read_cost(findings, node)),
+        overrides,
+        row: None,
         unlimited: unlimited && fields.key("limits").is_none(),
         replaces,
         charge: read_charge(findings, &fields).unwrap_or(defaults.charge),
@@ -194,7 +241,95 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Optio
             .value("respond")
             .map(|node| answer::read(findings, node).over(&defaults.respond).complete()),
     };
-    name.map(|_| rule)
+    match (name, rows) {
+        (None, _) => Vec::new(),
+        (Some(_), None) => vec![rule],
+        (Some(name), Some(rows)) => {
+            rows.into_iter().map(|row| rule_of_row(&rule, &name, row)).collect()
+        }
+    }
+}
+
+/// A row of a table of endpoints as the rule that it stands for.
+fn rule_of_row(rule: &Rule, of: &Placed<String>, row: endpoints::EndpointRow) -> Rule {
+    let name = format!("{} {}", of.value, row.name.value);
+    Rule {
+        name: Placed { value: name, place: row.name.place },
+        conditions: [row.conditions, rule.conditions.clone()].concat(),
+        limits: row.limits.own,
+        shares: row.limits.shares,
+        unlimited: row.unlimited,
+        row: Some(EndpointRow { of: of.clone(), table: 0, rank: row.rank }),
+        ..rule.clone()
+    }
+}
+
+/// What a rule with a table of endpoints says in the rows.
+fn refuse_beside_endpoints(findings: &mut Findings, fields: &Fields<'_>) {
+    for (name, hint) in [
+        ("limits", "write the limits into the rows: `[GET, /orders, 100/minute]`"),
+        ("unlimited", "write it into a row: `[GET, /status, unlimited]`"),
+        ("overrides", "make a rule of its own for the endpoint that is overridden"),
+    ] {
+        if let Some(key) = fields.key(name) {
+            let message = format!("a rule has either `endpoints` or `{name}`");
+            findings.error("conflict", &key.bytes, message, hint);
+        }
+    }
+    let matched = fields.value("match").and_then(|node| node.member("endpoint"));
+    if let Some(node) = matched {
+        let message = "the rows of `endpoints` say which endpoint";
+        let hint = "write `base: /v1/...` for what all rows begin with";
+        findings.error("conflict", &node.bytes, message, hint);
+    }
+}
+
+fn read_base(findings: &mut Findings, node: &Node) -> Option<Template> {
+    let hint = "write the path that all templates are below of, as in `/v1/shops/{shop}`";
+    let scalar = findings.text(node, "a path", hint)?;
+    let template = match endpoint::template(&scalar.text) {
+        Ok(template) => template,
+        Err(misread) => {
+            findings.misread(node, misread);
+            return None;
+        }
+    };
+    if template.segments.last() == Some(&Segment::Rest) {
+        let message = "a `base` is a path that templates go on from";
+        findings.error("bad-template", &node.bytes, message, "remove the `/**` at its end");
+        return None;
+    }
+    Some(template)
+}
+
+fn read_when(findings: &mut Findings, node: &Node, tables: &Tables) -> Option<Placed<When>> {
+    let hint = "write a condition, as in `when: method == \"GET\" && size(user) > 0`";
+    let scalar = findings.text(node, "a condition", hint)?;
+    match When::compile(&scalar.text, tables) {
+        Ok(when) => Some(findings.placed(when, node)),
+        Err(misread) => {
+            findings.misread(node, misread);
+            None
+        }
+    }
+}
+
+fn read_share(findings: &mut Findings, node: &Node) -> Option<Share> {
+    let scalar = findings.text(node, "a percent", "write a percent, as in `50%`")?;
+    let share = crate::policy::formula::share(&scalar.text);
+    share.map_err(|misread| findings.misread(node, misread)).ok()
+}
+
+fn read_cost(findings: &mut Findings, node: &Node) -> Option<Placed<Formula>> {
+    let hint = "write a whole number, or a formula such as `ceil(rows / 100)`";
+    let scalar = findings.text(node, "a cost", hint)?;
+    match Formula::parse(&scalar.text) {
+        Ok(cost) => Some(findings.placed(cost, node)),
+        Err(misread) => {
+            findings.misread(node, misread);
+            None
+        }
+    }
 }
 
 fn read_name(findings: &mut Findings, fields: &Fields<'_>, rule: &Node) -> Option<Placed<String>> {
@@ -227,7 +362,8 @@ fn read_limits(
     fields: &Fields<'_>,
     rule: &Node,
     unlimited: bool,
-) -> Vec<Placed<crate::limit::Limit>> {
+    resume_below: Option<Share>,
+) -> Limits {
     match (fields.key("limits"), fields.value("limits")) {
         (Some(key), Some(_)) if unlimited => {
             let message = "an unlimited rule cannot have limits";
@@ -235,16 +371,17 @@ fn read_limits(
             if let Some(unlimited) = fields.key("unlimited") {
                 findings.relate(&unlimited.bytes, "said to be unlimited here");
             }
-            Vec::new()
+            Limits::default()
         }
-        (_, Some(node)) => limits::read(findings, node),
+        (_, Some(node)) => limits::read(findings, node, resume_below),
         _ => {
-            if fields.misses("limits") && fields.misses("unlimited") {
+            let is_missing = ["limits", "unlimited", "endpoints"].map(|key| fields.misses(key));
+            if is_missing == [true; 3] {
                 let place = fields.value("name").unwrap_or(rule);
                 let hint = "add `limits: [100/minute]`, or `unlimited: true` to exempt";
                 findings.error("missing-key", &place.bytes, "this rule has no limits", hint);
             }
-            Vec::new()
+            Limits::default()
         }
     }
 }

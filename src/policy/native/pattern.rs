@@ -10,6 +10,7 @@ use crate::policy::findings::{Findings, Keys, Standing, shown};
 use crate::policy::model::{Condition, Pattern};
 use crate::policy::native::doubt::{self, PATHS, Role};
 use crate::policy::native::endpoint;
+use crate::policy::template::Template;
 use crate::policy::units::Misread;
 use crate::yaml::{Node, Value};
 
@@ -29,6 +30,30 @@ const HINT: &str = "write a text, a list of texts, `present`, `absent` or `{ not
 struct Asked<'n> {
     attribute: &'n str,
     form: Form,
+    base: Base<'n>,
+}
+
+/// What the templates of a rule are below of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Base<'n>(pub(super) Option<&'n Template>);
+
+impl Base<'_> {
+    /// The whole template of what was written at `node`.
+    pub(super) fn apply(
+        self,
+        findings: &mut Findings,
+        node: &Node,
+        template: Template,
+    ) -> Option<Template> {
+        let Some(base) = self.0 else { return Some(template) };
+        if let Some(name) = template.captures().find(|name| base.captures().any(|it| it == *name)) {
+            let message = format!("`{{{name}}}` is captured by `base` already");
+            let hint = "give each captured segment its own name";
+            findings.error("bad-template", &node.bytes, message, hint);
+            return None;
+        }
+        Some(Template { segments: [base.segments.clone(), template.segments].concat() })
+    }
 }
 
 /// What a single text under an attribute is.
@@ -39,7 +64,7 @@ enum Form {
     Network,
 }
 
-pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
+pub(super) fn read(findings: &mut Findings, node: &Node, base: Base<'_>) -> Vec<Condition> {
     let Value::Mapping(pairs) = &node.value else {
         findings.unexpected(
             node,
@@ -60,7 +85,7 @@ pub(super) fn read(findings: &mut Findings, node: &Node) -> Vec<Condition> {
             "ip" => Form::Network,
             _ => Form::Text,
         };
-        let asked = Asked { attribute: &attribute.text, form };
+        let asked = Asked { attribute: &attribute.text, form, base };
         if let Some(pattern) = read_pattern(findings, value, asked) {
             let attribute = findings.placed(attribute.text.clone(), name);
             conditions.push(Condition { attribute, pattern });
@@ -158,7 +183,12 @@ fn read_text(
         ("present", _) => Ok(Pattern::Present),
         ("absent", _) => Ok(Pattern::Absent),
         (_, Form::Text) => text_pattern(text, asked.attribute),
-        (_, Form::Template) => endpoint::read(text),
+        (_, Form::Template) => match endpoint::template(text) {
+            Ok(template) => {
+                return asked.base.apply(findings, node, template).map(Pattern::Endpoint);
+            }
+            Err(misread) => Err(misread),
+        },
         (_, Form::Network) => network(text).map(Pattern::Network),
     };
     if let Ok(Pattern::Equals(_) | Pattern::Prefix(_)) = &pattern {

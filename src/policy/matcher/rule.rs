@@ -1,0 +1,160 @@
+//! One native rule as the matcher holds it: names are slots, and nothing of a request is kept.
+//!
+//! A rule's counters are told apart by domain, rule name and the names of `per`; values and windows
+//! come later.
+
+use super::attributes::{Attributes, Slot};
+use super::index::{Index, hook_choices};
+use super::pattern::CompiledPattern;
+use crate::policy::amounts::amount_tables;
+use crate::policy::formula::{Formula, Number};
+use crate::policy::model;
+use crate::policy::set::{CounterHasher, CounterSeed};
+use crate::policy::when::When;
+use crate::time::Timestamp;
+
+#[derive(Debug)]
+pub(super) struct CompiledRule {
+    pub(super) conditions: Vec<Condition>,
+    /// With the slot of each name that the expression reads.
+    pub(super) when: Option<(When, Vec<Slot>)>,
+    pub(super) per: Vec<Slot>,
+    pub(super) counters: CounterHasher,
+    /// The tables that amounts depend on.
+    pub(super) amount_tables: Vec<AmountTable>,
+    pub(super) overrides: Option<Box<Overrides>>,
+    cost: Option<(Formula, Vec<Slot>)>,
+    /// The table of endpoints that this is a row of, and the rank within it.
+    pub(super) row: Option<(u32, u32)>,
+}
+
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) slot: Slot,
+    pub(super) pattern: CompiledPattern,
+    /// The pattern as it was written, for explanations.
+    pub(super) text: String,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AmountTable {
+    pub(super) table: usize,
+    /// The attribute that chooses the row.
+    pub(super) key: Slot,
+    /// What a row counts for in the number of a combination.
+    pub(super) stride: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Overrides {
+    pub(super) all: Vec<CompiledOverride>,
+    pub(super) index: Index,
+}
+
+#[derive(Debug)]
+pub(super) struct CompiledOverride {
+    pub(super) conditions: Vec<Condition>,
+    pub(super) until: Option<Timestamp>,
+}
+
+impl CompiledRule {
+    pub(super) fn new(
+        domain: &str,
+        policy: &model::NativePolicy,
+        rule: &model::Rule,
+        seed: CounterSeed,
+        attributes: &mut Attributes,
+    ) -> Self {
+        let mut stride = 1;
+        let amount_tables = amount_tables(policy, rule).into_iter().map(|table| {
+            let own = stride;
+            // No more combinations than a million: that was checked.
+            stride *= u32::try_from(policy.tables[table].rows.len() + 1).unwrap_or(u32::MAX);
+            AmountTable { table, key: attributes.table_key(table), stride: own }
+        });
+        let amount_tables = amount_tables.collect();
+        let when = rule.when.as_ref().map(|when| {
+            let names = when.value.names().iter();
+            let slots = names.map(|name| attributes.slot(&name.to_string())).collect();
+            (when.value.clone(), slots)
+        });
+        let cost = rule.cost.as_ref().map(|cost| {
+            let slots = cost.value.names().iter().map(|name| attributes.slot(name)).collect();
+            (cost.value.clone(), slots)
+        });
+        let overrides = rule.overrides.iter().map(|over| CompiledOverride {
+            conditions: compile_conditions(&over.conditions, attributes),
+            until: over.until.as_ref().map(|until| until.value),
+        });
+        let overrides: Vec<_> = overrides.collect();
+        Self {
+            conditions: compile_conditions(&rule.conditions, attributes),
+            when,
+            per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
+            counters: counters(domain, rule, seed),
+            amount_tables,
+            overrides: (!overrides.is_empty())
+                .then(|| Box::new(Overrides { all: overrides, index: Index::default() })),
+            cost,
+            row: rule.row.as_ref().map(|row| (row.table, row.rank)),
+        }
+    }
+
+    /// Makes the index of the overrides, when all slots are known.
+    pub(super) fn index_overrides(&mut self, attributes: &Attributes) {
+        let Some(mut overrides) = self.overrides.take() else { return };
+        let choices = overrides.all.iter().map(|over| {
+            let conditions = over.conditions.iter().map(|it| (it.slot, &it.pattern));
+            hook_choices(conditions, &[], |slot| self.is_own(attributes, *slot))
+        });
+        overrides.index = Index::new(attributes.names().len(), &choices.collect::<Vec<_>>());
+        self.overrides = Some(overrides);
+    }
+
+    /// Whether an attribute is among the descriptor's own values, and not captured by this rule.
+    pub(super) fn is_own(&self, attributes: &Attributes, slot: Slot) -> bool {
+        let key = attributes.field(slot).map(|field| field.key);
+        let is_captured = |slot| {
+            let mut captured = self.conditions.iter().flat_map(|it| it.pattern.captures());
+            captured.any(|captured| captured == slot)
+        };
+        !is_captured(slot) && !key.is_some_and(is_captured)
+    }
+
+    pub(super) fn segment_count_max(&self) -> usize {
+        let overridden = self.overrides.iter().flat_map(|overrides| &overrides.all);
+        let conditions = overridden.flat_map(|over| &over.conditions).chain(&self.conditions);
+        conditions.map(|it| it.pattern.segment_count_max()).max().unwrap_or_default()
+    }
+
+    /// What hits are multiplied by, rounded up; `None` where it cannot be worked out.
+    pub(super) fn cost<'v>(&self, seen: impl Fn(Slot) -> Option<&'v [u8]>) -> Option<u64> {
+        let Some((formula, slots)) = &self.cost else { return Some(1) };
+        let value = |position: usize| Number::parse(seen(*slots.get(position)?)?);
+        let cost = formula.eval(value).ok().filter(|cost| !cost.is_negative())?;
+        cost.ceil_u64()
+    }
+}
+
+fn compile_conditions(
+    conditions: &[model::Condition],
+    attributes: &mut Attributes,
+) -> Vec<Condition> {
+    let compile = |condition: &model::Condition| Condition {
+        slot: attributes.slot(&condition.attribute.value),
+        pattern: CompiledPattern::compile(&condition.pattern, attributes),
+        text: condition.pattern.to_string(),
+    };
+    conditions.iter().map(compile).collect()
+}
+
+fn counters(domain: &str, rule: &model::Rule, seed: CounterSeed) -> CounterHasher {
+    let mut counters = CounterHasher::new(seed);
+    counters.feed(b"rule");
+    counters.feed(domain.as_bytes());
+    counters.feed(rule.name.value.as_bytes());
+    for attribute in &rule.per {
+        counters.feed(attribute.value.as_bytes());
+    }
+    counters
+}
