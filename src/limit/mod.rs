@@ -15,7 +15,7 @@ use std::fmt;
 
 use crate::time::{Span, Timestamp};
 
-pub use window::{Alignment, Unit, Window, WindowIdentity};
+pub use window::{Alignment, Anchor, Unit, Window, WindowIdentity, Zone};
 
 /// An amount per window and how it is counted. The amount is not part of a counter's identity, so changing it keeps
 /// what has been used.

@@ -51,12 +51,22 @@ impl LimitSalt {
             WindowIdentity::Seconds(seconds) => (0, seconds),
             WindowIdentity::MondayWeeks(weeks) => (1, weeks),
             WindowIdentity::Months(months) => (2, months),
+            WindowIdentity::LocalDays(local) => (3, local.length),
+            WindowIdentity::LocalMonths(local) => (4, local.length),
         };
         let mut hasher = CounterHasher::new(seed);
         hasher.feed(b"limit");
         hasher.feed(identity.kind.as_bytes());
         hasher.feed(&[unit]);
         hasher.feed(&length.to_le_bytes());
+        if let WindowIdentity::LocalDays(local) | WindowIdentity::LocalMonths(local) =
+            identity.window
+        {
+            hasher.feed(local.zone.name().as_bytes());
+            hasher.feed(&local.phase.to_le_bytes());
+            hasher.feed(&local.day.to_le_bytes());
+            hasher.feed(&local.minute_of_day.to_le_bytes());
+        }
         Self(hasher.finish().0)
     }
 }
