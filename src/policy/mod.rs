@@ -3,6 +3,7 @@
 //! Parse, compile, publish: a load is all or nothing, and shows every problem at once. Nothing
 //! here reads files; whoever calls hands in the texts.
 
+mod calendar;
 mod check;
 mod compile;
 pub mod diagnostic;

@@ -5,6 +5,7 @@
 use crate::limit::{Kind, Limit, Unit};
 use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::Placed;
+use crate::policy::native::calendar;
 use crate::policy::suggest;
 use crate::policy::units;
 use crate::yaml::{Node, Value};
@@ -13,8 +14,8 @@ const LIMIT_KEYS: &Keys = &[
     ("amount", Standing::Read),
     ("window", Standing::Read),
     ("kind", Standing::Read),
-    ("timezone", Standing::Later("remove it; windows follow the calendar in UTC")),
-    ("anchor", Standing::Later("remove it; windows begin where the calendar's do")),
+    ("timezone", Standing::Read),
+    ("anchor", Standing::Read),
     ("burst", Standing::Read),
     ("lease", Standing::Later("remove it; limit requests per window instead")),
     ("charge", Standing::Elsewhere("put it on the rule, beside `limits`")),
@@ -104,6 +105,7 @@ fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
         findings.error("bad-window", &written.bytes, message, hint);
         return None;
     }
+    let window = calendar::read(findings, &fields, kind, window)?;
     Some(Limit { amount, window, kind })
 }
 
