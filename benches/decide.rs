@@ -19,10 +19,9 @@ use std::task::{Context, Poll, Waker};
 use criterion::{BenchmarkId, Criterion};
 use mimalloc::MiMalloc;
 use tollgate::decide::{Answer, Charge, Code, Decision, Plan, answer, conclude, plan};
-use tollgate::limit::Hits;
-use tollgate::limit::{ChargeWhen, Kind, Limit, Unit, Window};
+use tollgate::limit::{Hits, Unit, Window};
 use tollgate::policy::compile;
-use tollgate::policy::model::{self, Mode, Place, Placed, Source};
+use tollgate::policy::model::{self, Counting, Limit, Mode, Place, Placed, Source};
 use tollgate::policy::respond::Respond;
 use tollgate::policy::set::{CounterSeed, PolicySet};
 use tollgate::request::{Descriptor, Entry, Request};
@@ -144,7 +143,7 @@ impl Case {
     fn decide(&self) -> (Code, Answer) {
         let turn = self.advance();
         let request = self.request(turn);
-        let plan = plan(&self.set, &request);
+        let plan = plan(&self.set, &request, turn.now);
         let outcomes = self.charge(&plan.charges, turn.now);
         let decision = conclude(&plan, &outcomes);
         let answer = answer(&decision, turn.now);
@@ -193,25 +192,19 @@ fn three_descriptors(keys: u32) -> Case {
 /// One rule for each tenant: more than a policy file may hold, so compiled from the model.
 fn many_rules(count: u32) -> Case {
     let rule = |rule: u32| model::Rule {
-        name: placed(format!("r{rule}")),
         conditions: vec![model::Condition {
             attribute: placed("tenant".to_owned()),
             pattern: model::Pattern::Equals(format!("t{rule}")),
         }],
         per: vec![placed("user".to_owned())],
-        limits: vec![placed(Limit::new(90_000, Kind::Fixed(Window::epoch(Unit::Day))))],
-        is_read_whole: true,
-        unlimited: false,
-        replaces: Vec::new(),
-        charge: ChargeWhen::Admitted,
-        mode: Mode::Enforce,
-        refund: false,
-        respond: None,
+        limits: vec![placed(Limit::new(90_000, Counting::Fixed(Window::epoch(Unit::Day))))],
+        ..model::Rule::new(placed(format!("r{rule}")))
     };
     let policy = model::Policy {
         domain: placed("bench".to_owned()),
         body: model::Body::Native(model::NativePolicy {
             attributes: Vec::new(),
+            tables: Vec::new(),
             rules: (0..count).map(rule).collect(),
             respond: Respond::NATIVE,
         }),
@@ -245,13 +238,13 @@ fn bench_steps(criterion: &mut Criterion, case: &Case) {
     let mut group = criterion.benchmark_group(&case.name);
     let start = case.turn.get();
     let request = case.request(start);
-    let planned: Plan<'_> = plan(&case.set, &request);
+    let planned: Plan<'_> = plan(&case.set, &request, start.now);
     let outcomes = case.charge(&planned.charges, start.now);
     let decision: Decision<'_> = conclude(&planned, &outcomes);
     assert_eq!(decision.code, case.expected, "{}", case.name);
 
     group.bench_function("plan", |bencher| {
-        bencher.iter(|| plan(black_box(&case.set), black_box(&request)));
+        bencher.iter(|| plan(black_box(&case.set), black_box(&request), start.now));
     });
     group.bench_function("charge", |bencher| {
         bencher.iter(|| {

@@ -80,7 +80,7 @@ impl Gate {
             limit,
         });
         let request = Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
-        let plan = plan(&self.set, &request);
+        let plan = plan(&self.set, &request, self.now);
         let outcomes = self.store.charge(&plan.charges, self.now);
         let decision = conclude(&plan, &outcomes);
         tell(&decision, answer(&decision, self.now))

@@ -20,7 +20,7 @@ use crate::time::{Span, Timestamp};
 
 pub use concurrent::LeaseId;
 pub use share::Share;
-pub use window::{Alignment, Unit, Window, WindowIdentity};
+pub use window::{Alignment, Anchor, Unit, Window, WindowIdentity, Zone};
 
 /// An amount and how it is counted. The amount is not part of a counter's identity, so changing it keeps
 /// what has been used.

@@ -401,7 +401,7 @@ proptest! {
         let last = end.minus(Span::from_nanos(1));
         prop_assert_eq!(window.end(last), end, "the last moment is in the same window");
         prop_assert!(window.end(end) > end, "the end is in the next window");
-        if window.alignment == Alignment::Calendar {
+        if matches!(window.alignment, Alignment::Calendar { .. }) {
             let zoned = jiff::Timestamp::from_second(end.seconds_floor()).unwrap()
                 .to_zoned(TimeZone::UTC);
             match window.unit {

@@ -4,6 +4,7 @@
 //! here reads files; whoever calls hands in the texts.
 
 mod amounts;
+mod calendar;
 mod check;
 mod compile;
 pub mod diagnostic;

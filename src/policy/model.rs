@@ -239,6 +239,30 @@ impl Amount {
     }
 }
 
+impl Rule {
+    /// A rule for every request, without limits.
+    pub fn new(name: Placed<String>) -> Self {
+        Self {
+            name,
+            conditions: Vec::new(),
+            per: Vec::new(),
+            is_read_whole: true,
+            when: None,
+            limits: Vec::new(),
+            shares: Vec::new(),
+            unlimited: false,
+            cost: None,
+            overrides: Vec::new(),
+            row: None,
+            replaces: Vec::new(),
+            charge: ChargeWhen::Admitted,
+            mode: Mode::Enforce,
+            refund: false,
+            respond: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Condition {
     pub attribute: Placed<String>,

@@ -53,13 +53,23 @@ impl LimitSalt {
             Some(WindowIdentity::Seconds(seconds)) => (0, seconds),
             Some(WindowIdentity::MondayWeeks(weeks)) => (1, weeks),
             Some(WindowIdentity::Months(months)) => (2, months),
-            None => (3, 0),
+            Some(WindowIdentity::LocalDays(local)) => (3, local.length),
+            Some(WindowIdentity::LocalMonths(local)) => (4, local.length),
+            None => (5, 0),
         };
         let mut hasher = CounterHasher::new(seed);
         hasher.feed(b"limit");
         hasher.feed(identity.kind.as_bytes());
         hasher.feed(&[unit]);
         hasher.feed(&length.to_le_bytes());
+        if let Some(WindowIdentity::LocalDays(local) | WindowIdentity::LocalMonths(local)) =
+            identity.window
+        {
+            hasher.feed(local.zone.name().as_bytes());
+            hasher.feed(&local.phase.to_le_bytes());
+            hasher.feed(&local.day.to_le_bytes());
+            hasher.feed(&local.minute_of_day.to_le_bytes());
+        }
         Self(hasher.finish().0)
     }
 }

@@ -6,14 +6,15 @@ use super::attributes::Attributes;
 use super::native::NativeMatcher;
 use super::tree::{Level, Tree, TreeNode, TreeRule};
 use super::*;
-use crate::limit::ChargeWhen;
 use crate::policy::model::{
-    AttributeKeys, Condition, Mode, NativePolicy, NodeValue, Pattern, Placed, Rule,
+    AttributeKeys, Condition, FieldKind, FieldValue, NativePolicy, NodeValue, Pattern, Placed, Row,
+    Rule, Table,
 };
 use crate::policy::respond::Respond;
 use crate::policy::set::{CounterHasher, CounterSeed};
 use crate::policy::template::Template;
 use crate::request::Entry;
+use crate::time::Timestamp;
 
 fn placed<T>(value: T) -> Placed<T> {
     Placed { value, place: Default::default() }
@@ -21,23 +22,27 @@ fn placed<T>(value: T) -> Placed<T> {
 
 fn rule(name: usize, conditions: Vec<Condition>, per: &[&str]) -> Rule {
     Rule {
-        name: placed(format!("rule-{name}")),
         conditions,
         per: per.iter().map(|name| placed((*name).to_owned())).collect(),
-        is_read_whole: true,
-        limits: Vec::new(),
         unlimited: true,
-        replaces: Vec::new(),
-        charge: ChargeWhen::Admitted,
-        mode: Mode::Enforce,
-        refund: false,
-        respond: None,
+        ..Rule::new(placed(format!("rule-{name}")))
     }
 }
 
 fn native(rules: Vec<Rule>) -> NativeMatcher {
     let attributes = vec![AttributeKeys { attribute: "c".into(), keys: vec!["a".into()] }];
-    let policy = NativePolicy { attributes, rules, respond: Respond::NATIVE };
+    let field = |text: &str| {
+        let value = FieldValue { text: text.to_owned(), kind: FieldKind::Text };
+        Row::from([("f".to_owned(), value)])
+    };
+    // Keyed by an attribute that is sent and by one that paths may capture.
+    let table = |name: &str, default| Table {
+        name: placed(name.to_owned()),
+        default,
+        rows: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
+    };
+    let tables = vec![table("a", Some(field("x"))), table("b", None)];
+    let policy = NativePolicy { attributes, tables, rules, respond: Respond::NATIVE };
     NativeMatcher::new("domain", &policy, CounterSeed([3, 4]))
 }
 
@@ -73,7 +78,7 @@ fn any_pattern() -> impl Strategy<Value = Pattern> {
 }
 
 fn any_condition() -> impl Strategy<Value = Condition> {
-    let attribute = prop::sample::select(vec!["a", "b", "c"]).prop_map(str::to_owned);
+    let attribute = prop::sample::select(vec!["a", "b", "c", "a.f", "b.f"]).prop_map(str::to_owned);
     let named = (attribute, any_pattern())
         .prop_map(|(attribute, pattern)| Condition { attribute: placed(attribute), pattern });
     let templates = prop_oneof![
@@ -96,7 +101,7 @@ fn any_condition() -> impl Strategy<Value = Condition> {
 }
 
 fn any_rules() -> impl Strategy<Value = Vec<Rule>> {
-    let per = prop::sample::subsequence(vec!["a", "b"], 0..=2);
+    let per = prop::sample::subsequence(vec!["a", "b", "b.f"], 0..=2);
     let parts = (prop::collection::vec(any_condition(), 0..4), per);
     prop::collection::vec(parts, 1..12).prop_map(|rules| {
         let rules = rules.into_iter().enumerate();
@@ -138,12 +143,11 @@ proptest! {
             .iter()
             .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
             .collect();
-        let facts = matcher.facts(&entries);
-        let mut found = Matches::new();
-        facts.find(&mut found);
-        let check = |rule| facts.check(rule).ok().map(|base| Match { rule, base });
-        let scanned: Matches = (0..count).filter_map(check).collect();
-        prop_assert_eq!(found, scanned);
+        let facts = matcher.facts(&entries, Timestamp::EPOCH);
+        let mut matches = Matches::default();
+        facts.find(&mut matches);
+        let scanned: Vec<Match> = (0..count).filter_map(|rule| facts.check(rule).ok()).collect();
+        prop_assert_eq!(matches.found.as_slice(), scanned);
     }
 
     #[test]
@@ -203,7 +207,7 @@ fn rules_hang_on_what_fewest_of_them_share() {
     let entries = [("method", "GET"), ("endpoint", "/things/7/x"), ("tenant", "t150")];
     let entries =
         entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
-    let facts = matcher.facts(&entries);
+    let facts = matcher.facts(&entries, Timestamp::EPOCH);
     assert_eq!(facts.candidates(&facts.segments()).as_slice(), [7, 150]);
 }
 
@@ -213,7 +217,7 @@ fn explanations_show_text_as_it_is_and_escape_what_is_no_text() {
     let matcher = native(vec![per_tenant]);
     for (value, shown) in [("Müller".as_bytes(), "Müller"), (b"a\n", r"a\n"), (b"\xff", r"\xff")]
     {
-        let facts = matcher.facts(&[Entry { key: b"tenant", value }]);
+        let facts = matcher.facts(&[Entry { key: b"tenant", value }], Timestamp::EPOCH);
         assert_eq!(facts.present(), [("tenant", shown.to_owned())]);
     }
 }
@@ -224,7 +228,7 @@ fn different_values_never_share_a_counter_by_how_they_are_joined() {
     let base = |a: &str, b: &str| {
         let entries =
             [Entry { key: b"a", value: a.as_bytes() }, Entry { key: b"b", value: b.as_bytes() }];
-        matcher.facts(&entries).check(0).unwrap()
+        matcher.facts(&entries, Timestamp::EPOCH).check(0).unwrap()
     };
     assert_ne!(base("x", "yz"), base("xy", "z"));
     assert_ne!(base("", "x"), base("x", ""));
@@ -233,7 +237,7 @@ fn different_values_never_share_a_counter_by_how_they_are_joined() {
 
 #[test]
 fn an_attribute_has_one_slot_however_often_it_is_named() {
-    let mut attributes = Attributes::new(&[]);
+    let mut attributes = Attributes::new(&[], &[]);
     assert_eq!(attributes.slot("tenant"), attributes.slot("tenant"));
     assert_ne!(attributes.slot("tenant"), attributes.slot("user"));
     assert_eq!(attributes.keys_of("method"), ["method", ":method"]);

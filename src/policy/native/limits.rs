@@ -6,6 +6,7 @@ use crate::limit::{Share, Unit, Window};
 use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::formula;
 use crate::policy::model::{Amount, Counting, Limit, Placed, ShareOf};
+use crate::policy::native::calendar;
 use crate::policy::suggest;
 use crate::policy::units::{self, LEASE, UNEVEN, UNEVEN_HINT};
 use crate::time::Span;
@@ -233,7 +234,11 @@ fn read_counting(
         findings.error("bad-window", &written.bytes, UNEVEN, UNEVEN_HINT);
         return None;
     }
-    Some(counting)
+    let window = calendar::read(findings, fields, word.name(), window)?;
+    Some(match counting {
+        Counting::Fixed(_) => Counting::Fixed(window),
+        counting => counting,
+    })
 }
 
 /// The kinds of limits as written.
@@ -243,6 +248,17 @@ enum Word {
     Rolling,
     Bucket,
     Concurrent,
+}
+
+impl Word {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Rolling => "rolling",
+            Self::Bucket => "bucket",
+            Self::Concurrent => "concurrent",
+        }
+    }
 }
 
 fn read_burst(findings: &mut Findings, node: &Node) -> Option<u64> {

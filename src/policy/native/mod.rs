@@ -5,6 +5,7 @@
 
 mod answer;
 mod body;
+mod calendar;
 mod doubt;
 mod endpoint;
 mod endpoints;

@@ -152,7 +152,7 @@ fn rules_take_what_they_do_not_say_from_their_policy() {
 fn short_and_long_form_are_one_limit() {
     let limit = |written: &str| {
         let rule = format!("domain: d\nrules:\n  - name: r\n    limits: {written}\n");
-        native(&rule).rules[0].limits[0].value
+        native(&rule).rules[0].limits[0].value.clone()
     };
     assert_eq!(limit("10_000 / 15 minutes"), limit("{ amount: 10000, window: 15m }"));
     assert_eq!(limit("5/month"), limit("[{ amount: \"5\", window: 1 mo, kind: fixed }]"));
