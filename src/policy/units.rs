@@ -8,6 +8,7 @@ use std::ops::Range;
 use crate::limit::{Kind, Limit, Unit, Window};
 use crate::policy::findings::shown;
 use crate::policy::suggest;
+use crate::time::Span;
 
 /// Why a text is no amount, window or limit; `bytes` are of that text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,9 @@ pub(super) struct Misread {
 }
 
 const LONGEST_WINDOW_SECONDS: u64 = 100 * Unit::Year.seconds();
+
+/// Of a concurrency limit that says nothing else.
+pub(super) const LEASE: Span = Span::from_seconds(3_600);
 
 /// Every spelling of every unit.
 const UNITS: [(&str, Unit); 27] = [
@@ -82,9 +86,12 @@ impl<'t> Piece<'t> {
 /// The short form of a limit, `AMOUNT/WINDOW`.
 pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
     let whole = Piece::cut(text, 0..text.len());
-    if whole.text.split_whitespace().next() == Some("concurrent") {
-        let hint = "limit requests per window, as in `100/10s`";
-        return Err(whole.later("concurrency limits are", hint));
+    if let Some(rest) = whole.text.strip_prefix("concurrent")
+        && rest.starts_with(char::is_whitespace)
+    {
+        let end = whole.start + whole.text.len();
+        let amount = read_amount(Piece::cut(text, end - rest.len()..end))?;
+        return Ok(Limit::new(amount, Kind::Concurrent { lease: LEASE }));
     }
     if whole.text.contains('%') {
         let hint = "write the amount out in digits";
@@ -343,6 +350,13 @@ mod tests {
     }
 
     #[test]
+    fn a_concurrency_limit_has_an_amount_and_holds_for_an_hour() {
+        let kind = Kind::Concurrent { lease: Span::from_seconds(3_600) };
+        assert_eq!(limit("concurrent 10"), Ok(Limit::new(10, kind)));
+        assert_eq!(limit(" concurrent  1_0 "), Ok(Limit::new(10, kind)));
+    }
+
+    #[test]
     fn every_spelling_of_every_unit_reads() {
         for (spelling, unit) in UNITS {
             let expected = Window::calendar(NonZeroU32::new(2).unwrap(), unit);
@@ -392,7 +406,7 @@ mod tests {
             ("10 times a day", "10 times a day", "bad-limit", "write `10/day`"),
             ("_rps", "_rps", "bad-limit", "`1000/minute`"),
             ("5/minute/user", "5/minute", "bad-limit", "AMOUNT/WINDOW"),
-            ("concurrent 10", "concurrent 10", "not-supported", "`100/10s`"),
+            ("concurrent ten", "ten", "bad-amount", "in digits"),
             ("80% of daily", "80% of daily", "not-supported", "in digits"),
             ("150 + 2 * tenant.units / day", "150 + 2 * tenant.units", "not-supported", "digits"),
         ] {

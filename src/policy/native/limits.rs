@@ -3,7 +3,7 @@
 //! Both forms of one limit read to the same value, so they name the same counter.
 
 use crate::limit::{Kind, Limit, Unit};
-use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
+use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::Placed;
 use crate::policy::suggest;
 use crate::policy::units;
@@ -16,7 +16,7 @@ const LIMIT_KEYS: &Keys = &[
     ("timezone", Standing::Later("remove it; windows follow the calendar in UTC")),
     ("anchor", Standing::Later("remove it; windows begin where the calendar's do")),
     ("burst", Standing::Read),
-    ("lease", Standing::Later("remove it; limit requests per window instead")),
+    ("lease", Standing::Read),
     ("charge", Standing::Elsewhere("put it on the rule, beside `limits`")),
     ("mode", Standing::Elsewhere("put it on the rule, beside `limits`")),
     ("per", Standing::Elsewhere("put it on the rule, beside `limits`")),
@@ -67,6 +67,14 @@ fn read_limit(findings: &mut Findings, node: &Node) -> Option<Placed<Limit>> {
 
 fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
     let fields = findings.fields(node, "a limit", LIMIT_KEYS)?;
+    if fields.value("kind").is_some_and(is_concurrent) {
+        return read_concurrent(findings, node, &fields);
+    }
+    if let Some(node) = fields.value("lease") {
+        let hint = "add `kind: concurrent`, or remove `lease`";
+        findings.error("conflict", &node.bytes, "only a concurrency limit has a `lease`", hint);
+        return None;
+    }
     let hint = "write `{ amount: 100, window: 10s }`, or `100/10s` for short";
     let amount = findings.require(&fields, "amount", ("this limit", node), hint);
     let window = findings.require(&fields, "window", ("this limit", node), hint);
@@ -107,6 +115,34 @@ fn read_long(findings: &mut Findings, node: &Node) -> Option<Limit> {
     Some(Limit::new(amount, kind))
 }
 
+fn is_concurrent(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.text == "concurrent")
+}
+
+fn read_concurrent(findings: &mut Findings, node: &Node, fields: &Fields<'_>) -> Option<Limit> {
+    for key in ["window", "burst"] {
+        if let Some(node) = fields.value(key) {
+            let message = format!("a concurrency limit has no `{key}`");
+            let hint = "remove it; `lease` says for how long a slot is held at most";
+            findings.error("conflict", &node.bytes, message, hint);
+        }
+    }
+    let hint = "write `{ amount: 10, kind: concurrent }`, or `concurrent 10` for short";
+    let amount = findings.require(fields, "amount", ("this limit", node), hint)?;
+    let scalar = findings.text(amount, "an amount", "write a whole number")?;
+    let amount =
+        units::amount(&scalar.text).map_err(|misread| findings.misread(amount, misread)).ok()?;
+    let lease = match fields.value("lease") {
+        None => units::LEASE,
+        Some(node) => {
+            let scalar = findings.text(node, "a lease", "write a span, as in `60s` or `1h`")?;
+            let span = units::span(&scalar.text);
+            span.map_err(|misread| findings.misread(node, misread)).ok()?.nominal_span()
+        }
+    };
+    Some(Limit::new(amount, Kind::Concurrent { lease }))
+}
+
 /// The kinds of limits as written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Word {
@@ -134,12 +170,6 @@ fn read_word(findings: &mut Findings, node: &Node) -> Option<Word> {
         "fixed" => Some(Word::Fixed),
         "rolling" => Some(Word::Rolling),
         "bucket" => Some(Word::Bucket),
-        "concurrent" => {
-            let message = "the kind `concurrent` is not supported by this version yet";
-            let hint = "limit requests per window instead";
-            findings.error("not-supported", &node.bytes, message, hint);
-            None
-        }
         other => {
             let kinds = ["fixed", "rolling", "bucket", "concurrent"];
             let message = format!("{} is not a kind of limit", shown(other));
