@@ -12,6 +12,7 @@ mod support;
 mod bench_cli;
 mod chart;
 mod cli;
+mod concurrent;
 mod docs;
 mod drain;
 mod envoy;
