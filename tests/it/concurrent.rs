@@ -136,11 +136,14 @@ async fn hits_take_slots_and_more_than_all_never_fit() {
 
 #[tokio::test]
 async fn one_lease_is_for_all_limits_and_none_goes_out_when_another_rule_denies() {
-    let policy = format!("{TWO_AT_A_TIME}  \n".trim_end_matches("  \n").replace(
-        "respond:",
-        "  - name: by-user\n    per: [user]\n    limits: [concurrent 1]\n  - name: a-minute\n    \
-             per: [app]\n    limits: [1/minute]\nrespond:"
-    ));
+    let more = "  - name: by-user
+    per: [user]
+    limits: [concurrent 1]
+  - name: a-minute
+    per: [app]
+    limits: [1/minute]
+respond:";
+    let policy = TWO_AT_A_TIME.replace("respond:", more);
     let server = TestServer::start(&policy).await;
     let mut client = server.client();
     let request = |app: &str| {

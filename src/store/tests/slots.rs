@@ -136,7 +136,7 @@ fn what_has_run_out_is_neither_counted_nor_kept() {
 
     let later = at(200_000);
     let sweep = || (0..memory::SHARD_COUNT).map(|_| store.sweep_step(later)).sum::<usize>();
-    assert_eq!((sweep(), sweep()), (0, 1));
+    assert_eq!(sweep(), 1);
     assert_eq!(store.counter_count(), 0);
     let after = admit(&store, take(1, 1), at(60_000)).unwrap();
     assert!(after.id > lost.id, "also when the clock was set back");
@@ -233,7 +233,7 @@ async fn who_finds_the_last_slot_taken_waits_a_moment_for_it() {
 
     let denied = store.charge(&[take(1, 1)], at(0)).await;
     assert!(!is_admitted(&denied));
-    assert_eq!(begun.elapsed().as_millis(), 6, "5 ms, and what the timer rounds up");
+    assert_eq!(begun.elapsed(), Duration::from_millis(5));
 
     let (wanted, lease) = ([take(1, 1)], Lease { counter: take(1, 1).counter, id: first });
     let (admitted, ()) = tokio::join!(store.charge(&wanted, at(0)), async {
