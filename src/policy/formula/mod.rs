@@ -6,6 +6,7 @@
 //! that stands directly between a letter, digit or `_` of a name and a letter or `_` belongs to the
 //! name (`client-id`); every other one is a minus (`rows - used`, `rows-1`).
 
+mod lexer;
 mod number;
 mod parse;
 #[cfg(test)]

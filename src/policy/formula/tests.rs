@@ -126,12 +126,19 @@ fn the_normal_spelling_has_no_idle_parentheses() {
     }
 }
 
+/// Of each text the part that is underlined, and a piece of the hint.
+fn assert_refused(table: &[(&str, &str, &str)]) {
+    for (text, part, hint) in table {
+        let misread = Formula::parse(text).expect_err(text);
+        assert_eq!(&text[misread.bytes.clone()], *part, "{text}: {misread:?}");
+        assert_eq!(misread.code, "bad-formula", "{text}: {misread:?}");
+        assert!(misread.hint.contains(hint), "{text}: {misread:?}");
+    }
+}
+
 #[test]
-fn refusals_underline_the_part_and_say_what_to_type() {
-    let deep = format!("{}1{}", "(".repeat(65), ")".repeat(65));
-    let long = "1 + ".repeat(1_025);
-    let digits = "1".repeat(31);
-    for (text, part, hint) in [
+fn what_is_no_number_and_no_operator_is_refused_with_what_to_type() {
+    assert_refused(&[
         ("", "", "150000 + 1500"),
         ("  ", "  ", "150000 + 1500"),
         ("2 x 3", "x", "write `*`"),
@@ -157,7 +164,12 @@ fn refusals_underline_the_part_and_say_what_to_type() {
         (".5", ".5", "write `0.5`"),
         ("5. + 1", "5.", "write `5`"),
         (".", ".", "write digits"),
-        (&digits, &digits, "at most 30 digits"),
+    ]);
+}
+
+#[test]
+fn what_is_not_well_formed_is_refused_with_what_to_type() {
+    assert_refused(&[
         ("rows ^ 2", "^", "`A * A`"),
         ("rows ** 2", "**", "`A * A`"),
         ("pow(rows, 2)", "pow", "`A * A`"),
@@ -191,14 +203,21 @@ fn refusals_underline_the_part_and_say_what_to_type() {
         ("tenant. units", "tenant.", "`TABLE.FIELD`"),
         ("tenant.a.b", "tenant.a.b", "`TABLE.FIELD`"),
         ("größe", "ö", "use numbers, names"),
+    ]);
+}
+
+#[test]
+fn what_is_too_long_or_too_deep_is_refused() {
+    let deep = format!("{}1{}", "(".repeat(65), ")".repeat(65));
+    let minuses = format!("{}1", "-".repeat(65));
+    let long = "1 + ".repeat(1_025);
+    let digits = "1".repeat(31);
+    assert_refused(&[
+        (&digits, &digits, "at most 30 digits"),
         (&deep, "1", "remove parentheses"),
+        (&minuses, "1", "remove parentheses"),
         (&long, &long, "field of a table"),
-    ] {
-        let misread = Formula::parse(text).expect_err(text);
-        assert_eq!(&text[misread.bytes.clone()], part, "{text}: {misread:?}");
-        assert_eq!(misread.code, "bad-formula", "{text}: {misread:?}");
-        assert!(misread.hint.contains(hint), "{text}: {misread:?}");
-    }
+    ]);
 }
 
 #[test]
@@ -307,7 +326,7 @@ const NAMES: [(&str, i128); 3] = [("rows", 7), ("tenant.units", 12), ("client-id
 
 fn trees() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![any::<u16>().prop_map(Tree::Number), (0_u8..3).prop_map(Tree::Name)];
-    leaf.prop_recursive(5, 24, 3, |inner| {
+    leaf.prop_recursive(7, 64, 4, |inner| {
         let boxed = inner.clone().prop_map(Box::new).boxed();
         let sign = prop::sample::select(vec!['+', '-', '*', '/']);
         prop_oneof![
