@@ -4,6 +4,7 @@
 //! after one that Envoy sends later on the same connection.
 
 use http::Request;
+use tollgate::pb::core::HeaderValue;
 use tollgate::pb::rls::RateLimitResponse;
 use tollgate::pb::rls::rate_limit_response::Code;
 
@@ -292,6 +293,10 @@ async fn requests_of_one_connection_are_asked_about_one_by_one() {
     assert_eq!(scene.upstream.counts().most_in_flight, 1);
 }
 
+fn header(key: &str, value: &str) -> HeaderValue {
+    HeaderValue { key: key.to_owned(), value: value.to_owned(), ..Default::default() }
+}
+
 /// The answer of the load shedding example to a denial with this `status` in its metadata.
 async fn denied_with(scene: &mut Scene, status: Option<f64>) -> Answer {
     let sent = tokio::spawn(send(scene.edge.address, get("acme")));
@@ -302,13 +307,11 @@ async fn denied_with(scene: &mut Scene, status: Option<f64>) -> Answer {
         None => response(Code::OverLimit, []),
     };
     denial.raw_body = r#"{"title":"Temporary Reduced Capacity"}"#.into();
-    for (key, value) in
-        [("content-type", "application/problem+json"), ("retry-after", "7"), ("x-load", "101")]
-    {
-        let (key, value) = (key.to_owned(), value.to_owned());
-        let header = tollgate::pb::core::HeaderValue { key, value, ..Default::default() };
-        denial.response_headers_to_add.push(header);
-    }
+    denial.response_headers_to_add = vec![
+        header("content-type", "application/problem+json"),
+        header("retry-after", "7"),
+        header("x-load", "101"),
+    ];
     call.answer(denial);
     sent.await.expect("an answer")
 }
@@ -326,11 +329,19 @@ async fn mapper_makes_503_of_a_denial_that_says_so_and_changes_nothing_else() {
         assert_eq!(answer.header("x-load"), "101");
     }
 
-    // A 429 of the upstream's own is none of the mapper's business.
+    // What is no denial keeps its status: an upstream's 429, and an answer of Envoy's own, here to a
+    // header that no answer can have.
+    let status = || prost_types::value::Kind::NumberValue(503.0);
     let underway = Underway::begin(scene.edge.address, get("acme")).await;
-    let status = prost_types::value::Kind::NumberValue(503.0);
-    scene.calls.next().await.answer(response(Code::Ok, [("status", status)]));
+    scene.calls.next().await.answer(response(Code::Ok, [("status", status())]));
     scene.upstream.next().await.answer(429);
     assert_eq!(underway.finish().await.status(), 429);
+
+    let underway = Underway::begin(scene.edge.address, get("acme")).await;
+    let mut odd = response(Code::Ok, [("status", status())]);
+    odd.response_headers_to_add.push(header(":status", "200"));
+    scene.calls.next().await.answer(odd);
+    scene.upstream.next().await.answer(200);
+    assert_eq!(underway.finish().await.status(), 502);
     assert!(!scene.calls.has_more());
 }

@@ -15,6 +15,7 @@ mod cli;
 mod docs;
 mod drain;
 mod envoy;
+mod envoy_concurrency;
 mod envoy_stream_done;
 mod exact;
 mod hostile;

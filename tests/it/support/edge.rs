@@ -9,7 +9,9 @@ use tempfile::TempDir;
 
 use super::envoy::{ENDPOINT, named, patient_filter, place, start_envoy, tcp, wired};
 use super::process::Process;
+use super::program::ServerProcess;
 use super::tools;
+use super::upstream::Upstream;
 
 /// How Envoy says that a request has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +75,28 @@ impl Edge {
         std::fs::write(&path, config.to_string()).expect("a configuration");
         let (envoy, address) = start_envoy(&envoy, &path, setup.workers).await;
         Some(Self { address, _envoy: envoy, _folder: folder })
+    }
+}
+
+/// An edge with a tollgate that holds this policy, and an upstream that the test decides for.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    pub(crate) edge: Edge,
+    pub(crate) tollgate: ServerProcess,
+    pub(crate) upstream: Upstream,
+    _policies: TempDir,
+}
+
+impl Guarded {
+    /// `None` when there is no Envoy on this machine.
+    pub(crate) async fn start(setup: EdgeSetup<'_>, policy: &str) -> Option<Self> {
+        tools::envoy()?;
+        let policies = TempDir::new().expect("a temporary folder");
+        std::fs::write(policies.path().join("policy.yaml"), policy).expect("a policy");
+        let tollgate = ServerProcess::start(policies.path(), &[]);
+        let upstream = Upstream::start().await;
+        let edge = Edge::start(setup, &tollgate.grpc, upstream.address).await?;
+        Some(Self { edge, tollgate, upstream, _policies: policies })
     }
 }
 
