@@ -9,6 +9,7 @@ pub mod diagnostic;
 pub mod diff;
 mod envoy;
 mod findings;
+pub mod formula;
 pub mod matcher;
 pub mod model;
 mod native;

@@ -16,6 +16,8 @@ mod concurrent;
 mod docs;
 mod drain;
 mod envoy;
+mod envoy_concurrency;
+mod envoy_stream_done;
 mod exact;
 mod hostile;
 mod http;
