@@ -73,6 +73,8 @@ metrics_table! {
         "1 if the whole server is in shadow mode and denies nothing, else 0.";
     COUNTERS: Gauge "tollgate_counters" []
         "Counters held in memory.";
+    LEASES: Gauge "tollgate_leases" []
+        "Slots of concurrency limits that are held now.";
     CONNECTIONS: Gauge "tollgate_connections" []
         "Open gRPC connections.";
     CONNECTIONS_ACCEPTED: Counter "tollgate_connections_accepted_total" []
@@ -107,6 +109,7 @@ pub struct Metrics {
     pub store_errors: Counter,
     pub shadow_mode: Gauge,
     counters: Gauge,
+    leases: Gauge,
     pub connections: Connections,
     pub connections_accepted: Counter,
     pub http_connections: Connections,
@@ -195,6 +198,7 @@ impl Metrics {
             store_errors: counter(STORE_ERRORS, &[]),
             shadow_mode: gauge(SHADOW_MODE),
             counters: gauge(COUNTERS),
+            leases: gauge(LEASES),
             connections: Connections { open: gauge(CONNECTIONS), waited: waited("grpc") },
             connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),
             http_connections: Connections { open: gauge(HTTP_CONNECTIONS), waited: waited("http") },
@@ -256,6 +260,11 @@ impl Metrics {
     /// How many counters the store holds now; for whoever renders next.
     pub fn counters_held(&self, count: usize) {
         self.counters.set(as_f64(count as u64));
+    }
+
+    /// How many slots of concurrency limits are held now; for whoever renders next.
+    pub fn slots_held(&self, count: u64) {
+        self.leases.set(as_f64(count));
     }
 
     /// The Prometheus text form of everything. With thousands of rules this takes milliseconds.

@@ -108,6 +108,7 @@ impl Server {
             readiness: readiness.clone(),
             metrics: Arc::clone(&rls.metrics),
             store: Arc::clone(&rls.store),
+            clock: rls.clock.clone(),
         };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
         let (drain_delay, drain_timeout) = (settings.drain_delay, settings.drain_timeout);

@@ -23,6 +23,7 @@ use axum::routing::{any, get};
 use axum::{BoxError, Router};
 use tower::ServiceBuilder;
 
+use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::store::Store;
@@ -38,6 +39,7 @@ pub struct Admin {
     pub readiness: Readiness,
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
+    pub clock: Clock,
 }
 
 /// All endpoints; `others` are added to ours.
@@ -86,6 +88,7 @@ async fn healthcheck(State(admin): State<Admin>) -> Response {
 async fn metrics(State(admin): State<Admin>) -> Response {
     let text = tokio::task::spawn_blocking(move || {
         admin.metrics.counters_held(admin.store.counter_count());
+        admin.metrics.slots_held(admin.store.slots_held(admin.clock.now()));
         admin.metrics.render()
     });
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];

@@ -22,8 +22,8 @@ pub struct Lease {
 /// Digits of one lease: a counter's key and an id, in hexadecimal.
 const KEY_DIGITS: usize = 32;
 const DIGITS: usize = KEY_DIGITS + 16;
-/// Of one text; a request holds fewer.
-const MOST: usize = 64;
+/// Of one text: far more than the concurrency limits that apply to a request.
+const MOST: usize = 1024;
 
 pub fn write(leases: &[Lease]) -> String {
     let mut text = String::with_capacity(leases.len() * DIGITS);

@@ -25,6 +25,9 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Pl
         failures: SmallVec::new(),
     };
     let Some(domain) = domain else {
+        for descriptor in &request.descriptors {
+            release(descriptor, &mut plan.releases);
+        }
         let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
         plan.descriptors.resize(request.descriptors.len(), bare);
         return plan;
@@ -43,7 +46,7 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Pl
     let mut group = 0;
     for (descriptor, end) in request.descriptors.iter().zip(ends) {
         let charges_before = plan.charges.len();
-        let is_release = release(domain, descriptor, &mut plan.releases);
+        let is_release = release(descriptor, &mut plan.releases);
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
             plan.charges.push(brought_along(set, domain, descriptor, limit, group));
@@ -127,12 +130,8 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
 
 /// Notes the leases that a descriptor gives back; whether it names any. Slots are then given back
 /// by name alone, so that giving back twice frees nothing of others.
-fn release(
-    domain: &Domain,
-    descriptor: &Descriptor<'_>,
-    releases: &mut SmallVec<[Lease; 1]>,
-) -> bool {
-    if matches!(descriptor.hits, Hits::Take(_)) || domain.has_descriptors() {
+fn release(descriptor: &Descriptor<'_>, releases: &mut SmallVec<[Lease; 1]>) -> bool {
+    if matches!(descriptor.hits, Hits::Take(_)) {
         return false;
     }
     let named = descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);

@@ -13,7 +13,8 @@ use axum::routing::post;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
-use super::rls::{Refusal, Rls};
+use super::rls::{Decided, Refusal, Rls};
+use super::undelivered::Held;
 use crate::pb;
 
 /// Both messages in their official form, in which entries are text.
@@ -66,7 +67,7 @@ async fn decide(State(json): State<JsonRls>, body: Result<Bytes, BytesRejection>
         }
     };
     match json.rls.should_rate_limit(&call).await {
-        Ok(response) => json.write(&response),
+        Ok(Decided { response, held }) => json.write(&response, held.as_ref()),
         Err(refusal @ (Refusal::EmptyDomain | Refusal::NoDescriptors)) => {
             error(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
@@ -100,7 +101,9 @@ impl JsonRls {
             .map_err(|error| format!("the body cannot be turned into a call: {error}"))
     }
 
-    fn write(&self, response: &pb::rls::RateLimitResponse) -> Response {
+    /// What the answer holds is held once it is written: whoever reads it gives back, or lets the
+    /// lease run out.
+    fn write(&self, response: &pb::rls::RateLimitResponse, held: Option<&Held>) -> Response {
         let code = match response.overall_code() {
             pb::rls::rate_limit_response::Code::OverLimit => StatusCode::TOO_MANY_REQUESTS,
             pb::rls::rate_limit_response::Code::Ok
@@ -111,7 +114,12 @@ impl JsonRls {
             .map_err(|error| error.to_string())
             .and_then(|message| serde_json::to_string(&message).map_err(|error| error.to_string()));
         match text {
-            Ok(text) => (code, [(header::CONTENT_TYPE, "application/json")], text).into_response(),
+            Ok(text) => {
+                if let Some(held) = held {
+                    held.keep();
+                }
+                (code, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+            }
             Err(cause) => {
                 self.rls.metrics.internal_errors.increment(1);
                 tracing::error!(cause, "a decision cannot be written as JSON");

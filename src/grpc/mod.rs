@@ -8,6 +8,7 @@ pub mod json;
 mod reflection;
 mod refused;
 pub mod rls;
+pub mod undelivered;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub fn services(
     let metrics = Arc::clone(&rls.metrics);
     let counted = ServiceBuilder::new().map_response(move |answer: http::Response<Body>| {
         refused::count(&metrics.invalid, answer.headers());
-        answer
+        undelivered::watch(answer)
     });
     let rate_limit = RateLimitServiceServer::new(rls).max_decoding_message_size(message_size_max);
     Ok(tonic::transport::Server::builder()

@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::undelivered::Held;
 use crate::clock::Clock;
 use crate::decide::{self, Answer, Binding, Code, Decision, Status};
 use crate::limit::{Alignment, Hits, Kind, Limit, Unit, Window};
@@ -30,6 +31,13 @@ pub struct Rls {
     pub metrics: Arc<Metrics>,
 }
 
+/// An answer, and what it holds until it has left.
+#[derive(Debug)]
+pub struct Decided {
+    pub response: pb::rls::RateLimitResponse,
+    pub held: Option<Held>,
+}
+
 /// Why a call gets no decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -46,7 +54,7 @@ impl Rls {
     pub async fn should_rate_limit(
         &self,
         call: &pb::rls::RateLimitRequest,
-    ) -> Result<pb::rls::RateLimitResponse, Refusal> {
+    ) -> Result<Decided, Refusal> {
         let decided = caught(self.decide(call)).await.unwrap_or(Err(Refusal::Internal));
         match decided {
             Err(Refusal::EmptyDomain) => self.metrics.invalid.empty_domain.increment(1),
@@ -57,10 +65,7 @@ impl Rls {
         decided
     }
 
-    async fn decide(
-        &self,
-        call: &pb::rls::RateLimitRequest,
-    ) -> Result<pb::rls::RateLimitResponse, Refusal> {
+    async fn decide(&self, call: &pb::rls::RateLimitRequest) -> Result<Decided, Refusal> {
         let begun = self.clock.steady();
         if call.domain.is_empty() {
             return Err(Refusal::EmptyDomain);
@@ -82,6 +87,7 @@ impl Rls {
             Refusal::Internal
         })?;
         let decision = decide::conclude(&plan, &outcomes);
+        let held = Held::new(&decision.leases, &self.store, &self.clock);
         let response = response_of(&decision, decide::answer(&decision, now));
 
         if decision.domain.is_none() {
@@ -91,7 +97,7 @@ impl Rls {
         published.metrics.decided(&decision);
         let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
         self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
-        Ok(response)
+        Ok(Decided { response, held })
     }
 }
 
@@ -256,7 +262,13 @@ impl pb::rls::rate_limit_service_server::RateLimitService for Rls {
         call: tonic::Request<pb::rls::RateLimitRequest>,
     ) -> Result<tonic::Response<pb::rls::RateLimitResponse>, tonic::Status> {
         match Self::should_rate_limit(self, call.get_ref()).await {
-            Ok(response) => Ok(tonic::Response::new(response)),
+            Ok(Decided { response, held }) => {
+                let mut response = tonic::Response::new(response);
+                if let Some(held) = held {
+                    response.extensions_mut().insert(held);
+                }
+                Ok(response)
+            }
             Err(refusal @ (Refusal::EmptyDomain | Refusal::NoDescriptors)) => {
                 Err(tonic::Status::invalid_argument(refusal.to_string()))
             }

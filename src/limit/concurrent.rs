@@ -55,9 +55,28 @@ impl State {
         !is_awaiting && self.leases.iter().all(|lease| lease.ends <= now)
     }
 
-    /// The slots held.
+    /// The slots held, those that have run out and were not yet forgotten included.
     pub fn held(&self) -> u64 {
         self.held
+    }
+
+    /// The slots held now.
+    pub fn held_at(&self, now: Timestamp) -> u64 {
+        if now < self.first_end {
+            return self.held;
+        }
+        let held = self.leases.iter().filter(|lease| lease.ends > now);
+        held.fold(0, |held, lease| held.saturating_add(lease.slots))
+    }
+
+    /// The id given last; none that follows is as low.
+    pub fn last_id(&self) -> LeaseId {
+        LeaseId(self.last_id)
+    }
+
+    /// Gives no id again that was given before this counter began.
+    pub fn go_on_after(&mut self, id: LeaseId) {
+        self.last_id = self.last_id.max(id.0);
     }
 
     /// Forgets what has run out.

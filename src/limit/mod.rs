@@ -304,6 +304,16 @@ impl State {
         }
     }
 
+    /// The slots held now of a concurrency limit, and the id given last; `None` of other limits.
+    pub fn slots_held(&self, now: Timestamp) -> Option<(u64, LeaseId)> {
+        let Self::Large(large) = self else { return None };
+        match large.as_ref() {
+            LargeState::Concurrent(state) => Some((state.held_at(now), state.last_id())),
+            LargeState::Pausing(state) => state.held_state().slots_held(now),
+            LargeState::Rolling(_) | LargeState::Bucket(_) => None,
+        }
+    }
+
     /// The leases, where this is of a concurrency limit.
     pub fn leases(&mut self) -> Option<&mut concurrent::State> {
         let Self::Large(large) = self else { return None };

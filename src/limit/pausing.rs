@@ -23,6 +23,10 @@ impl State {
         self.state.is_idle(now)
     }
 
+    pub(super) fn held_state(&self) -> &super::State {
+        &self.state
+    }
+
     pub(super) fn inner(&mut self) -> &mut super::State {
         &mut self.state
     }

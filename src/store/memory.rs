@@ -4,6 +4,7 @@
 //! that several counters change together or not at all and no number of parallel callers can pass
 //! one limit twice. A counter is its fingerprint and its state; no text of a key is kept.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
@@ -14,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::Outcomes;
 use crate::decide::{Charge, CounterKey, Lease};
-use crate::limit::{ChargeWhen, Hits, Outcome, State, Verdict};
+use crate::limit::{ChargeWhen, Hits, LeaseId, Outcome, State, Verdict};
 use crate::policy::model::Mode;
 use crate::time::Timestamp;
 
@@ -26,8 +27,6 @@ pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     /// The shard that the next sweep step visits.
     sweep_next: AtomicUsize,
-    /// Told when slots of a concurrency limit come back.
-    pub(super) given_back: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +34,10 @@ struct Shard {
     counters: HashTable<Counter>,
     /// When a sweep was here last.
     swept: Option<Timestamp>,
+    /// The highest of the counters that are forgotten.
+    last_lease: Option<LeaseId>,
+    /// Told when slots of a concurrency limit come back.
+    given_back: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -46,7 +49,7 @@ struct Counter {
 impl Default for MemoryStore {
     fn default() -> Self {
         let shards = (0..SHARD_COUNT).map(|_| Mutex::default()).collect();
-        Self { shards, sweep_next: AtomicUsize::new(0), given_back: Notify::new() }
+        Self { shards, sweep_next: AtomicUsize::new(0) }
     }
 }
 
@@ -74,8 +77,10 @@ impl MemoryStore {
             outcomes.push(outcome);
         }
         shadow_denied.sort_unstable();
+        // Slots come back because their request has ended, whatever becomes of this one.
         let is_undone = |charge: &Charge<'_>| {
             charge.when == ChargeWhen::Admitted
+                && !charge.gives_slots_back()
                 && (is_denied || shadow_denied.binary_search(&charge.group).is_ok())
         };
         for (charge, outcome) in charges.iter().zip(&mut outcomes) {
@@ -86,31 +91,30 @@ impl MemoryStore {
         if is_denied || !shadow_denied.is_empty() {
             locked.undo(charges, &mut outcomes, is_undone, now);
         }
-        drop(locked);
-        if charges.iter().any(|charge| charge.gives_slots_back()) {
-            self.given_back.notify_waiters();
+        for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
+            locked.shard(charge.counter).given_back.notify_waiters();
         }
         outcomes
     }
 
-    /// Whether a concurrency limit that is enforced has no slot left for its charge, but would if
-    /// one of those held were given back.
-    pub fn is_just_full(&self, charges: &[Charge<'_>], now: Timestamp) -> bool {
-        let is_full = |charge: &Charge<'_>| {
-            let Hits::Take(slots) = charge.hits else { return false };
-            let held = self.shards[charge.counter.shard_index()].lock().held(charge.counter, now);
-            held.saturating_add(slots) == charge.limit.amount.saturating_add(1)
+    /// Where a concurrency limit that is enforced has no slot left for its charge, but would if
+    /// one of those held were given back: what is told when one may have been.
+    pub fn just_full(&self, charges: &[Charge<'_>], now: Timestamp) -> Option<Arc<Notify>> {
+        let full = |charge: &Charge<'_>| {
+            let Hits::Take(slots) = charge.hits else { return None };
+            let mut shard = self.shards[charge.counter.shard_index()].lock();
+            let after = shard.held(charge.counter, now).saturating_add(slots);
+            let is_full = after == charge.limit.amount.saturating_add(1);
+            is_full.then(|| Arc::clone(&shard.given_back))
         };
         let enforced = charges.iter().filter(|charge| charge.mode == Mode::Enforce);
-        enforced.filter(|charge| charge.takes_slots()).any(is_full)
+        enforced.filter(|charge| charge.takes_slots()).find_map(full)
     }
 
     /// Ends leases; those that are unknown, given back before or run out change nothing. How many
     /// were held.
     pub fn release(&self, leases: &[Lease], now: Timestamp) -> usize {
-        let released = leases.iter().filter(|lease| self.release_one(lease, now)).count();
-        self.given_back.notify_waiters();
-        released
+        leases.iter().filter(|lease| self.release_one(lease, now)).count()
     }
 
     fn release_one(&self, lease: &Lease, now: Timestamp) -> bool {
@@ -120,9 +124,14 @@ impl MemoryStore {
             return false;
         };
         let state = &mut held.get_mut().state;
-        let was_held = state.leases().is_some_and(|leases| leases.release(lease.id));
+        let Some(leases) = state.leases() else { return false };
+        let (was_held, last) = (leases.release(lease.id), leases.last_id());
         if state.is_idle(now) {
             held.remove();
+            shard.last_lease = shard.last_lease.max(Some(last));
+        }
+        if was_held {
+            shard.given_back.notify_waiters();
         }
         was_held
     }
@@ -134,7 +143,15 @@ impl MemoryStore {
         let mut shard = self.shards[next].lock();
         let before = shard.counters.len();
         let idle_since = shard.swept.replace(now).map_or(now, |last| last.min(now));
-        shard.counters.retain(|counter| !counter.state.is_idle(idle_since));
+        let mut last_lease = shard.last_lease;
+        shard.counters.retain(|counter| {
+            let is_idle = counter.state.is_idle(idle_since);
+            if is_idle {
+                last_lease = last_lease.max(counter.state.slots_held(now).map(|(_, last)| last));
+            }
+            !is_idle
+        });
+        shard.last_lease = last_lease;
         let held = shard.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if shard.counters.capacity() > 4 * held.max(16) {
@@ -145,6 +162,15 @@ impl MemoryStore {
 
     pub fn counter_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().counters.len()).sum()
+    }
+
+    pub fn slots_held(&self, now: Timestamp) -> u64 {
+        let of_counter = |counter: &Counter| counter.state.slots_held(now).map_or(0, |it| it.0);
+        let of_shard = |shard: &Mutex<Shard>| {
+            let held = shard.lock();
+            held.counters.iter().map(of_counter).fold(0, u64::saturating_add)
+        };
+        self.shards.iter().map(of_shard).fold(0, u64::saturating_add)
     }
 }
 
@@ -209,6 +235,9 @@ impl Shard {
             }
             Entry::Vacant(place) => {
                 let mut state = charge.limit.fresh(now);
+                if let (Some(leases), Some(last)) = (state.leases(), self.last_lease) {
+                    leases.go_on_after(last);
+                }
                 let outcome = charge.limit.step(&mut state, charge.hits, charge.when, now);
                 if takes && !state.is_idle(now) {
                     place.insert(Counter { key, state });
@@ -236,10 +265,19 @@ impl Shard {
     fn deny(&mut self, charge: &Charge<'_>, outcome: &Outcome, now: Timestamp) {
         let Hits::Take(slots) = charge.hits else { return };
         let key = charge.counter;
-        if let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key)
-            && let Some(leases) = held.state.leases()
-        {
-            outcome.lease.map(|id| leases.release(id));
+        let place = self.counters.entry(
+            key.table_hash(),
+            |held| held.key == key,
+            |held| held.key.table_hash(),
+        );
+        let mut held = place.or_insert_with(|| Counter { key, state: charge.limit.fresh(now) });
+        if let Some(leases) = held.get_mut().state.leases() {
+            if let Some(last) = self.last_lease {
+                leases.go_on_after(last);
+            }
+            if let Some(id) = outcome.lease {
+                leases.release(id);
+            }
             leases.deny(slots, now);
         }
     }

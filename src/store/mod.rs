@@ -8,6 +8,7 @@ pub mod memory;
 mod tests;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -67,6 +68,13 @@ impl Store {
         }
     }
 
+    /// Slots of concurrency limits held now.
+    pub fn slots_held(&self, now: Timestamp) -> u64 {
+        match self {
+            Self::Memory(store) => store.slots_held(now),
+        }
+    }
+
     /// Counters held.
     pub fn counter_count(&self) -> usize {
         match self {
@@ -80,17 +88,18 @@ const SLOT_PATIENCE: Duration = Duration::from_millis(5);
 
 /// Waits while a limit is just full, but not for long.
 async fn wait_for_slot(store: &MemoryStore, charges: &[Charge<'_>], now: Timestamp) {
-    if !store.is_just_full(charges, now) {
-        return;
-    }
+    let Some(mut told) = store.just_full(charges, now) else { return };
     let waited = async {
         loop {
-            let mut given_back = pin!(store.given_back.notified());
+            let listened = Arc::clone(&told);
+            let mut given_back = pin!(listened.notified());
             given_back.as_mut().enable();
-            if !store.is_just_full(charges, now) {
-                return;
+            // Looked at again, since a release may have come before we listened.
+            match store.just_full(charges, now) {
+                None => return,
+                Some(other) if !Arc::ptr_eq(&other, &told) => told = other,
+                Some(_) => given_back.await,
             }
-            given_back.await;
         }
     };
     // Too late is not an error: the charge then says that there is no slot.

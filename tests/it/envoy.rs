@@ -302,7 +302,7 @@ async fn count_admitted(rig: &Rig, method: &str, path: &str, tenant: &[u8]) -> u
 #[test]
 fn envoy_accepts_every_example() {
     let Some(envoy) = tools::envoy() else { return };
-    for name in ["envoy.yaml", "unix-socket.yaml"] {
+    for name in ["envoy.yaml", "unix-socket.yaml", "concurrency.yaml", "load-shedding.yaml"] {
         let output = Command::new(&envoy)
             .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error"])
             .arg("--config-path")

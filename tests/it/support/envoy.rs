@@ -75,7 +75,7 @@ impl Rig {
         let config = folder.path().join("envoy.json");
         let text = envoy_config(&setup, &tollgate.grpc, folder.path()).to_string();
         std::fs::write(&config, text).expect("a configuration");
-        let (envoy, edge) = start_envoy(&envoy, &config).await;
+        let (envoy, edge) = start_envoy(&envoy, &config, 1).await;
         Some(Self { _envoy: envoy, edge, tollgate, folder })
     }
 
@@ -124,15 +124,15 @@ impl Rig {
     }
 }
 
-async fn start_envoy(envoy: &Path, config: &Path) -> (Process, SocketAddr) {
+/// Starts Envoy with so many workers; gives the address of its listener `edge`.
+pub(super) async fn start_envoy(
+    envoy: &Path,
+    config: &Path,
+    workers: u32,
+) -> (Process, SocketAddr) {
     let mut command = Command::new(envoy);
-    command.arg("--config-path").arg(config).args([
-        "--disable-hot-restart",
-        "--concurrency",
-        "1",
-        "--log-level",
-        "info",
-    ]);
+    command.arg("--config-path").arg(config).args(["--concurrency", &workers.to_string()]);
+    command.args(["--disable-hot-restart", "--log-level", "info"]);
     let mut envoy = Process::start(command);
     let line = envoy.wait_for("admin address: ");
     let admin = line.rsplit(' ').next().and_then(|address| address.parse().ok());
@@ -159,35 +159,12 @@ fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
         Via::Tcp => "envoy.yaml",
         Via::UnixSocket => "unix-socket.yaml",
     };
-    let text = std::fs::read_to_string(example(name)).expect("an example");
-    let mut config: Value = serde_yaml::from_str(&text).expect("the example is YAML");
-
-    let any_port = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
-    let upstream = json!({"pipe": {"path": folder.join("upstream.sock")}});
-    *place(&mut config, "/admin/address") = any_port.clone();
-    let resources = place(&mut config, "/static_resources");
-    *place(named(resources, "listeners", "edge"), "/address") = any_port;
-    *place(named(resources, "listeners", "upstream"), "/address") = upstream.clone();
-    *place(named(resources, "clusters", "upstream"), ENDPOINT) = upstream;
-    *place(named(resources, "clusters", "tollgate"), ENDPOINT) = match grpc.strip_prefix("unix:") {
-        Some(path) => json!({"pipe": {"path": path}}),
-        None => {
-            let address: SocketAddr = grpc.parse().expect("an address");
-            json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
-        }
-    };
-
-    let cluster = named(resources, "clusters", "tollgate");
+    let mut config = wired(name, grpc, folder);
+    let cluster = named(place(&mut config, "/static_resources"), "clusters", "tollgate");
     cluster["name"] = json!(setup.cluster);
     cluster["load_assignment"]["cluster_name"] = json!(setup.cluster);
 
-    let edge = named(resources, "listeners", "edge");
-    let manager = place(edge, "/filter_chains/0/filters/0/typed_config");
-    let filter = named(manager, "http_filters", "envoy.filters.http.ratelimit");
-    let filter = place(filter, "/typed_config");
-    filter["domain"] = json!(setup.domain);
-    filter["timeout"] = json!("5s");
-    filter["failure_mode_deny"] = json!(true);
+    let filter = patient_filter(&mut config, setup.domain);
     let service = place(filter, "/rate_limit_service/grpc_service/envoy_grpc");
     service["cluster_name"] = json!(setup.cluster);
     if !setup.has_authority {
@@ -200,13 +177,48 @@ fn envoy_config(setup: &Setup<'_>, grpc: &str, folder: &Path) -> Value {
     config
 }
 
-const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+/// An example with addresses that are free here, in front of what answers RLS calls at `grpc`.
+pub(super) fn wired(name: &str, grpc: &str, folder: &Path) -> Value {
+    let text = std::fs::read_to_string(example(name)).expect("an example");
+    let mut config: Value = serde_yaml::from_str(&text).expect("the example is YAML");
 
-fn place<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Value {
+    let any_port = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
+    let upstream = json!({"pipe": {"path": folder.join("upstream.sock")}});
+    *place(&mut config, "/admin/address") = any_port.clone();
+    let resources = place(&mut config, "/static_resources");
+    *place(named(resources, "listeners", "edge"), "/address") = any_port;
+    *place(named(resources, "listeners", "upstream"), "/address") = upstream.clone();
+    *place(named(resources, "clusters", "upstream"), ENDPOINT) = upstream;
+    *place(named(resources, "clusters", "tollgate"), ENDPOINT) = match grpc.strip_prefix("unix:") {
+        Some(path) => json!({"pipe": {"path": path}}),
+        None => tcp(grpc.parse().expect("an address")),
+    };
+    config
+}
+
+pub(super) fn tcp(address: SocketAddr) -> Value {
+    json!({"socket_address": {"address": address.ip(), "port_value": address.port()}})
+}
+
+/// The rate limit filter, for this domain and with patience enough for a busy machine.
+pub(super) fn patient_filter<'v>(config: &'v mut Value, domain: &str) -> &'v mut Value {
+    let edge = named(place(config, "/static_resources"), "listeners", "edge");
+    let manager = place(edge, "/filter_chains/0/filters/0/typed_config");
+    let filter = named(manager, "http_filters", "envoy.filters.http.ratelimit");
+    let filter = place(filter, "/typed_config");
+    filter["domain"] = json!(domain);
+    filter["timeout"] = json!("5s");
+    filter["failure_mode_deny"] = json!(true);
+    filter
+}
+
+pub(super) const ENDPOINT: &str = "/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address";
+
+pub(super) fn place<'v>(value: &'v mut Value, pointer: &str) -> &'v mut Value {
     value.pointer_mut(pointer).unwrap_or_else(|| panic!("the example has no `{pointer}`"))
 }
 
-fn named<'v>(value: &'v mut Value, list: &str, name: &str) -> &'v mut Value {
+pub(super) fn named<'v>(value: &'v mut Value, list: &str, name: &str) -> &'v mut Value {
     value[list]
         .as_array_mut()
         .into_iter()

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+
+use super::within;
 
 pub(crate) type NoBody = Empty<Bytes>;
 
@@ -25,6 +27,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Waits for the end of the body.
+    pub(super) async fn read(answer: Response<Incoming>) -> Self {
+        let (parts, body) = answer.into_parts();
+        let body = within(body.collect()).await.expect("a whole body").to_bytes();
+        Self { parts, body }
+    }
+
     pub(crate) fn status(&self) -> u16 {
         self.parts.status.as_u16()
     }
@@ -49,9 +58,8 @@ pub(crate) async fn send(address: SocketAddr, request: Request<NoBody>) -> Answe
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
     let connection = tokio::spawn(connection);
-    let answer: Response<_> = sender.send_request(request).await.expect("an answer");
-    let (parts, body) = answer.into_parts();
-    let body = body.collect().await.expect("a whole body").to_bytes();
+    let answer = sender.send_request(request).await.expect("an answer");
+    let answer = Answer::read(answer).await;
     connection.abort();
-    Answer { parts, body }
+    answer
 }

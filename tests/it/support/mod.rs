@@ -1,11 +1,15 @@
 //! A server inside the test, and clients for it.
 
 mod call;
+pub(crate) mod clients;
+pub(crate) mod edge;
 pub(crate) mod envoy;
 pub(crate) mod http;
 pub(crate) mod process;
 mod program;
+pub(crate) mod recorder;
 pub(crate) mod tools;
+pub(crate) mod upstream;
 
 use std::path::Path;
 use std::sync::Arc;

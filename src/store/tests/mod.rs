@@ -1,5 +1,7 @@
 //! The store against a naive model: one map, one request at a time.
 
+mod slots;
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, Ordering};
