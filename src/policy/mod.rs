@@ -8,7 +8,7 @@ mod compile;
 pub mod diagnostic;
 pub mod diff;
 mod envoy;
-mod findings;
+pub(crate) mod findings;
 pub mod matcher;
 pub mod model;
 mod native;
