@@ -12,7 +12,8 @@ use crate::policy::set::PolicySet;
 use crate::scenario::model::{PolicySource, ScenarioFile};
 use crate::scenario::report::{FileReport, Problems, Report, ScenarioReport};
 use crate::scenario::{self, junit};
-use crate::source::{self, files};
+use crate::source;
+use crate::source::files::{self, ReadError};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -76,8 +77,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     if let Some(filter) = &arguments.filter {
         if report.scenario_count() == 0 && report.bad_file_count() == 0 {
             return usage(&format_args!(
-                "no scenario has `{filter}` in its name; run without `--filter` to see them all \
-                 with `--format json`"
+                "no scenario has `{filter}` in its name; without `--filter`, `--format json` \
+                 lists all names"
             ));
         }
         report.files.retain(|file| !file.scenarios.is_empty() || !file.problems.is_empty());
@@ -161,7 +162,7 @@ fn policy_texts(source: &Source, list: &[PolicySource]) -> Result<Vec<Source>, D
         files::read(&[path]).map_err(|error| Diagnostic {
             severity: Severity::Error,
             code: "no-policy",
-            message: error.to_string(),
+            message: unread(&error),
             place,
             related: None,
             hint: "name the policies of these scenarios, relative to this file: `policies: \
@@ -185,6 +186,16 @@ fn policy_texts(source: &Source, list: &[PolicySource]) -> Result<Vec<Source>, D
         }
     }
     Ok(sources)
+}
+
+/// The error without its hint, which is about arguments and not about what stands in a file.
+fn unread(error: &ReadError) -> String {
+    match error {
+        ReadError::Unreadable { path, cause, .. } => {
+            format!("cannot read the policy `{}`: {cause}", path.display())
+        }
+        other @ (ReadError::NoFiles { .. } | ReadError::NoScenarios { .. }) => other.to_string(),
+    }
 }
 
 /// `quickstart.yaml` for `quickstart.test.yaml`; the other spelling where only that is there.

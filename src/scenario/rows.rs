@@ -43,11 +43,12 @@ pub(super) fn expand(findings: &mut Findings, scenario: &Node) -> Vec<Filled> {
     }
     let mut filler = Filler { findings, used: BTreeSet::new(), missed: HashSet::new() };
     let filled: Vec<_> = rows.iter().filter_map(|row| filler.fill(scenario, row)).collect();
-    let Filler { used, .. } = filler;
+    let Filler { used, missed, .. } = filler;
     if let Some(row) = rows.first() {
         unused_columns(findings, row, &used);
     }
-    filled
+    // What a placeholder leaves behind would only be found wrong once more.
+    if missed.is_empty() { filled } else { Vec::new() }
 }
 
 /// A number of a table that no step looks at would be taken for proved.
