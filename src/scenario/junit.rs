@@ -42,7 +42,7 @@ fn suite(xml: &mut String, file: &FileReport) {
             lines.extend(problems.diagnostics.iter().map(line));
         }
         let first = lines.first().map_or("", String::as_str);
-        let (first, all) = (escaped(first), escaped(&lines.join("\n")));
+        let (first, all) = (escaped(first), escaped_lines(&lines));
         let _ = writeln!(xml, "      <error message=\"{first}\">{all}</error>");
         xml.push_str("    </testcase>\n");
     }
@@ -79,9 +79,15 @@ fn case(xml: &mut String, file: &FileReport, scenario: &ScenarioReport) {
         let what = differences.first().unwrap_or(&failure.note);
         format!("{}: {what}", failure.heading())
     });
-    let (message, all) = (escaped(&message), escaped(&lines.join("\n")));
+    let (message, all) = (escaped(&message), escaped_lines(&lines));
     let _ = writeln!(xml, "      <failure message=\"{message}\">{all}</failure>");
     xml.push_str("    </testcase>\n");
+}
+
+/// Lines of an element, where people may read them as lines.
+fn escaped_lines(lines: &[String]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| escaped(line)).collect();
+    lines.join("\n")
 }
 
 /// Text of an element or an attribute in double quotes.
