@@ -22,6 +22,7 @@ mod metrics;
 mod protocol;
 mod reload;
 mod rls;
+mod scenario;
 mod service_manager;
 mod sockets;
 mod stall;
