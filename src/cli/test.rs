@@ -137,7 +137,7 @@ fn load(source: &Source) -> Result<(ScenarioFile, Vec<PolicySet>), Vec<Problems>
                 let found = compiled.diagnostics;
                 compiled.set.ok_or(Problems { sources, diagnostics: found })
             }
-            Err(diagnostic) => Err(of_file(vec![diagnostic])),
+            Err(diagnostic) => Err(of_file(vec![*diagnostic])),
         };
         match compiled {
             Ok(set) => sets.push(set),
@@ -155,19 +155,21 @@ fn load(source: &Source) -> Result<(ScenarioFile, Vec<PolicySet>), Vec<Problems>
 }
 
 /// The texts of one list of policies; an empty list is the policy beside the scenario file.
-fn policy_texts(source: &Source, list: &[PolicySource]) -> Result<Vec<Source>, Diagnostic> {
+fn policy_texts(source: &Source, list: &[PolicySource]) -> Result<Vec<Source>, Box<Diagnostic>> {
     let scenario_file = Path::new(&source.name);
     let folder = scenario_file.parent().unwrap_or(Path::new(""));
     let read = |path: PathBuf, place: Place| {
-        files::read(&[path]).map_err(|error| Diagnostic {
-            severity: Severity::Error,
-            code: "no-policy",
-            message: unread(&error),
-            place,
-            related: None,
-            hint: "name the policies of these scenarios, relative to this file: `policies: \
-                   [FILE]`"
-                .to_owned(),
+        files::read(&[path]).map_err(|error| {
+            let hint = "name the policies of these scenarios, relative to this file: \
+                        `policies: [FILE]`";
+            Box::new(Diagnostic {
+                severity: Severity::Error,
+                code: "no-policy",
+                message: unread(&error),
+                place,
+                related: None,
+                hint: hint.to_owned(),
+            })
         })
     };
     if list.is_empty() {

@@ -7,6 +7,7 @@ use super::model::{Check, Expect, Expected, ExpectedHeader};
 use super::read::{digits, number};
 use super::{spans, step};
 use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
+use crate::policy::model::Placed;
 use crate::yaml::{Node, Scalar, Value};
 
 const KEYS: &Keys = &[
@@ -78,11 +79,7 @@ pub(super) fn read(findings: &mut Findings, node: &Node, times: Option<u64>) -> 
     expect
 }
 
-fn admitted(
-    findings: &mut Findings,
-    node: &Node,
-    times: Option<u64>,
-) -> Option<crate::policy::model::Placed<u64>> {
+fn admitted(findings: &mut Findings, node: &Node, times: Option<u64>) -> Option<Placed<u64>> {
     let admitted = number(findings, node, "how many are admitted")?;
     let sent = times.unwrap_or(1);
     if admitted > sent {

@@ -49,7 +49,7 @@ pub struct Step {
 
 #[derive(Debug)]
 pub enum Action {
-    Send(Send),
+    Send(Box<Send>),
     /// Puts the list of policies with this number in force; counters stay.
     Reload(usize),
     Load(ReportedLoad),

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::compare;
 use super::engine::{Code, Engine, Seen, SeenLimit, given_back};
-use super::model::{Action, Expected, ReportedLoad, Scenario, Send, Step};
+use super::model::{Action, Expected, ReportedLoad, Scenario, Send, SentDescriptor, Step};
 use super::spans;
 use crate::limit::Hits;
 use crate::policy::model::Place;
@@ -254,7 +254,7 @@ fn differences(
 
 /// `send 51 of 60: tenant=acme method=POST`.
 fn sent_words(send: &Send, number: u64) -> String {
-    let descriptor = |sent: &super::model::SentDescriptor| {
+    let descriptor = |sent: &SentDescriptor| {
         let entries: Vec<String> =
             sent.entries.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let hits = match sent.hits {

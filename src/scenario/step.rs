@@ -146,7 +146,7 @@ fn action(
         findings.error("misplaced-key", &key.bytes, message, "write it beside a `send`");
     }
     match *name {
-        "send" => send(findings, defaults, fields, node).map(Action::Send),
+        "send" => send(findings, defaults, fields, node).map(|send| Action::Send(Box::new(send))),
         "reload" => Some(Action::Reload(reload(findings, shared, node))),
         "load" => load(findings, defaults, node).map(Action::Load),
         _ => {

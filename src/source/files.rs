@@ -4,7 +4,7 @@
 //! read, and neither are names that begin with a dot: a mounted ConfigMap keeps its files a
 //! second time below `..data`. Scenario files (`*.test.yaml`) are never policies.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -61,22 +61,27 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
 /// The texts of all scenario files below `paths`, ordered by name; each file once. A folder stands
 /// for its own `*.test.yaml` and `*.test.yml` files.
 pub fn read_scenarios(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
-    let mut files = BTreeSet::new();
+    let mut sources = BTreeMap::new();
     for path in paths {
         let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
-        match metadata.is_dir() {
-            true => files.extend(files_in(path, is_visible_scenario_name)?),
-            false => files.extend([path.to_owned()]),
+        let files = match metadata.is_dir() {
+            true => files_in(path, is_visible_scenario_name)?,
+            false => vec![path.to_owned()],
+        };
+        for file in files {
+            let identity =
+                std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
+            let text = read_text(&file)?;
+            let name = file.display().to_string();
+            sources.entry(identity).or_insert(Source { name, text });
         }
     }
-    if files.is_empty() {
+    if sources.is_empty() {
         return Err(ReadError::NoScenarios { paths: paths.to_vec() });
     }
-    let source = |path: &PathBuf| {
-        let name = path.display().to_string();
-        read_text(path).map(|text| Source { name, text })
-    };
-    files.iter().map(source).collect()
+    let mut sources: Vec<Source> = sources.into_values().collect();
+    sources.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(sources)
 }
 
 fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
@@ -186,6 +191,21 @@ mod tests {
         std::fs::create_dir(folder.path().join("below.yaml")).unwrap();
         let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
         assert_eq!(names(&paths), ["a.yml", "b.yaml"]);
+    }
+
+    #[test]
+    fn scenario_files_are_read_once_and_without_policies() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.test.yaml", "a.test.yml", "a.yaml", ".hidden.test.yaml"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let again = folder.path().join(".").join("b.test.yaml");
+        let sources = read_scenarios(&[folder.path().to_owned(), again]).unwrap();
+        let texts: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
+        assert_eq!(texts, ["a.test.yml", "b.test.yaml"]);
+        let empty = tempfile::tempdir().unwrap();
+        let error = read_scenarios(&[empty.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no scenario file in"), "{error}");
     }
 
     #[test]
