@@ -24,6 +24,8 @@ pub mod telemetry;
 pub mod source;
 pub mod store;
 
+pub mod scenario;
+
 pub mod admin;
 pub mod grpc;
 

@@ -15,6 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["decide"],
     &["store", "metrics"],
     &["source"],
+    &["scenario"],
     &["grpc"],
     &["admin"],
     &["settings"],
@@ -25,7 +26,7 @@ const ROWS: &[&[&str]] = &[
 ];
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
-const PURE: &[&str] = &["time", "yaml", "limit", "request", "policy", "decide"];
+const PURE: &[&str] = &["time", "yaml", "limit", "request", "policy", "decide", "scenario"];
 
 const IMPURE_WORDS: &[&str] = &[
     "tokio::",

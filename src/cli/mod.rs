@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod explain;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Command {
     Check(check::Arguments),
     /// Say which rules a request meets, and why others do not apply
     Explain(explain::Arguments),
+    /// Run scenario files in virtual time
+    Test(test::Arguments),
     /// Drive an RLS server and print throughput and latencies
     Bench(Box<bench::Arguments>),
 }
@@ -40,6 +43,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

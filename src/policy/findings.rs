@@ -12,14 +12,14 @@ use crate::policy::units::Misread;
 use crate::yaml::{Fault, Node, Scalar, Value};
 
 /// More findings than this of one load help nobody; they are counted and not shown.
-pub(super) const MOST_DIAGNOSTICS: usize = 500;
+pub(crate) const MOST_DIAGNOSTICS: usize = 500;
 
 /// Findings of one source that are kept; of a text that is no policy every word may be one.
 const MOST_KEPT: usize = 10 * MOST_DIAGNOSTICS;
 
 /// The findings of one source.
 #[derive(Debug)]
-pub(super) struct Findings {
+pub(crate) struct Findings {
     source: usize,
     found: Vec<Diagnostic>,
     errors: usize,
@@ -30,7 +30,7 @@ pub(super) struct Findings {
 
 /// How a key that may be met is treated.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     Read,
     /// Part of the language, but not of this version; what to do until then.
     Later(&'static str),
@@ -39,55 +39,55 @@ pub(super) enum Standing {
 }
 
 /// The keys of one kind of mapping.
-pub(super) type Keys = [(&'static str, Standing)];
+pub(crate) type Keys = [(&'static str, Standing)];
 
 /// The known keys of a mapping with their values.
 #[derive(Debug)]
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     known: Vec<(&'static str, &'n Node, &'n Node)>,
     /// Keys that others were probably meant to be.
     misspelt: Vec<&'static str>,
 }
 
 impl<'n> Fields<'n> {
-    pub(super) fn value(&self, name: &str) -> Option<&'n Node> {
+    pub(crate) fn value(&self, name: &str) -> Option<&'n Node> {
         self.known.iter().find(|(known, ..)| *known == name).map(|(_, _, value)| *value)
     }
 
     /// Whether a key is missing, and not just misspelt, which has been reported.
-    pub(super) fn misses(&self, name: &str) -> bool {
+    pub(crate) fn misses(&self, name: &str) -> bool {
         self.value(name).is_none() && !self.misspelt.contains(&name)
     }
 
-    pub(super) fn key(&self, name: &str) -> Option<&'n Node> {
+    pub(crate) fn key(&self, name: &str) -> Option<&'n Node> {
         self.known.iter().find(|(known, ..)| *known == name).map(|(_, key, _)| *key)
     }
 }
 
 impl Findings {
-    pub(super) fn new(source: usize) -> Self {
+    pub(crate) fn new(source: usize) -> Self {
         Self { source, found: Vec::new(), errors: 0, dropped: 0, is_last_dropped: false }
     }
 
     /// The findings, and how many more there were.
-    pub(super) fn into_diagnostics(self) -> (Vec<Diagnostic>, usize) {
+    pub(crate) fn into_diagnostics(self) -> (Vec<Diagnostic>, usize) {
         (self.found, self.dropped)
     }
 
     /// How many errors were found so far, kept or not.
-    pub(super) fn errors(&self) -> usize {
+    pub(crate) fn errors(&self) -> usize {
         self.errors
     }
 
-    pub(super) fn place(&self, bytes: &Range<usize>) -> Place {
+    pub(crate) fn place(&self, bytes: &Range<usize>) -> Place {
         Place { source: self.source, bytes: bytes.clone() }
     }
 
-    pub(super) fn placed<T>(&self, value: T, node: &Node) -> Placed<T> {
+    pub(crate) fn placed<T>(&self, value: T, node: &Node) -> Placed<T> {
         Placed { value, place: self.place(&node.bytes) }
     }
 
-    pub(super) fn error(
+    pub(crate) fn error(
         &mut self,
         code: &'static str,
         bytes: &Range<usize>,
@@ -97,7 +97,7 @@ impl Findings {
         self.add(Severity::Error, code, bytes, message.into(), hint.into());
     }
 
-    pub(super) fn warning(
+    pub(crate) fn warning(
         &mut self,
         code: &'static str,
         bytes: &Range<usize>,
@@ -128,14 +128,14 @@ impl Findings {
     }
 
     /// Gives the finding just recorded a second place.
-    pub(super) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
+    pub(crate) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
         let place = self.place(bytes);
         if let Some(last) = self.found.last_mut().filter(|_| !self.is_last_dropped) {
             last.related = Some((place, label.to_owned()));
         }
     }
 
-    pub(super) fn fault(&mut self, fault: Fault) {
+    pub(crate) fn fault(&mut self, fault: Fault) {
         self.error(fault.code, &fault.bytes, fault.message, fault.hint);
         if let Some((bytes, label)) = fault.related {
             self.relate(&bytes, &label);
@@ -148,7 +148,7 @@ impl Findings {
     }
 
     /// Something of the wrong kind stands here.
-    pub(super) fn unexpected(&mut self, node: &Node, expected: &str, hint: impl Into<String>) {
+    pub(crate) fn unexpected(&mut self, node: &Node, expected: &str, hint: impl Into<String>) {
         let found = match node.scalar() {
             Some(scalar) if scalar.text.is_empty() => "an empty text".to_owned(),
             Some(scalar) if scalar.quoted => shown(&format!("{:?}", scalar.text)),
@@ -160,7 +160,7 @@ impl Findings {
     }
 
     /// The fields of `what`, such as `a rule`; keys that are not its own are findings.
-    pub(super) fn fields<'n>(
+    pub(crate) fn fields<'n>(
         &mut self,
         node: &'n Node,
         what: &str,
@@ -198,7 +198,7 @@ impl Findings {
     }
 
     /// The value of a key that must be there; `what` is what must have it.
-    pub(super) fn require<'n>(
+    pub(crate) fn require<'n>(
         &mut self,
         fields: &Fields<'n>,
         name: &str,
@@ -212,7 +212,7 @@ impl Findings {
         fields.value(name)
     }
 
-    pub(super) fn text<'n>(
+    pub(crate) fn text<'n>(
         &mut self,
         node: &'n Node,
         what: &str,
@@ -225,7 +225,7 @@ impl Findings {
         scalar
     }
 
-    pub(super) fn boolean(&mut self, node: &Node) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, node: &Node) -> Option<bool> {
         let value = node.scalar().and_then(Scalar::as_bool);
         if value.is_none() {
             self.unexpected(node, "`true` or `false`", "write `true` or `false`, without quotes");
@@ -234,7 +234,7 @@ impl Findings {
     }
 
     /// One word of a closed set.
-    pub(super) fn word<T: Copy>(
+    pub(crate) fn word<T: Copy>(
         &mut self,
         node: &Node,
         what: &str,
@@ -255,7 +255,7 @@ impl Findings {
     }
 
     /// Names, none of them twice; a single one needs no list.
-    pub(super) fn names(&mut self, node: &Node, what: &str, hint: &str) -> Vec<Placed<String>> {
+    pub(crate) fn names(&mut self, node: &Node, what: &str, hint: &str) -> Vec<Placed<String>> {
         let mut names: Vec<Placed<String>> = Vec::new();
         let mut firsts: HashMap<&str, &Range<usize>> = HashMap::new();
         for item in one_or_more(node) {
@@ -276,7 +276,7 @@ impl Findings {
 }
 
 /// The items of a list; anything else is a list of itself.
-pub(super) fn one_or_more(node: &Node) -> &[Node] {
+pub(crate) fn one_or_more(node: &Node) -> &[Node] {
     match &node.value {
         Value::Sequence(items) => items,
         Value::Scalar(_) | Value::Mapping(_) => std::slice::from_ref(node),
@@ -303,7 +303,7 @@ fn key_hint(near: Option<&str>, keys: &Keys) -> String {
 const MOST_SHOWN: usize = 60;
 
 /// An operator's text inside a message: in backticks and cut short.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     match text.char_indices().nth(MOST_SHOWN) {
         None => format!("`{text}`"),
         Some((end, _)) => format!("`{}…`", &text[..end]),
@@ -312,7 +312,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A message or hint as it may be printed, whatever of an operator's text is in it: one line
 /// without control characters, and not without end.
-pub(super) fn clean(mut text: String) -> String {
+pub(crate) fn clean(mut text: String) -> String {
     const MOST: usize = 400;
     if text.len() > MOST {
         text.truncate(text.floor_char_boundary(MOST));

@@ -10,7 +10,7 @@ mod compile;
 pub mod diagnostic;
 pub mod diff;
 mod envoy;
-mod findings;
+pub(crate) mod findings;
 pub mod formula;
 pub mod matcher;
 pub mod model;

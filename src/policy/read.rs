@@ -100,7 +100,7 @@ fn read_document(
 }
 
 /// `dropped` findings were counted and not kept.
-fn cut_short(diagnostics: &mut Vec<Diagnostic>, dropped: usize) {
+pub(crate) fn cut_short(diagnostics: &mut Vec<Diagnostic>, dropped: usize) {
     let left_out = diagnostics.len().saturating_sub(MOST_DIAGNOSTICS) + dropped;
     if left_out == 0 {
         return;

@@ -28,7 +28,7 @@ pub fn hint(word: &str, candidates: &[&str]) -> String {
 }
 
 /// `one of ...`, for hints.
-pub(super) fn one_of(candidates: &[&str]) -> String {
+pub fn one_of(candidates: &[&str]) -> String {
     match candidates {
         [only] => format!("write `{only}`"),
         _ => {

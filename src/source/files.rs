@@ -21,6 +21,12 @@ pub enum ReadError {
         if *has_folders { "folders below are not read: name them one by one, or " } else { "" }
     )]
     NoFiles { paths: Vec<PathBuf>, has_folders: bool },
+    #[error(
+        "no scenario file in {}; write `NAME.test.yaml` beside the policy `NAME.yaml`, or name \
+         another path",
+        quoted(paths)
+    )]
+    NoScenarios { paths: Vec<PathBuf> },
     #[error("cannot read `{}`: {cause}; {hint}", path.display())]
     Unreadable { path: PathBuf, cause: String, hint: &'static str },
 }
@@ -52,16 +58,47 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
     Ok(sources)
 }
 
+/// The texts of all scenario files below `paths`, ordered by name; each file once. A folder stands
+/// for its own `*.test.yaml` and `*.test.yml` files.
+pub fn read_scenarios(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
+    let mut sources = BTreeMap::new();
+    for path in paths {
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+        let files = match metadata.is_dir() {
+            true => files_in(path, is_visible_scenario_name)?,
+            false => vec![path.to_owned()],
+        };
+        for file in files {
+            let identity =
+                std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
+            let text = read_text(&file)?;
+            let name = file.display().to_string();
+            sources.entry(identity).or_insert(Source { name, text });
+        }
+    }
+    if sources.is_empty() {
+        return Err(ReadError::NoScenarios { paths: paths.to_vec() });
+    }
+    let mut sources: Vec<Source> = sources.into_values().collect();
+    sources.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(sources)
+}
+
 fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if !metadata.is_dir() {
         let is_scenario = file_name(path).is_some_and(is_scenario_name);
         return Ok(if is_scenario { Vec::new() } else { vec![path.to_owned()] });
     }
+    files_in(path, is_policy_name)
+}
+
+/// The files of a folder, not of those below it, whose names are as asked.
+fn files_in(path: &Path, is_asked: fn(&str) -> bool) -> Result<Vec<PathBuf>, ReadError> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(path).map_err(|error| unreadable(path, &error))? {
         let file = entry.map_err(|error| unreadable(path, &error))?.path();
-        if !file_name(&file).is_some_and(is_policy_name) {
+        if !file_name(&file).is_some_and(is_asked) {
             continue;
         }
         let metadata = std::fs::metadata(&file).map_err(|error| unreadable(&file, &error))?;
@@ -88,6 +125,10 @@ fn file_name(path: &Path) -> Option<&str> {
 pub(super) fn is_policy_name(name: &str) -> bool {
     let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
     is_yaml && !name.starts_with('.') && !is_scenario_name(name)
+}
+
+fn is_visible_scenario_name(name: &str) -> bool {
+    is_scenario_name(name) && !name.starts_with('.')
 }
 
 fn is_scenario_name(name: &str) -> bool {
@@ -117,7 +158,7 @@ fn unreadable(path: &Path, error: &io::Error) -> ReadError {
     let (cause, hint) = match error.kind() {
         io::ErrorKind::NotFound => {
             let hint = "check the path and what it links to, or name another file or folder: \
-                        `--policies PATH` of `serve` and `explain`, `PATH` of `check`";
+                        `--policies PATH` of `serve` and `explain`, `PATH` of `check` and `test`";
             ("it does not exist".to_owned(), hint)
         }
         io::ErrorKind::PermissionDenied => {
@@ -150,6 +191,21 @@ mod tests {
         std::fs::create_dir(folder.path().join("below.yaml")).unwrap();
         let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
         assert_eq!(names(&paths), ["a.yml", "b.yaml"]);
+    }
+
+    #[test]
+    fn scenario_files_are_read_once_and_without_policies() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.test.yaml", "a.test.yml", "a.yaml", ".hidden.test.yaml"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let again = folder.path().join(".").join("b.test.yaml");
+        let sources = read_scenarios(&[folder.path().to_owned(), again]).unwrap();
+        let texts: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
+        assert_eq!(texts, ["a.test.yml", "b.test.yaml"]);
+        let empty = tempfile::tempdir().unwrap();
+        let error = read_scenarios(&[empty.path().to_owned()]).unwrap_err().to_string();
+        assert!(error.contains("no scenario file in"), "{error}");
     }
 
     #[test]

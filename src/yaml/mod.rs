@@ -94,6 +94,30 @@ impl Node {
         }
     }
 
+    /// This value with other texts: `text` says what stands in for a scalar or a key, or leaves it
+    /// as it is. What is put in keeps the bytes that it brings along.
+    pub fn with_texts(&self, text: &mut impl FnMut(&Self, &Scalar) -> Option<Self>) -> Self {
+        let value = match &self.value {
+            Value::Scalar(scalar) => {
+                return text(self, scalar).unwrap_or_else(|| self.clone());
+            }
+            Value::Sequence(items) => {
+                Value::Sequence(items.iter().map(|item| item.with_texts(text)).collect())
+            }
+            Value::Mapping(pairs) => {
+                let pair =
+                    |(key, value): &(Self, Self)| (key.with_texts(text), value.with_texts(text));
+                Value::Mapping(pairs.iter().map(pair).collect())
+            }
+        };
+        Self { value, bytes: self.bytes.clone() }
+    }
+
+    /// A scalar that was put together from others and is shown at `bytes`.
+    pub fn composed(text: String, quoted: bool, bytes: Range<usize>) -> Self {
+        Self { value: Value::Scalar(Scalar { text, quoted, verbatim: None }), bytes }
+    }
+
     /// What a message calls it: `a list`.
     pub fn kind(&self) -> &'static str {
         match &self.value {

@@ -21,7 +21,13 @@ fn policies(page: &str) -> Vec<String> {
 #[test]
 fn every_policy_in_the_pages_loads() {
     let mut count = 0;
-    for path in ["README.md", "docs/policy-reference.md", "docs/compatibility.md"] {
+    let pages = [
+        "README.md",
+        "docs/policy-reference.md",
+        "docs/compatibility.md",
+        "docs/testing-policies.md",
+    ];
+    for path in pages {
         for text in policies(&page(path)) {
             let source = [Source { name: path.to_owned(), text: text.clone() }];
             let compiled = tollgate::policy::compile(&source, CounterSeed([0, 0]), Mode::Enforce);
@@ -31,6 +37,33 @@ fn every_policy_in_the_pages_loads() {
         }
     }
     assert!(count >= 8, "the pages have their examples");
+}
+
+/// Pages show scenario files as YAML that begins with `scenarios:`, below the policy they are for.
+#[test]
+fn every_scenario_in_the_pages_holds() {
+    let page = page("docs/testing-policies.md");
+    let blocks: Vec<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap_or_default())
+        .collect();
+    let (mut policy, mut count) = ("", 0);
+    for block in blocks {
+        if block.starts_with("domain:") {
+            policy = block;
+            continue;
+        }
+        assert!(block.starts_with("scenarios:"), "neither a policy nor scenarios:\n{block}");
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("page.yaml"), policy).unwrap();
+        std::fs::write(folder.path().join("page.test.yaml"), block).unwrap();
+        let (code, stdout, stderr) =
+            outcome(&mut tollgate(&["test", folder.path().to_str().unwrap()]));
+        assert_eq!(code, 0, "{block}\n{stdout}\n{stderr}");
+        count += 1;
+    }
+    assert!(count >= 4, "the page has its examples");
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod metrics;
 mod protocol;
 mod reload;
 mod rls;
+mod scenario;
 mod service_manager;
 mod sockets;
 mod stall;
