@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::policy::model::Source;
+use crate::policy::tables;
 use crate::yaml;
 
 /// Why policies cannot be read.
@@ -53,9 +54,34 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         let has_folders = paths.iter().any(|path| has_folders(path));
         return Err(ReadError::NoFiles { paths: paths.to_vec(), has_folders });
     }
+    add_tables(&mut sources);
     let mut sources: Vec<Source> = sources.into_values().collect();
     sources.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(sources)
+}
+
+/// Adds the table files that policies name. One that cannot be read, or that a link leads out of
+/// the folder of its policy, stays away: the reader of the policy then says so at its place.
+fn add_tables(sources: &mut BTreeMap<PathBuf, Source>) {
+    let mut named: Vec<(PathBuf, String)> = Vec::new();
+    for source in sources.values() {
+        let folder = match Path::new(&source.name).parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let Ok(root) = std::fs::canonicalize(folder) else { continue };
+        for name in tables::files_named(source) {
+            let identity = std::fs::canonicalize(&name).ok();
+            named.extend(identity.filter(|it| it.starts_with(&root)).map(|it| (it, name)));
+        }
+    }
+    for (identity, name) in named {
+        if let Some(known) = sources.get_mut(&identity) {
+            known.name = name;
+        } else if let Ok(text) = read_text(Path::new(&name)) {
+            sources.insert(identity, Source { name, text });
+        }
+    }
 }
 
 /// The texts of all scenario files below `paths`, ordered by name; each file once. A folder stands
@@ -217,6 +243,22 @@ mod tests {
         std::os::unix::fs::symlink("..2026_01_01", folder.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/a.yaml", folder.path().join("a.yaml")).unwrap();
         assert_eq!(names(&[folder.path().to_owned()]), ["a.yaml"]);
+    }
+
+    #[test]
+    fn tables_are_read_with_their_policies_and_links_out_of_the_folder_are_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = folder.path().join("policies");
+        std::fs::create_dir_all(policies.join("below")).unwrap();
+        std::fs::write(folder.path().join("secret"), "x: { y: 1 }").unwrap();
+        std::fs::write(policies.join("inside.yaml"), "x: { y: 1 }").unwrap();
+        std::fs::write(policies.join("below/rows.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("../secret", policies.join("link")).unwrap();
+        let text = "domain: d\ntables:\n  a: { file: inside.yaml }\n  b: { file: link }\n  c: { \
+                    file: below/rows.json }\n  e: { file: ../secret }\nrules: []\n";
+        std::fs::write(policies.join("p.yaml"), text).unwrap();
+        assert_eq!(names(std::slice::from_ref(&policies)), ["rows.json", "inside.yaml", "p.yaml"]);
+        assert_eq!(names(&[policies.join("p.yaml")]), ["rows.json", "inside.yaml", "p.yaml"]);
     }
 
     #[test]

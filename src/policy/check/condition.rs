@@ -19,8 +19,8 @@ pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet
         let (name, place) = (&condition.attribute.value, &condition.attribute.place);
         if name.contains('.') && !declared.contains(name.as_str()) {
             let message = format!("{} is matched by an entry of this whole name", shown(name));
-            let hint = "fields of `tables` are not supported by this version yet; if Envoy does \
-                        send such an entry, list it under `attributes`";
+            let hint = "a field needs its table under `tables`; if Envoy does send such an entry, \
+                        list it under `attributes`";
             found.push(warning("dotted-attribute", place, message, hint));
         }
         let can = can_hold(&condition.pattern);
@@ -149,8 +149,14 @@ pub(super) fn counted(rule: &Rule) -> String {
         .collect();
     conditions.sort_unstable();
     let mut text = conditions.join("\n");
+    // Writing to a string cannot fail.
+    if let Some(when) = &rule.when {
+        let _ = write!(text, "\nwhen {}", when.value);
+    }
+    if let Some(cost) = &rule.cost {
+        let _ = write!(text, "\ncost {}", cost.value);
+    }
     for per in &rule.per {
-        // Writing to a string cannot fail.
         let _ = write!(text, "\nper {:?}", per.value);
     }
     text

@@ -61,21 +61,18 @@ impl Diagnostic {
 }
 
 fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
-    let mut names: HashMap<&str, &Rule> = HashMap::new();
-    for rule in &policy.rules {
-        if let Some(first) = names.get(rule.name.value.as_str()) {
-            let message = format!("the name {} is taken", shown(&rule.name.value));
-            let hint = "name each rule of a policy differently; counters are kept by name";
-            let related = (first.name.place.clone(), "first written here");
-            found.push(error("duplicate-name", &rule.name.place, message, hint).with(related));
-        } else {
-            names.insert(&rule.name.value, rule);
-        }
-    }
+    let names = check_names(found, &policy.rules);
     check_wire_names(found, &policy.rules);
     let mut sorted: Vec<&str> = names.keys().copied().collect();
     sorted.sort_unstable();
-    let declared = policy.attributes.iter().map(|known| known.attribute.as_str()).collect();
+    let tables: HashSet<&str> = policy.tables.iter().map(|it| it.name.value.as_str()).collect();
+    let is_field = |name: &str| name.split_once('.').is_some_and(|(it, _)| tables.contains(it));
+    let mut declared: HashSet<&str> =
+        policy.attributes.iter().map(|known| known.attribute.as_str()).collect();
+    for rule in &policy.rules {
+        let names = condition::attributes(rule).filter(|name| is_field(name));
+        declared.extend(names);
+    }
     let rules = Rules { by_name: names, names: sorted, replaced: replaced(&policy.rules) };
     for rule in &policy.rules {
         check_windows(found, rule);
@@ -85,6 +82,26 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
     }
     check_same(found, &policy.rules);
     check_attributes(found, &policy.rules);
+}
+
+/// The rules by their names, a table of endpoints by that of one of its rows.
+fn check_names<'p>(found: &mut Vec<Diagnostic>, rules: &'p [Rule]) -> HashMap<&'p str, &'p Rule> {
+    let mut names: HashMap<&str, (&Placed<String>, &Rule)> = HashMap::new();
+    let mut tables: HashSet<u32> = HashSet::new();
+    for rule in rules {
+        let table = rule.row.as_ref().filter(|row| tables.insert(row.table)).map(|row| &row.of);
+        for name in table.into_iter().chain([&rule.name]) {
+            if let Some((first, _)) = names.get(name.value.as_str()) {
+                let message = format!("the name {} is taken", shown(&name.value));
+                let hint = "name each rule of a policy differently; counters are kept by name";
+                let related = (first.place.clone(), "first written here");
+                found.push(error("duplicate-name", &name.place, message, hint).with(related));
+            } else {
+                names.insert(&name.value, (name, rule));
+            }
+        }
+    }
+    names.into_iter().map(|(name, (_, rule))| (name, rule)).collect()
 }
 
 /// Clients tell limits apart by the names in headers, in which not every character may stand.
@@ -204,7 +221,8 @@ fn unknown_rule_hint(name: &str, names: &[&str]) -> String {
 }
 
 fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
-    if rule.unlimited && rule.replaces.is_empty() {
+    // A row of a table stands before the rows that are less specific.
+    if rule.unlimited && rule.replaces.is_empty() && rule.row.is_none() {
         let message = format!("the unlimited rule {} does nothing", shown(&rule.name.value));
         let hint = "name the rules that it exempts from: `replaces: [...]`";
         found.push(warning("no-effect", &rule.name.place, message, hint));

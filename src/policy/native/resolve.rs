@@ -3,7 +3,7 @@
 //!
 //! After this no rule has a share left, and every formula has an amount wherever it may be asked.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::policy::findings::{Findings, shown};
 use crate::policy::formula::{EvalError, Formula, Number};
@@ -15,8 +15,9 @@ use crate::policy::suggest;
 use crate::policy::units;
 use crate::policy::when::{Name, When};
 
-/// Amounts of one limit: one for each combination of rows of the tables that it asks.
-pub(in crate::policy) const MOST_AMOUNTS: usize = 1_000_000;
+/// Amounts of the formulas of one policy: one for each combination of rows of the tables that a
+/// formula asks.
+const MOST_AMOUNTS: usize = 2_000_000;
 
 /// Turns shares into limits and overrides of their own.
 pub(super) fn shares(findings: &mut Findings, rules: &mut [Rule]) {
@@ -41,6 +42,9 @@ struct Resolver<'f> {
     names: HashMap<String, usize>,
     state: Vec<State>,
 }
+
+/// Errors before which hints look for the name that was meant.
+const MOST_LOOKED_FOR: usize = 20;
 
 /// Shares of shares of shares: more than anybody can follow.
 const MOST_STEPS: usize = 64;
@@ -134,9 +138,18 @@ impl Resolver<'_> {
     ) -> Option<(Rule, Option<&'s str>)> {
         let name = &share.value.rule.value;
         let Some((target, window)) = self.find(name) else {
+            if rules.iter().any(|rule| rule.row.as_ref().is_some_and(|row| row.of.value == *name)) {
+                let message = format!("the rule {} has a limit for each endpoint", shown(name));
+                let hint = "take a share of one row: `80% of RULE METHOD /template`";
+                self.findings.error("bad-limit", &share.place.bytes, message, hint);
+                return None;
+            }
             let message = format!("there is no rule {} to take a share of", shown(name));
+            // Looking for what was meant is dear, so it is not done for ever.
+            let is_looked_for = self.findings.errors() < MOST_LOOKED_FOR;
             let known = self.names.keys().map(String::as_str);
-            let hint = match suggest::nearest(name, known) {
+            let near = is_looked_for.then(|| suggest::nearest(name, known)).flatten();
+            let hint = match near {
                 Some(near) => format!("did you mean {}?", shown(near)),
                 None => "write the `name` of another rule of this policy".to_owned(),
             };
@@ -197,7 +210,11 @@ fn scaled_one(limit: &Limit, of: &ShareOf) -> Limit {
 /// Checks the names of all formulas, and that amounts can be worked out for every row that a
 /// request of the rule may have.
 pub(super) fn check_formulas(findings: &mut Findings, rules: &[Rule], tables: &[Table]) {
-    let mut checker = Checker { findings, tables };
+    let fields = tables.iter().map(|table| {
+        let names = rows(table).flat_map(|(_, row)| row.keys().map(String::as_str));
+        (table.name.value.as_str(), names.collect())
+    });
+    let mut checker = Checker { findings, tables, fields: fields.collect(), amounts: 0 };
     for rule in rules {
         if let Some(cost) = &rule.cost {
             checker.check_cost(cost);
@@ -219,6 +236,10 @@ pub(super) fn check_formulas(findings: &mut Findings, rules: &[Rule], tables: &[
 struct Checker<'c> {
     findings: &'c mut Findings,
     tables: &'c [Table],
+    /// The fields that the rows of each table have.
+    fields: HashMap<&'c str, BTreeSet<&'c str>>,
+    /// Of the formulas so far.
+    amounts: usize,
 }
 
 /// One row of a table; `None` for the default row, which is for every value without one.
@@ -242,13 +263,11 @@ impl<'c> Checker<'c> {
             self.findings.error("unknown-table", &place.bytes, message, hint);
             return false;
         };
-        let mut fields: Vec<&str> =
-            rows(table).flat_map(|(_, row)| row.keys().map(String::as_str)).collect();
-        fields.sort_unstable();
-        fields.dedup();
-        if fields.contains(&field) {
-            return true;
-        }
+        let fields: Vec<&str> = match self.fields.get(table.name.value.as_str()) {
+            Some(fields) if fields.contains(field) => return true,
+            Some(fields) => fields.iter().copied().collect(),
+            None => Vec::new(),
+        };
         let message = format!("no row of the table {} has {}", shown(table_name), shown(field));
         self.findings.error("unknown-field", &place.bytes, message, suggest::hint(field, &fields));
         false
@@ -307,14 +326,18 @@ impl<'c> Checker<'c> {
         let combinations = tables.iter().try_fold(1_usize, |product, table| {
             product.checked_mul(table.rows.len() + 1).filter(|product| *product <= MOST_AMOUNTS)
         });
-        if combinations.is_none() {
-            let message = format!("this amount has more than {MOST_AMOUNTS} values");
-            let hint = "let it depend on fewer tables, or on smaller ones";
+        self.amounts = self.amounts.saturating_add(combinations.unwrap_or(usize::MAX));
+        if self.amounts > MOST_AMOUNTS {
+            let message =
+                format!("the amounts of this policy have more than {MOST_AMOUNTS} values");
+            let hint = "let them depend on fewer tables, or on smaller ones";
             self.findings.error("too-many-items", &limit.place.bytes, message, hint);
             return;
         }
         for table in &tables {
-            if table.default.is_none() {
+            let nothing = (None, &Row::new());
+            let without_row = std::iter::once((table.name.value.as_str(), &nothing));
+            if table.default.is_none() && may_match(without_row, conditions, when) {
                 let name = shown(&table.name.value);
                 let message = format!("values of {name} without a row are not limited here");
                 let hint = "add a row `default` to the table";
@@ -355,12 +378,12 @@ impl<'c> Checker<'c> {
             return true;
         }
         let names = pairs().map(|(table, (row, _))| match row {
-            Some(row) => format!("{} of the table {}", shown(row), shown(table)),
-            None => format!("`default` of the table {}", shown(table)),
+            Some(row) => format!("the row {} of the table {}", shown(row), shown(table)),
+            None => format!("the row `default` of the table {}", shown(table)),
         });
         let rows = names.collect::<Vec<_>>().join(" and ");
         let (what, hint) = problem.in_words(formula);
-        let message = format!("for the row {rows} {what}");
+        let message = format!("for {rows}, {what}");
         self.findings.error("no-amount", &limit.place.bytes, message, hint);
         false
     }
