@@ -48,6 +48,9 @@ metrics_table! {
         "Hits that a rule was asked for: it let them through (`ok`), denied them (`over_limit`), \
          would have denied them (`shadow_over_limit`), or had room while another rule denied \
          (`denied_elsewhere`). One request adds at most 1000000000.";
+    EXPRESSION_FAILURES: Counter "tollgate_expression_failures_total" ["domain", "rule"]
+        "Requests for which an expression of a rule could not be worked out: `when` then does not \
+         match, `cost` counts 1.";
     UNKNOWN_DOMAIN: Counter "tollgate_unknown_domain_total" []
         "Requests for a domain that no policy has; they are let through.";
     INVALID_REQUESTS: Counter "tollgate_invalid_requests_total" ["reason"]
@@ -164,6 +167,8 @@ struct RuleMetrics {
     over_limit: Counter,
     shadow_over_limit: Counter,
     denied_elsewhere: Counter,
+    /// Of rules that have any.
+    expression_failures: Option<Counter>,
 }
 
 impl Metrics {
@@ -235,6 +240,10 @@ impl Metrics {
                     over_limit: hits("over_limit"),
                     shadow_over_limit: hits("shadow_over_limit"),
                     denied_elsewhere: hits("denied_elsewhere"),
+                    expression_failures: rule.has_expressions.then(|| {
+                        let labels = [("domain", name), ("rule", &*rule.name)];
+                        counter(&self.recorder, EXPRESSION_FAILURES, &labels)
+                    }),
                 }
             }));
         }
@@ -299,6 +308,12 @@ impl SetMetrics {
                 RuleCode::DeniedElsewhere => &rule.denied_elsewhere,
             };
             counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
+        }
+        for rule in &decision.failures {
+            let metrics = self.rules.get(rule.index);
+            if let Some(counter) = metrics.and_then(|rule| rule.expression_failures.as_ref()) {
+                counter.increment(1);
+            }
         }
     }
 }

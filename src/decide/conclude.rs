@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use super::{Binding, Charge, Code, Decision, Lease, Plan, RuleCode, RuleOutcome, Status};
 use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
+use crate::time::Span;
 
 /// Concludes from one outcome per charge of the plan, in order.
 pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
@@ -19,14 +20,17 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         binding: None,
         limits: SmallVec::new(),
         rules: SmallVec::new(),
+        failures: plan.failures.clone(),
         leases: SmallVec::new(),
     };
+    // Who tries again meets what this request counts although it is denied.
+    let again = outcomes.iter().filter_map(|outcome| outcome.again).max();
     let mut rest = plan.charges.iter().zip(outcomes);
     for descriptor in &plan.descriptors {
         let own = rest.by_ref().take(descriptor.charge_count);
         let mut binding: Option<Binding<'s>> = None;
         for (charge, outcome) in own.filter(|(charge, _)| is_shown(charge)) {
-            let candidate = bind(charge, outcome);
+            let candidate = bind(charge, outcome, again);
             decision.limits.push(candidate);
             binding = Some(binding.map_or(candidate, |held| held.tighter(candidate)));
         }
@@ -62,14 +66,19 @@ fn is_shown(charge: &Charge<'_>) -> bool {
 }
 
 /// In shadow a denial is told as room for nothing more. A policy may cap the wait of a denial.
-fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome) -> Binding<'s> {
+fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome, again: Option<Span>) -> Binding<'s> {
     let verdict = match charge.mode {
         Mode::Enforce => outcome.verdict,
         Mode::Shadow => Verdict::Admitted,
     };
     let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
-    let cap = cap.filter(|_| verdict.is_denial());
-    let reset = outcome.reset.map(|reset| cap.map_or(reset, |cap| reset.min(cap)));
+    let reset = match verdict.is_denial() {
+        true => {
+            let reset = outcome.reset.max(again);
+            reset.map(|reset| cap.map_or(reset, |cap| reset.min(cap)))
+        }
+        false => outcome.reset,
+    };
     let (rule, limit, remaining) = (charge.rule, charge.limit, outcome.remaining);
     Binding { rule, limit, verdict, remaining, reset }
 }

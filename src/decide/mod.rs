@@ -53,6 +53,15 @@ impl Charge<'_> {
         self.limit.kind.is_concurrent() && matches!(self.hits, Hits::Take(1..))
     }
 
+    /// Whether this counts although its request is denied, so that who tries again meets it.
+    pub fn counts_denied(&self) -> bool {
+        let is_native = self.rule.is_some_and(|rule| !rule.is_shown_in_shadow);
+        is_native
+            && self.when == ChargeWhen::Always
+            && self.mode == Mode::Enforce
+            && matches!(self.hits, Hits::Take(1..))
+    }
+
     pub fn gives_slots_back(&self) -> bool {
         self.limit.kind.is_concurrent() && matches!(self.hits, Hits::GiveBack(1..))
     }
@@ -103,6 +112,8 @@ pub struct Decision<'s> {
     pub limits: SmallVec<[Binding<'s>; 8]>,
     /// What each rule that applied made of it; once per descriptor it applied to.
     pub rules: SmallVec<[RuleOutcome<'s>; 8]>,
+    /// The rules of which an expression could not be worked out.
+    pub failures: SmallVec<[&'s Rule; 2]>,
     /// What an admitted request holds until it is given back.
     pub leases: SmallVec<[Lease; 1]>,
 }

@@ -185,5 +185,5 @@ pub(super) fn step(
         }
     };
     let remaining = amount.saturating_sub(state.held());
-    Outcome { verdict, remaining, reset, lease: given }
+    Outcome { verdict, remaining, reset, lease: given, again: None }
 }

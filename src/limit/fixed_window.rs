@@ -57,6 +57,7 @@ pub fn step(
         remaining: amount.saturating_sub(state.used),
         reset: Some(state.window_end().since(now)),
         lease: None,
+        again: None,
     }
 }
 

@@ -124,6 +124,9 @@ pub struct Outcome {
     pub reset: Option<Span>,
     /// What an admitted take of a concurrency limit is given back by.
     pub lease: Option<LeaseId>,
+    /// Of a charge with room that counts although its request is denied: until there is room for
+    /// the same charge again, where there is none now.
+    pub again: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

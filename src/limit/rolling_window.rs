@@ -117,6 +117,7 @@ pub fn step(
         remaining: amount.saturating_sub(used),
         reset: Some(free_at.map_or(Span::ZERO, |free_at| free_at.since(now))),
         lease: None,
+        again: None,
     }
 }
 

@@ -620,3 +620,34 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// A clock that jumps to and fro, as far ahead as one window, and a machine that slept for as
+    /// long, are one window more and no other.
+    #[test]
+    fn clocks_that_flap_hand_out_at_most_one_window_more(
+        limit in any_limit(),
+        always in any::<bool>(),
+        start in any_time(),
+        jumps in prop::collection::vec((0..=1_000_i64, 0..4_u64), 1..300),
+    ) {
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let mut state = limit.fresh(start);
+        let thousandth = i64::try_from(span_of(limit).as_nanos() / 1_000).unwrap();
+        let mut admitted = 0;
+        for (jump, hits) in jumps {
+            let now = Timestamp::from_nanos(start.as_nanos().saturating_add(jump * thousandth));
+            let outcome = limit.step(&mut state, Hits::Take(hits), when, now);
+            if outcome.verdict == Verdict::Admitted {
+                admitted += hits;
+            }
+            prop_assert!(outcome.remaining <= limit.capacity());
+        }
+        // A fixed window may end right after the start, and the next lies wholly ahead.
+        let windows = if matches!(limit.kind, Kind::Fixed(_)) { 2 } else { 1 };
+        let most = limit.capacity() + windows * limit.amount;
+        prop_assert!(admitted <= most, "{admitted} of {most}");
+    }
+}

@@ -106,6 +106,7 @@ pub fn step(
         remaining: u64::try_from(remaining).unwrap_or(u64::MAX),
         reset: Some(free_at.since(now)),
         lease: None,
+        again: None,
     }
 }
 

@@ -71,6 +71,7 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
             .collect(),
         row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
+        has_expressions: rule.when.is_some() || rule.cost.is_some(),
         replaces: rule
             .replaces
             .iter()
@@ -197,6 +198,7 @@ impl<'p> Forest<'p> {
             overrides: Vec::new(),
             row_of: None,
             is_unlimited: limit.limit.is_none(),
+            has_expressions: false,
             replaces: Vec::new(),
             charge: ChargeWhen::Always,
             mode: if node.shadow_mode { Mode::Shadow } else { Mode::Enforce },

@@ -143,6 +143,8 @@ pub struct Rule {
     /// The rule with the table of endpoints that this is a row of.
     pub row_of: Option<Arc<str>>,
     pub is_unlimited: bool,
+    /// Whether it has a condition or a cost that may fail to be worked out.
+    pub has_expressions: bool,
     /// Positions, in the domain, of the rules that are dropped when this one matches: for each
     /// name those that carry it.
     pub replaces: Vec<Arc<[u32]>>,

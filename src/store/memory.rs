@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 
 use super::Outcomes;
 use crate::decide::{Charge, CounterKey, Lease};
-use crate::limit::{ChargeWhen, Hits, LeaseId, Outcome, State, Verdict};
+use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State, Verdict};
 use crate::policy::model::Mode;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 pub(super) const SHARD_COUNT: usize = 256;
 
@@ -90,6 +90,16 @@ impl MemoryStore {
         }
         if is_denied || !shadow_denied.is_empty() {
             locked.undo(charges, &mut outcomes, is_undone, now);
+        }
+        if is_denied {
+            // What a denied request counts may leave no room for the same request later.
+            let admitted = charges
+                .iter()
+                .zip(&mut outcomes)
+                .filter(|(charge, outcome)| charge.counts_denied() && !outcome.verdict.is_denial());
+            for (charge, outcome) in admitted {
+                outcome.again = locked.shard(charge.counter).wait_for_same(charge, now);
+            }
         }
         for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
             locked.shard(charge.counter).given_back.notify_waiters();
@@ -292,10 +302,24 @@ impl Shard {
     }
 
     fn look(&self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        let mut state = self.state(charge, now);
+        charge.limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
+    }
+
+    /// How long until a charge that was counted has room a second time; `None` if it has now.
+    fn wait_for_same(&self, charge: &Charge<'_>, now: Timestamp) -> Option<Span> {
+        // Who was never denied by the limit is not paused by it either.
+        let limit = Limit { resume_below: None, ..charge.limit };
+        let mut state = self.state(charge, now);
+        let outcome = limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
+        outcome.reset.filter(|_| outcome.verdict.is_denial())
+    }
+
+    /// A copy of a counter, or one that nothing has been taken from.
+    fn state(&self, charge: &Charge<'_>, now: Timestamp) -> State {
         let key = charge.counter;
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
-        let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone());
-        charge.limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
+        held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone())
     }
 }
 

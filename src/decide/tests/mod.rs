@@ -9,6 +9,9 @@ use crate::request::{Descriptor, Entry, Request};
 use crate::store::memory::MemoryStore;
 use crate::time::Timestamp;
 
+mod contracts;
+mod language;
+
 /// A policy set with its counters at a time of the test's choosing.
 struct Gate {
     set: PolicySet,
@@ -58,6 +61,18 @@ impl Gate {
 
     fn ask(&self, domain: &str, descriptors: &[&[(&str, &str)]]) -> Told {
         self.ask_with(domain, descriptors, Hits::Take(1), None)
+    }
+
+    /// The rules of which an expression fails for a request.
+    fn failures(&self, entries: &[(&str, &str)]) -> Vec<String> {
+        let entries = entries
+            .iter()
+            .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+        let descriptor =
+            Descriptor { entries: entries.collect(), hits: Hits::Take(0), limit: None };
+        let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
+        let plan = plan(&self.set, &request, self.now);
+        plan.failures.iter().map(|rule| rule.name.to_string()).collect()
     }
 
     fn one(&self, entries: &[(&str, &str)]) -> Told {
