@@ -20,7 +20,9 @@ fn family(line: &str) -> &str {
 
 #[tokio::test]
 async fn every_metric_is_described_named_by_convention_and_scraped() {
-    let server = TestServer::start(FIVE_A_MINUTE).await;
+    // Some series are there only for policies that may move them.
+    let policy = FIVE_A_MINUTE.replace("limits:", "cost: 1\n    limits:");
+    let server = TestServer::start(&policy).await;
     server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);
@@ -78,6 +80,19 @@ async fn decisions_rules_and_connections_are_counted() {
     assert_eq!(metric(&text, "tollgate_decision_duration_seconds_count"), 7.0);
     assert_eq!(metric(&text, "tollgate_policy_rules"), 1.0);
     assert_eq!(metric(&text, "tollgate_policy_set_version"), 1.0);
+}
+
+#[tokio::test]
+async fn expressions_that_cannot_be_worked_out_are_counted_by_rule() {
+    let policy = FIVE_A_MINUTE.replace("limits:", "when: int(rows) > 3\n    limits:");
+    let server = TestServer::start(&policy).await;
+    for _ in 0..2 {
+        let response = server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+        assert_eq!(only_status(response.get_ref()).current_limit, None);
+    }
+    let text = server.metrics.render();
+    let failures = "tollgate_expression_failures_total{domain=\"shop\",rule=\"per-tenant\"}";
+    assert_eq!(metric(&text, failures), 2.0);
 }
 
 #[tokio::test]

@@ -174,3 +174,31 @@ async fn a_file_that_was_emptied_keeps_the_old_set_in_force() {
     version(&mut reloads, 2).await;
     assert_eq!(amount(&server).await, 6);
 }
+
+#[tokio::test]
+async fn a_change_of_a_table_file_is_in_force_within_two_seconds_and_usage_is_kept() {
+    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let mut reloads = server.active.subscribe();
+    let folder = server.folder.path();
+    fs::create_dir(folder.join("tables")).unwrap();
+    let rows = |amount: u32| format!("default: {{ rate: 1 }}\nacme: {{ rate: {amount} }}\n");
+    fs::write(folder.join("tables/tenants.yaml"), rows(6)).unwrap();
+    let policy = FIVE_A_MINUTE
+        .replace("5/minute", "tenant.rate / minute")
+        .replace("rules:", "tables: { tenant: { file: tables/tenants.yaml } }\nrules:");
+    fs::write(folder.join("policy.yaml"), policy).unwrap();
+    version(&mut reloads, 2).await;
+    assert_eq!(amount(&server).await, 6);
+    fs::write(folder.join("tables/tenants.yaml"), rows(9)).unwrap();
+    let changed = version(&mut reloads, 3);
+    tokio::time::timeout(Duration::from_secs(2), changed).await.expect("within two seconds");
+    let response = server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    assert_eq!(only_status(response.get_ref()).limit_remaining, 9 - 2);
+
+    fs::write(folder.join("tables/tenants.yaml"), "acme: [1]\n").unwrap();
+    failure(&mut reloads, 1).await;
+    assert_eq!(amount(&server).await, 9, "the set before stays in force");
+    fs::remove_file(folder.join("tables/tenants.yaml")).unwrap();
+    failure(&mut reloads, 2).await;
+    assert_eq!(amount(&server).await, 9);
+}
