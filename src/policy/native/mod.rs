@@ -9,10 +9,11 @@ mod calendar;
 mod doubt;
 mod endpoint;
 mod endpoints;
+mod formulas;
 mod limits;
 mod overrides;
 mod pattern;
-mod resolve;
+mod shares;
 mod tables;
 
 use crate::limit::{ChargeWhen, Share};
@@ -27,7 +28,7 @@ use crate::policy::template::{Segment, Template};
 use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
 
-pub(super) use resolve::{amount as amount_of, field as number_of};
+pub(super) use formulas::{amount as amount_of, field as number_of};
 pub(super) use tables::{file_of as file_of_table, read_rows};
 
 use answer::Layer;
@@ -129,8 +130,8 @@ pub(super) fn read(
     };
     let mut rules =
         fields.value("rules").map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
-    resolve::shares(findings, &mut rules);
-    resolve::check_formulas(findings, &rules, &tables);
+    shares::work_out(findings, &mut rules);
+    formulas::check(findings, &rules, &tables);
     let respond = defaults.respond.complete();
     let body = Body::Native(NativePolicy { attributes, tables, rules, respond });
     Some(Policy { domain: domain?, body })
