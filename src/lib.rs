@@ -26,6 +26,8 @@ pub mod store;
 
 pub mod scenario;
 
+pub mod schema;
+
 pub mod admin;
 pub mod grpc;
 

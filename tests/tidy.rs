@@ -16,6 +16,7 @@ const ROWS: &[&[&str]] = &[
     &["store", "metrics"],
     &["source"],
     &["scenario"],
+    &["schema"],
     &["grpc"],
     &["admin"],
     &["settings"],
@@ -26,7 +27,8 @@ const ROWS: &[&[&str]] = &[
 ];
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
-const PURE: &[&str] = &["time", "yaml", "limit", "request", "policy", "decide", "scenario"];
+const PURE: &[&str] =
+    &["time", "yaml", "limit", "request", "policy", "decide", "scenario", "schema"];
 
 const IMPURE_WORDS: &[&str] = &[
     "tokio::",

@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod explain;
+mod schema;
 mod serve;
 mod test;
 
@@ -30,6 +31,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Run scenario files in virtual time
     Test(test::Arguments),
+    /// Print the JSON Schema that editors complete and check policies by
+    Schema(schema::Arguments),
     /// Drive an RLS server and print throughput and latencies
     Bench(Box<bench::Arguments>),
 }
@@ -44,6 +47,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Schema(arguments) => schema::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -32,6 +32,12 @@ use diagnostic::{Diagnostic, Severity};
 use model::{Mode, Source};
 use set::{CounterSeed, PolicySet};
 
+/// Every table of keys that a policy is read by, by the definition that its schema has for it.
+#[cfg(test)]
+pub(crate) fn key_tables() -> Vec<(&'static str, &'static findings::Keys)> {
+    [native::KEY_TABLES, envoy::KEY_TABLES].concat()
+}
+
 /// What came of compiling a candidate: the set if there was no error, and all findings.
 #[derive(Debug)]
 pub struct Compiled {

@@ -10,7 +10,7 @@ use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, sho
 use crate::policy::model::Placed;
 use crate::yaml::{Node, Scalar, Value};
 
-const KEYS: &Keys = &[
+pub(super) const KEYS: &Keys = &[
     ("code", Standing::Read),
     ("admitted", Standing::Read),
     ("rule", Standing::Read),
@@ -31,7 +31,7 @@ const KEYS: &Keys = &[
 const WHOLE_ANSWER: Standing =
     Standing::Elsewhere("write it in `expect` itself, for it is about the whole answer");
 
-const STATUS_KEYS: &Keys = &[
+pub(super) const STATUS_KEYS: &Keys = &[
     ("code", Standing::Read),
     ("rule", Standing::Read),
     ("limit", Standing::Read),

@@ -22,3 +22,19 @@ pub use engine::SEED;
 pub use link::link;
 pub use read::{ReadFile, read};
 pub use run::{Difference, Failure, Outcome, run};
+
+/// Every table of keys that a scenario file is read by, by the definition that its schema has for
+/// it.
+#[cfg(test)]
+pub(crate) fn key_tables() -> Vec<(&'static str, &'static crate::policy::findings::Keys)> {
+    vec![
+        ("file", read::FILE_KEYS),
+        ("scenario", read::SCENARIO_KEYS),
+        ("policy", read::POLICY_KEYS),
+        ("step", step::STEP_KEYS),
+        ("load", step::LOAD_KEYS),
+        ("descriptor", step::DESCRIPTOR_KEYS),
+        ("expect", expect::KEYS),
+        ("status", expect::STATUS_KEYS),
+    ]
+}

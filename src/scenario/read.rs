@@ -21,7 +21,7 @@ const START: Timestamp = Timestamp::from_seconds(1_767_225_600);
 const OF_POLICIES: Standing =
     Standing::Elsewhere("a policy has a file of its own; name it with `policies: [FILE]`");
 
-const FILE_KEYS: &Keys = &[
+pub(super) const FILE_KEYS: &Keys = &[
     ("policies", Standing::Read),
     ("domain", Standing::Read),
     ("start", Standing::Read),
@@ -32,7 +32,7 @@ const FILE_KEYS: &Keys = &[
     ("steps", Standing::Elsewhere("steps stand in an item of `scenarios`")),
 ];
 
-const SCENARIO_KEYS: &Keys = &[
+pub(super) const SCENARIO_KEYS: &Keys = &[
     ("name", Standing::Read),
     ("description", Standing::Read),
     ("domain", Standing::Read),
@@ -44,7 +44,7 @@ const SCENARIO_KEYS: &Keys = &[
     ("expect", Standing::Elsewhere("write it beside a `send` of `steps`")),
 ];
 
-const POLICY_KEYS: &Keys = &[("text", Standing::Read)];
+pub(super) const POLICY_KEYS: &Keys = &[("text", Standing::Read)];
 
 /// What the scenarios of a file share while they are read.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::policy::model::Placed;
 use crate::time::Span;
 use crate::yaml::{Node, Value};
 
-const STEP_KEYS: &Keys = &[
+pub(super) const STEP_KEYS: &Keys = &[
     ("send", Standing::Read),
     ("expect", Standing::Read),
     ("at", Standing::Read),
@@ -38,10 +38,10 @@ const ACTIONS: [&str; 4] = ["send", "reload", "load", "release"];
 /// Keys that only mean something beside `send`.
 const OF_SEND: [&str; 7] = ["expect", "times", "every", "hits", "give_back", "lease", "domain"];
 
-const LOAD_KEYS: &Keys =
+pub(super) const LOAD_KEYS: &Keys =
     &[("domain", Standing::Read), ("percent", Standing::Read), ("for", Standing::Read)];
 
-const DESCRIPTOR_KEYS: &Keys =
+pub(super) const DESCRIPTOR_KEYS: &Keys =
     &[("entries", Standing::Read), ("hits", Standing::Read), ("give_back", Standing::Read)];
 
 /// Sendings of one step.

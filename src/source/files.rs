@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_folder_stands_for_its_yaml_files_without_scenarios_and_dot_files() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.yaml", "a.yml", "a.test.yaml", ".hidden.yaml", "notes.txt"] {
+        for name in ["b.yaml", "a.yml", "a.test.yaml", ".hidden.yaml", "policy.schema.json"] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         std::fs::create_dir(folder.path().join("below.yaml")).unwrap();

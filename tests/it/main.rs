@@ -26,6 +26,7 @@ mod protocol;
 mod reload;
 mod rls;
 mod scenario;
+mod schema;
 mod service_manager;
 mod sockets;
 mod stall;

@@ -78,6 +78,15 @@ const RATE_LIMIT_KEYS: &Keys = &[
 
 const REPLACES_KEYS: &Keys = &[("name", Standing::Read)];
 
+/// Every table of keys, by the definition that the schema has for it.
+#[cfg(test)]
+pub(super) const KEY_TABLES: &[(&str, &Keys)] = &[
+    ("document", DOCUMENT_KEYS),
+    ("descriptor", DESCRIPTOR_KEYS),
+    ("rate_limit", RATE_LIMIT_KEYS),
+    ("replaced", REPLACES_KEYS),
+];
+
 pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
     let fields = findings.fields(document, "a policy", DOCUMENT_KEYS)?;
     let domain = native::read_domain(findings, &fields, document);

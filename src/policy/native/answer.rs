@@ -9,7 +9,7 @@ use crate::policy::units;
 use crate::time::Span;
 use crate::yaml::{Node, Value};
 
-const RESPOND_KEYS: &Keys = &[
+pub(super) const RESPOND_KEYS: &Keys = &[
     ("retry_after", Standing::Read),
     ("headers", Standing::Read),
     ("body", Standing::Read),
@@ -18,7 +18,7 @@ const RESPOND_KEYS: &Keys = &[
     ("max", Standing::Elsewhere("write `retry_after: { max: 30m }`")),
 ];
 
-const RETRY_AFTER_KEYS: &Keys = &[("format", Standing::Read), ("max", Standing::Read)];
+pub(super) const RETRY_AFTER_KEYS: &Keys = &[("format", Standing::Read), ("max", Standing::Read)];
 
 const FORMATS: &[(&str, RetryAfter)] = &[
     ("seconds", RetryAfter::Seconds),

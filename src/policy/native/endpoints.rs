@@ -12,7 +12,7 @@ use crate::policy::native::{doubt, endpoint};
 use crate::policy::template::{Segment, Template};
 use crate::yaml::{Node, Value};
 
-const ROW_KEYS: &Keys = &[
+pub(super) const ROW_KEYS: &Keys = &[
     ("method", Standing::Read),
     ("endpoint", Standing::Read),
     ("limits", Standing::Read),

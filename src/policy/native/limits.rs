@@ -12,7 +12,7 @@ use crate::policy::units::{self, LEASE, UNEVEN, UNEVEN_HINT};
 use crate::time::Span;
 use crate::yaml::{Node, Value};
 
-const LIMIT_KEYS: &Keys = &[
+pub(super) const LIMIT_KEYS: &Keys = &[
     ("amount", Standing::Read),
     ("window", Standing::Read),
     ("kind", Standing::Read),

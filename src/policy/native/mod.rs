@@ -89,6 +89,21 @@ const RULE_KEYS: &Keys = &[
     ("body", Standing::Elsewhere("put it into the rule's `respond`")),
 ];
 
+/// Every table of keys, by the definition that the schema has for it.
+#[cfg(test)]
+pub(super) const KEY_TABLES: &[(&str, &Keys)] = &[
+    ("policy", POLICY_KEYS),
+    ("rule", RULE_KEYS),
+    ("limit", limits::LIMIT_KEYS),
+    ("pattern", pattern::PATTERN_KEYS),
+    ("endpoint_pattern", pattern::PATTERN_KEYS),
+    ("ip_pattern", pattern::PATTERN_KEYS),
+    ("endpoint_row", endpoints::ROW_KEYS),
+    ("override", overrides::OVERRIDE_KEYS),
+    ("respond", answer::RESPOND_KEYS),
+    ("retry_after_long", answer::RETRY_AFTER_KEYS),
+];
+
 const CHARGES: &[(&str, ChargeWhen)] =
     &[("admitted", ChargeWhen::Admitted), ("always", ChargeWhen::Always)];
 const MODES: &[(&str, Mode)] = &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];

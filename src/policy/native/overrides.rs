@@ -11,7 +11,7 @@ use crate::policy::native::{limits, pattern, pattern::Base};
 use crate::time::Timestamp;
 use crate::yaml::{Node, Value};
 
-const OVERRIDE_KEYS: &Keys = &[
+pub(super) const OVERRIDE_KEYS: &Keys = &[
     ("match", Standing::Read),
     ("limits", Standing::Read),
     ("unlimited", Standing::Read),

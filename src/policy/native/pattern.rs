@@ -14,7 +14,7 @@ use crate::policy::template::Template;
 use crate::policy::units::Misread;
 use crate::yaml::{Node, Value};
 
-const PATTERN_KEYS: &Keys = &[
+pub(super) const PATTERN_KEYS: &Keys = &[
     ("not", Standing::Read),
     ("equals", Standing::Read),
     ("present", Standing::Elsewhere("write the word alone: `ATTRIBUTE: present`")),
