@@ -21,6 +21,7 @@ mod envoy_stream_done;
 mod exact;
 mod hostile;
 mod http;
+mod load;
 mod metrics;
 mod protocol;
 mod reload;

@@ -111,7 +111,7 @@ impl Gate {
         let hits = Hits::Take(hits);
         let descriptor = Descriptor { entries: entries.collect(), hits, limit: None };
         let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
-        let plan = plan(&self.set, &request, self.now);
+        let plan = plan(&self.set, &request, self.now, |_| None);
         let outcomes = self.store.charge(&plan.charges, self.now);
         let decision = conclude(&plan, &outcomes);
         let never = |outcome: &crate::limit::Outcome| {
@@ -132,7 +132,7 @@ impl Gate {
             let hits = Hits::Take(0);
             let descriptor = Descriptor { entries: entries.collect(), hits, limit: None };
             let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
-            let plan = plan(&self.set, &request, self.now);
+            let plan = plan(&self.set, &request, self.now, |_| None);
             for charge in &plan.charges {
                 let rule = charge.rule.map_or("", |rule| &rule.name);
                 let kind = format!("{rule} {:?} {a} {b}", charge.limit.identity());

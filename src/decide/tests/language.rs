@@ -123,7 +123,7 @@ rules:
             limit: None,
         };
         let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
-        let plan = plan(&gate.set, &request, gate.now);
+        let plan = plan(&gate.set, &request, gate.now, |_| None);
         let own = plan.charges.iter().filter(|it| it.rule.is_some_and(|it| &*it.name == rule));
         own.map(|charge| charge.limit.to_string()).collect::<Vec<_>>()
     };
