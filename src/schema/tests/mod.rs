@@ -40,11 +40,13 @@ const SEEN: [&str; 15] = [
 ];
 
 /// Parts of messages of these kinds that no schema could give.
-const BEYOND: [&str; 8] = [
+const BEYOND: [&str; 10] = [
     // Numbers, and what has to be compared.
     " has no length",
     " is too long",
     " is captured twice",
+    " is above `",
+    "the load and its status are two headers",
     // Patterns that would take longer to read than they are worth.
     "path templates are no regular expressions",
     "a captured segment needs a plain name",
