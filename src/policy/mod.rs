@@ -39,6 +39,12 @@ pub(crate) fn key_tables() -> Vec<(&'static str, &'static findings::Keys)> {
     [native::KEY_TABLES, envoy::KEY_TABLES].concat()
 }
 
+/// Every spelling of every unit of time.
+#[cfg(test)]
+pub(crate) fn unit_spellings() -> Vec<&'static str> {
+    units::UNITS.map(|(spelling, _)| spelling).to_vec()
+}
+
 /// What came of compiling a candidate: the set if there was no error, and all findings.
 #[derive(Debug)]
 pub struct Compiled {

@@ -24,7 +24,7 @@ pub(super) struct Misread {
 const LONGEST_WINDOW_SECONDS: u64 = 100 * Unit::Year.seconds();
 
 /// Every spelling of every unit.
-const UNITS: [(&str, Unit); 27] = [
+pub(super) const UNITS: [(&str, Unit); 27] = [
     ("second", Unit::Second),
     ("minute", Unit::Minute),
     ("hour", Unit::Hour),

@@ -4,13 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use serde_json::{Value as Json, json};
 
-use super::{POLICY_VALIDATOR, has_errors, read_policy, refusals};
-
-const UNITS: [&str; 27] = [
-    "s", "sec", "secs", "second", "seconds", "m", "min", "mins", "minute", "minutes", "h", "hr",
-    "hrs", "hour", "hours", "d", "day", "days", "w", "week", "weeks", "mo", "month", "months", "y",
-    "year", "years",
-];
+use super::{POLICY_VALIDATOR, SCENARIOS_VALIDATOR, has_errors, read_policy, refusals};
+use crate::policy;
 
 /// Limits in the short form, most of them right.
 fn short_limits() -> impl Strategy<Value = String> {
@@ -37,7 +32,7 @@ fn short_limits() -> impl Strategy<Value = String> {
         select(amounts.to_vec()),
         select(slashes.to_vec()),
         0..40_u32,
-        select(&UNITS[..]),
+        select(policy::unit_spellings()),
         select(kinds.to_vec()),
     )
         .prop_map(|(amount, slash, count, unit, kind)| match count {
@@ -59,7 +54,7 @@ fn short_limits() -> impl Strategy<Value = String> {
 }
 
 /// A policy with this second rule, whose texts and formulas find what they name.
-fn policy_with(rule: Json) -> Json {
+fn policy_with(rule: &Json) -> Json {
     json!({
         "domain": "d",
         "tables": { "tenant": { "default": { "units": 4, "plan": "free" } } },
@@ -177,17 +172,29 @@ fn assert_accepted_is_valid(policy: &Json) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+#[test]
+fn every_spelling_of_every_unit_is_valid() {
+    for unit in policy::unit_spellings() {
+        let limits = json!([format!("5/2{unit}"), { "amount": 5, "window": format!("2 {unit}") }]);
+        let policy = policy_with(&json!({ "name": "second", "limits": limits }));
+        assert!(POLICY_VALIDATOR.is_valid(&policy), "{unit}");
+        let step = json!({ "send": { "a": "b" }, "expect": { "limit": format!("5/2{unit}") } });
+        let scenarios = json!({ "scenarios": [{ "name": "s", "steps": [step] }] });
+        assert!(SCENARIOS_VALIDATOR.is_valid(&scenarios), "{unit}");
+    }
+}
+
 proptest! {
     // Most combinations are refused by the reader; those that are not are what is wanted.
     #![proptest_config(ProptestConfig { max_global_rejects: 100_000, ..ProptestConfig::default() })]
 
     #[test]
     fn every_short_limit_that_is_read_is_valid(limit in short_limits()) {
-        assert_accepted_is_valid(&policy_with(json!({ "name": "second", "limits": limit })))?;
+        assert_accepted_is_valid(&policy_with(&json!({ "name": "second", "limits": limit })))?;
     }
 
     #[test]
     fn every_policy_that_is_read_is_valid(rule in rules()) {
-        assert_accepted_is_valid(&policy_with(rule))?;
+        assert_accepted_is_valid(&policy_with(&rule))?;
     }
 }
