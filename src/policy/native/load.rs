@@ -13,7 +13,7 @@ use crate::policy::native::pattern::{self, Base};
 use crate::policy::units::{self, LEASE};
 use crate::yaml::{Node, Value};
 
-const LOAD_KEYS: &Keys = &[
+pub(super) const LOAD_KEYS: &Keys = &[
     ("capacity", Standing::Read),
     ("warn", Standing::Read),
     ("throttle", Standing::Read),
@@ -27,14 +27,14 @@ const LOAD_KEYS: &Keys = &[
     ("match", Standing::Elsewhere("say who is not shed: `exempt: [{ endpoint: /checkout/** }]`")),
 ];
 
-const CAPACITY_KEYS: &Keys = &[
+pub(super) const CAPACITY_KEYS: &Keys = &[
     ("in_flight", Standing::Read),
     ("lease", Standing::Read),
     ("amount", Standing::Elsewhere("write a rate in short: `capacity: 1000/second`")),
     ("window", Standing::Elsewhere("write a rate in short: `capacity: 1000/second`")),
 ];
 
-const HEADER_KEYS: &Keys = &[("load", Standing::Read), ("status", Standing::Read)];
+pub(super) const HEADER_KEYS: &Keys = &[("load", Standing::Read), ("status", Standing::Read)];
 
 /// Every request is held against all of them.
 const MOST_EXEMPT: usize = 100;

@@ -103,6 +103,9 @@ pub(super) const KEY_TABLES: &[(&str, &Keys)] = &[
     ("override", overrides::OVERRIDE_KEYS),
     ("respond", answer::RESPOND_KEYS),
     ("retry_after_long", answer::RETRY_AFTER_KEYS),
+    ("load", load::LOAD_KEYS),
+    ("load_capacity", load::CAPACITY_KEYS),
+    ("load_headers", load::HEADER_KEYS),
 ];
 
 const CHARGES: &[(&str, ChargeWhen)] =

@@ -193,24 +193,14 @@ fn strict(schema: &Json) -> BTreeSet<&str> {
     names(strict.map(|(name, _)| name.as_str()))
 }
 
-/// Definitions of `load`, which no reader has a table for as long as it refuses the key.
-const OF_LOAD: [&str; 3] = ["load", "load_capacity", "load_headers"];
-
 #[test]
 fn policies_have_the_keys_that_are_read() {
     let (schema, tables) = (schema(POLICY), policy::key_tables());
-    let is_load_read = tables.iter().any(|(_, keys)| read_keys(keys).contains("load"));
     for (name, keys) in &tables {
-        let mut read = read_keys(keys);
-        if *name == "policy" {
-            read.insert("load");
-        }
+        let read = read_keys(keys);
         assert_eq!(properties(&schema, name), read, "the keys of the definition `{name}`");
     }
-    let mut with_table = names(tables.iter().map(|(name, _)| *name));
-    if !is_load_read {
-        with_table.extend(OF_LOAD);
-    }
+    let with_table = names(tables.iter().map(|(name, _)| *name));
     assert_eq!(strict(&schema), with_table, "definitions, and tables of keys");
 }
 
