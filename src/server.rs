@@ -106,6 +106,7 @@ impl Server {
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
         let admin = Admin {
             readiness: readiness.clone(),
+            active: Arc::clone(&rls.active),
             metrics: Arc::clone(&rls.metrics),
             store: Arc::clone(&rls.store),
             clock: rls.clock.clone(),

@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["request"],
     &["policy"],
     &["decide"],
-    &["store", "metrics"],
+    &["store", "metrics", "explain"],
     &["source"],
     &["scenario"],
     &["grpc"],
@@ -26,7 +26,8 @@ const ROWS: &[&[&str]] = &[
 ];
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
-const PURE: &[&str] = &["time", "yaml", "limit", "request", "policy", "decide", "scenario"];
+const PURE: &[&str] =
+    &["time", "yaml", "limit", "request", "policy", "decide", "explain", "scenario"];
 
 const IMPURE_WORDS: &[&str] = &[
     "tokio::",

@@ -7,25 +7,28 @@
 //! | `/readyz` | 200 when policies are in force and nothing drains, else 503; the parts as JSON |
 //! | `/healthcheck` | the same as envoyproxy/ratelimit has it: 200 `OK` or 500 |
 //! | `/metrics` | Prometheus metrics |
+//! | `/api/v1/explain` | why a request is decided as it is; counts nothing |
 //!
 //! `/json` comes from the gRPC side, since it speaks that side's messages.
 
+mod explain;
 mod serve;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use axum::{BoxError, Router};
 use tower::ServiceBuilder;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::source::Active;
 use crate::store::Store;
 pub use serve::serve;
 
@@ -33,10 +36,14 @@ pub use serve::serve;
 /// milliseconds; a body that trickles in would hold its connection for ever.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where requests are explained.
+pub const EXPLAIN: &str = "/api/v1/explain";
+
 /// What the endpoints read.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub readiness: Readiness,
+    pub active: Arc<Active>,
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
     pub clock: Clock,
@@ -52,6 +59,7 @@ pub fn router(admin: Admin, others: Router) -> Router {
         .route("/readyz", get(readyz))
         .route("/healthcheck", any(healthcheck))
         .route("/metrics", get(metrics))
+        .route(EXPLAIN, post(explain::post).layer(DefaultBodyLimit::max(explain::BODY_MAX)))
         .with_state(admin)
         .merge(others)
         .fallback(not_found)
@@ -110,7 +118,7 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn wrong_method(uri: Uri) -> Response {
-    let expected = if uri.path() == "/json" { "POST" } else { "GET" };
+    let expected = if ["/json", EXPLAIN].contains(&uri.path()) { "POST" } else { "GET" };
     let problem = format!("`{}` takes {expected}", uri.path());
     let body = axum::Json(serde_json::json!({ "error": problem }));
     (StatusCode::METHOD_NOT_ALLOWED, body).into_response()

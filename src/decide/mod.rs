@@ -7,12 +7,11 @@
 //! answer(decision, now)              -> headers and body          pure
 //! ```
 //!
-//! `serve`, `explain` and the benches walk this one path.
+//! `serve` and the benches walk this one path; `explain` too, with a charge that is only tried.
 
 mod answer;
 mod body;
 mod conclude;
-pub mod explain;
 pub mod lease;
 mod plan;
 #[cfg(test)]
@@ -20,7 +19,7 @@ mod tests;
 
 use smallvec::SmallVec;
 
-use crate::limit::{ChargeWhen, Hits, Limit, Verdict};
+use crate::limit::{ChargeWhen, Hits, Limit, Outcome, Verdict};
 use crate::policy::model::Mode;
 use crate::policy::set::{Domain, Rule};
 use crate::time::Span;
@@ -73,6 +72,24 @@ pub struct Plan<'s> {
     pub releases: SmallVec<[Lease; 1]>,
     /// The rules of which an expression could not be worked out.
     pub failures: SmallVec<[&'s Rule; 2]>,
+}
+
+/// What the charges of a plan would be told, found out without counting them.
+#[derive(Debug)]
+pub struct Trial {
+    /// Where the counter of each charge stands before, in order.
+    pub standing: SmallVec<[Standing; 8]>,
+    /// What each charge would be told, in order.
+    pub outcomes: SmallVec<[Outcome; 8]>,
+}
+
+/// Where a counter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What a take of nothing is told.
+    pub look: Outcome,
+    /// Slots held of a concurrency limit.
+    pub held: Option<u64>,
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor

@@ -1,0 +1,313 @@
+//! An explanation for people: the answer first, then what applies, then what does not and why.
+//!
+//! Whatever a request or a policy is made of, what is written has no control characters but line
+//! ends, so that no value can speak to a terminal.
+
+use std::fmt::Write as _;
+
+use super::{
+    AppliedRule, Code, ExplainedDescriptor, ExplainedLimit, ExplainedOverride, ExplainedRow,
+    Explanation, MissedRule, Moment, Pair, Verdict,
+};
+use crate::time::Span;
+
+/// Rules that do not apply, shown of each descriptor unless all are wanted.
+const MISSES_SHOWN: usize = 10;
+
+/// What is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Whose counters were asked, such as `fresh counters`.
+    pub counters: &'a str,
+    /// Every rule that does not apply.
+    pub all: bool,
+}
+
+pub fn render(explanation: &Explanation, shown: Shown<'_>) -> String {
+    let mut lines = Lines::default();
+    answer(&mut lines, explanation);
+    let Explanation { at, domain, policy_set, descriptors, .. } = explanation;
+    let version = policy_set.map(|version| format!(", policy set {version}")).unwrap_or_default();
+    lines.add(0, &format!("domain {domain} at {at}; {}{version}", shown.counters));
+    for (descriptor, number) in descriptors.iter().zip(1..) {
+        lines.blank();
+        let of = if descriptors.len() == 1 { String::new() } else { format!(" {number}") };
+        let hits = match descriptor.hits {
+            1 => String::new(),
+            hits => format!(" ({hits} hits)"),
+        };
+        lines.add(0, &format!("descriptor{of}{hits}: {}", joined(&descriptor.entries)));
+        render_descriptor(&mut lines, descriptor, shown.all);
+    }
+    lines.text
+}
+
+/// Lines without anything that a terminal would obey.
+#[derive(Default)]
+struct Lines {
+    text: String,
+}
+
+impl Lines {
+    fn add(&mut self, indent: usize, line: &str) {
+        self.text.extend(std::iter::repeat_n(' ', indent));
+        for c in line.chars() {
+            match c {
+                c if is_harmless(c) => self.text.push(c),
+                c => self.text.extend(c.escape_default()),
+            }
+        }
+        self.text.push('\n');
+    }
+
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+}
+
+/// Not so: control characters, and those without a width that turn or hide text.
+fn is_harmless(c: char) -> bool {
+    let is_hidden = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+    );
+    !c.is_control() && !is_hidden
+}
+
+/// Would it pass, and if not, why and until when.
+fn answer(lines: &mut Lines, explanation: &Explanation) {
+    let decision = &explanation.decision;
+    let Some(binding) = &decision.binding else {
+        lines.add(0, "passes: nothing limits it");
+        in_shadow(lines, &decision.shadow_denials);
+        return;
+    };
+    let limit = &binding.limit;
+    let whom = match binding.counted_per.as_slice() {
+        [] => String::new(),
+        per => format!(" for {}", joined(per)),
+    };
+    let of = match explanation.descriptors.len() {
+        1 => String::new(),
+        _ => format!(" (descriptor {})", binding.descriptor + 1),
+    };
+    let ExplainedLimit { limit: written, left, .. } = limit;
+    match decision.code {
+        Code::OverLimit => {
+            let rule = &binding.rule;
+            lines.add(0, &format!("DENIED by `{rule}`{of}{whom}: {}", denial(limit)));
+        }
+        Code::Ok => {
+            let resets = reset(limit);
+            let rule = format!("`{}`{of}{whom}", binding.rule);
+            let left = format!("least left: {left} before it, of {written}");
+            lines.add(0, &format!("passes; {left}, by {rule}; {resets}"));
+        }
+    }
+    if let Some(seconds) = binding.told_wait_seconds {
+        let span = Span::from_seconds(seconds);
+        lines.add(0, &format!("clients are told to wait {span}: the policy caps it"));
+    }
+    in_shadow(lines, &decision.shadow_denials);
+}
+
+fn in_shadow(lines: &mut Lines, denials: &[String]) {
+    if !denials.is_empty() {
+        let names = denials.join("`, `");
+        lines.add(0, &format!("in shadow, and so not denied by: `{names}`"));
+    }
+}
+
+/// What a denying limit says of the request.
+fn denial(limit: &ExplainedLimit) -> String {
+    let ExplainedLimit { limit: written, hits, left, capacity, .. } = limit;
+    let passes = match &limit.passes {
+        Some(moment) => format!("; passes {}", in_words(moment)),
+        None => String::new(),
+    };
+    match limit.verdict {
+        Verdict::Paused => {
+            let share = limit.resume_below.as_deref().unwrap_or("the share");
+            format!("{written} is paused until usage is below {share}{passes}")
+        }
+        Verdict::ExceedsAmount if *capacity == 0 => format!("{written} admits nothing, ever"),
+        Verdict::ExceedsAmount => {
+            format!("{hits} hits never fit, since {written} holds {capacity} at most")
+        }
+        Verdict::Admitted | Verdict::OverLimit if *left == 0 => {
+            let verb = if limit.held.is_some() { "are in use" } else { "is used up" };
+            format!("{written} {verb}{passes}")
+        }
+        Verdict::Admitted | Verdict::OverLimit => {
+            format!("{hits} hits do not fit into the {left} left of {written}{passes}")
+        }
+    }
+}
+
+fn in_words(moment: &Moment) -> String {
+    format!("in {}, at {}", Span::from_seconds(moment.in_seconds), moment.at)
+}
+
+/// When it is whole again.
+fn reset(limit: &ExplainedLimit) -> String {
+    let when = limit.resets.as_ref();
+    let in_span = when.map(|when| format!("in {}", Span::from_seconds(when.in_seconds)));
+    match (in_span, limit.kind.as_str()) {
+        _ if limit.paused => "paused".to_owned(),
+        (_, "concurrent") => "free again when given back".to_owned(),
+        (None, _) => "no end known".to_owned(),
+        (Some(when), "fixed") => format!("new window {when}"),
+        (Some(_), _) if limit.left >= limit.capacity => "unused".to_owned(),
+        (Some(when), _) => format!("all free {when} if nothing comes"),
+    }
+}
+
+fn render_descriptor(lines: &mut Lines, descriptor: &ExplainedDescriptor, all: bool) {
+    let ExplainedDescriptor { entries, attributes, steps, applies, replaced, .. } = descriptor;
+    if !attributes.is_empty() && attributes != entries {
+        lines.add(2, &format!("read as {}", joined(attributes)));
+    }
+    steps.iter().for_each(|step| lines.add(2, step));
+    lines.blank();
+    if applies.is_empty() {
+        lines.add(0, "no rule applies: it passes without limit");
+    } else {
+        let count = counted(applies.len(), "rule applies", "rules apply");
+        let unlimited = if descriptor.unlimited { ", and nothing limits it" } else { "" };
+        lines.add(0, &format!("{count}{unlimited}"));
+    }
+    let mut applies: Vec<&AppliedRule> = applies.iter().collect();
+    applies.sort_by_key(|rule| !denies(rule));
+    applies.iter().for_each(|rule| render_applied(lines, rule));
+    if !replaced.is_empty() {
+        lines.blank();
+        lines.add(0, &counted(replaced.len(), "rule is replaced", "rules are replaced"));
+    }
+    for rule in replaced {
+        lines.add(2, &format!("{}: replaced by `{}`", rule.rule, rule.by));
+    }
+    render_misses(lines, &descriptor.does_not_apply, all);
+}
+
+fn denies(rule: &AppliedRule) -> bool {
+    rule.limits.iter().any(|limit| limit.verdict != Verdict::Admitted)
+}
+
+fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
+    let mut notes = match rule.counted_per.as_slice() {
+        [] if rule.unlimited => String::new(),
+        [] => ", one counter for everybody".to_owned(),
+        per => format!(", counter of {}", joined(per)),
+    };
+    if rule.shadow {
+        notes.push_str(", in shadow: measured, not enforced");
+    }
+    if rule.charge_always && !rule.unlimited {
+        notes.push_str(", counts denied requests too");
+    }
+    lines.add(2, &format!("{}{notes}", rule.rule));
+    if rule.unlimited && rule.overridden.is_none() {
+        lines.add(6, "unlimited");
+    }
+    let width = rule.limits.iter().map(|limit| limit.limit.chars().count()).max();
+    for limit in &rule.limits {
+        render_limit(lines, limit, rule.shadow, width.unwrap_or_default());
+    }
+    let over = |over: &ExplainedOverride| match over.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    if let Some(held) = &rule.overridden {
+        let what = if rule.unlimited { "made unlimited" } else { "other limits" };
+        let until = held.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default();
+        lines.add(6, &format!("{what} by an override{until}{}", over(held)));
+    }
+    for ended in &rule.ended_overrides {
+        let until = ended.until.as_deref().unwrap_or_default();
+        lines.add(6, &format!("an override ended at {until}{}", over(ended)));
+    }
+    rule.rows.iter().for_each(|row| lines.add(6, &row_in_words(row)));
+    match &rule.cost {
+        None => {}
+        Some(cost) => {
+            let formula = &cost.formula;
+            let line = match &cost.failure {
+                Some(why) => format!("each hit counts 1: `{formula}` cannot be worked out, {why}"),
+                None if *formula == cost.cost.to_string() => format!("each hit counts {formula}"),
+                None => format!("each hit counts {}, from `{formula}`", cost.cost),
+            };
+            lines.add(6, &line);
+        }
+    }
+    if let Some(when) = &rule.when {
+        lines.add(6, &format!("`when: {when}` is true"));
+    }
+}
+
+fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, shadow: bool, width: usize) {
+    let ExplainedLimit { limit: written, left, amount, capacity, .. } = limit;
+    let padding = " ".repeat(width.saturating_sub(written.chars().count()));
+    let state = match limit.held {
+        Some(held) => format!("{held} of {amount} in use"),
+        None => format!("{left} of {capacity} left"),
+    };
+    let mut line = format!("{written}{padding}  {state}, {}", reset(limit));
+    if limit.verdict != Verdict::Admitted {
+        let verb = if shadow { "would deny" } else { "DENIES" };
+        let _ = write!(line, "  <- {verb}: {}", short_denial(limit));
+    }
+    lines.add(6, &line);
+    if let Some(formula) = &limit.formula {
+        lines.add(8, &format!("{amount} comes from `{formula}`"));
+    }
+}
+
+fn short_denial(limit: &ExplainedLimit) -> String {
+    let passes = limit.passes.as_ref().map(|moment| Span::from_seconds(moment.in_seconds));
+    match (limit.verdict, passes) {
+        (Verdict::ExceedsAmount, _) => {
+            format!("{} at once never fit", counted_u64(limit.hits, "hit", "hits"))
+        }
+        (_, Some(span)) => format!("passes in {span}"),
+        (_, None) => "no end known".to_owned(),
+    }
+}
+
+/// `tenant=acme -> plan=production units=400`
+fn row_in_words(row: &ExplainedRow) -> String {
+    let ExplainedRow { attribute, value, fields, .. } = row;
+    let default = if row.is_default { "default: " } else { "" };
+    format!("row {attribute}={value} -> {default}{}", joined(fields))
+}
+
+fn render_misses(lines: &mut Lines, misses: &[MissedRule], all: bool) {
+    if misses.is_empty() {
+        return;
+    }
+    lines.blank();
+    let rules = misses.iter().map(|missed| missed.rows.unwrap_or(1)).sum();
+    lines.add(0, &counted_u64(rules, "rule does not apply", "rules do not apply"));
+    let shown = if all { misses.len() } else { MISSES_SHOWN };
+    for MissedRule { rule, why, .. } in misses.iter().take(shown) {
+        lines.add(2, &format!("{rule}: {why}"));
+    }
+    let hidden: u64 = misses.iter().skip(shown).map(|missed| missed.rows.unwrap_or(1)).sum();
+    if hidden > 0 {
+        lines.add(2, &format!("and {hidden} more; `--all` shows them"));
+    }
+}
+
+fn joined(pairs: &[Pair]) -> String {
+    let pairs: Vec<String> =
+        pairs.iter().map(|Pair { name, value }| format!("{name}={value}")).collect();
+    pairs.join(" ")
+}
+
+fn counted(count: usize, one: &str, more: &str) -> String {
+    counted_u64(u64::try_from(count).unwrap_or(u64::MAX), one, more)
+}
+
+fn counted_u64(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
