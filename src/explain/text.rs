@@ -92,17 +92,13 @@ fn answer(lines: &mut Lines, explanation: &Explanation) {
         1 => String::new(),
         _ => format!(" (descriptor {})", binding.descriptor + 1),
     };
-    let ExplainedLimit { limit: written, left, .. } = limit;
+    let rule = format!("`{}`{of}{whom}", binding.rule);
     match decision.code {
-        Code::OverLimit => {
-            let rule = &binding.rule;
-            lines.add(0, &format!("DENIED by `{rule}`{of}{whom}: {}", denial(limit)));
-        }
+        Code::OverLimit => lines.add(0, &format!("DENIED by {rule}: {}", denial(limit))),
         Code::Ok => {
-            let resets = reset(limit);
-            let rule = format!("`{}`{of}{whom}", binding.rule);
-            let left = format!("least left: {left} before it, of {written}");
-            lines.add(0, &format!("passes; {left}, by {rule}; {resets}"));
+            let (left, resets) = (left_in_words(limit), reset(limit));
+            let written = short(limit);
+            lines.add(0, &format!("passes; tightest is {rule}: {written}, {left}, {resets}"));
         }
     }
     if let Some(seconds) = binding.told_wait_seconds {
@@ -121,7 +117,8 @@ fn in_shadow(lines: &mut Lines, denials: &[String]) {
 
 /// What a denying limit says of the request.
 fn denial(limit: &ExplainedLimit) -> String {
-    let ExplainedLimit { limit: written, hits, left, capacity, .. } = limit;
+    let ExplainedLimit { hits, left, capacity, .. } = limit;
+    let written = short(limit);
     let passes = match &limit.passes {
         Some(moment) => format!("; passes {}", in_words(moment)),
         None => String::new(),
@@ -131,9 +128,9 @@ fn denial(limit: &ExplainedLimit) -> String {
             let share = limit.resume_below.as_deref().unwrap_or("the share");
             format!("{written} is paused until usage is below {share}{passes}")
         }
-        Verdict::ExceedsAmount if *capacity == 0 => format!("{written} admits nothing, ever"),
+        Verdict::ExceedsAmount if *capacity == 0 => format!("{written} never admits anything"),
         Verdict::ExceedsAmount => {
-            format!("{hits} hits never fit, since {written} holds {capacity} at most")
+            format!("{hits} hits never fit: {written} holds {capacity} at most")
         }
         Verdict::Admitted | Verdict::OverLimit if *left == 0 => {
             let verb = if limit.held.is_some() { "are in use" } else { "is used up" };
@@ -145,16 +142,38 @@ fn denial(limit: &ExplainedLimit) -> String {
     }
 }
 
+/// As sentences name it.
+fn short(limit: &ExplainedLimit) -> String {
+    match limit.held {
+        Some(_) => format!("{} at a time", limit.amount),
+        None => limit.limit.clone(),
+    }
+}
+
+fn left_in_words(limit: &ExplainedLimit) -> String {
+    match limit.held {
+        Some(held) => format!("{held} of {} in use", limit.amount),
+        None => format!("{} of {} left", limit.left, limit.capacity),
+    }
+}
+
 fn in_words(moment: &Moment) -> String {
     format!("in {}, at {}", Span::from_seconds(moment.in_seconds), moment.at)
 }
 
 /// When it is whole again.
 fn reset(limit: &ExplainedLimit) -> String {
-    let when = limit.resets.as_ref();
-    let in_span = when.map(|when| format!("in {}", Span::from_seconds(when.in_seconds)));
-    match (in_span, limit.kind.as_str()) {
-        _ if limit.paused => "paused".to_owned(),
+    if limit.paused {
+        let share = limit.resume_below.as_deref().unwrap_or("the share");
+        return format!("paused until usage is below {share}");
+    }
+    let when = limit.resets.as_ref().map(|when| {
+        let span = Span::from_seconds(when.in_seconds);
+        // A long span says too little in its two largest units.
+        let at = if when.in_seconds >= 3_600 { format!(" ({})", when.at) } else { String::new() };
+        format!("in {span}{at}")
+    });
+    match (when, limit.kind.as_str()) {
         (_, "concurrent") => "free again when given back".to_owned(),
         (None, _) => "no end known".to_owned(),
         (Some(when), "fixed") => format!("new window {when}"),
@@ -178,7 +197,7 @@ fn render_descriptor(lines: &mut Lines, descriptor: &ExplainedDescriptor, all: b
         lines.add(0, &format!("{count}{unlimited}"));
     }
     let mut applies: Vec<&AppliedRule> = applies.iter().collect();
-    applies.sort_by_key(|rule| !denies(rule));
+    applies.sort_by_key(|rule| (!denies(rule), rule.shadow && denies(rule)));
     applies.iter().for_each(|rule| render_applied(lines, rule));
     if !replaced.is_empty() {
         lines.blank();
@@ -246,13 +265,12 @@ fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
 }
 
 fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, shadow: bool, width: usize) {
-    let ExplainedLimit { limit: written, left, amount, capacity, .. } = limit;
+    let ExplainedLimit { limit: written, amount, .. } = limit;
     let padding = " ".repeat(width.saturating_sub(written.chars().count()));
-    let state = match limit.held {
-        Some(held) => format!("{held} of {amount} in use"),
-        None => format!("{left} of {capacity} left"),
-    };
-    let mut line = format!("{written}{padding}  {state}, {}", reset(limit));
+    let mut line = format!("{written}{padding}  {}, {}", left_in_words(limit), reset(limit));
+    if let Some(share) = limit.resume_below.as_ref().filter(|_| !limit.paused) {
+        let _ = write!(line, ", once denied until below {share}");
+    }
     if limit.verdict != Verdict::Admitted {
         let verb = if shadow { "would deny" } else { "DENIES" };
         let _ = write!(line, "  <- {verb}: {}", short_denial(limit));
@@ -266,9 +284,7 @@ fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, shadow: bool, width: 
 fn short_denial(limit: &ExplainedLimit) -> String {
     let passes = limit.passes.as_ref().map(|moment| Span::from_seconds(moment.in_seconds));
     match (limit.verdict, passes) {
-        (Verdict::ExceedsAmount, _) => {
-            format!("{} at once never fit", counted_u64(limit.hits, "hit", "hits"))
-        }
+        (Verdict::ExceedsAmount, _) => "never fits".to_owned(),
         (_, Some(span)) => format!("passes in {span}"),
         (_, None) => "no end known".to_owned(),
     }

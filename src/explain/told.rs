@@ -10,7 +10,7 @@ use super::{
     ExplainedLimit, ExplainedOverride, ExplainedRow, Explanation, Moment, Verdict,
 };
 use crate::decide::{self, Binding, Charge, Decision, Plan, Trial, conclude, plan};
-use crate::limit::{self, ChargeWhen, Hits};
+use crate::limit::{self, ChargeWhen, Hits, Limit};
 use crate::policy::matcher::readable;
 use crate::policy::model::Mode;
 use crate::policy::set::{PolicySet, Rule, RuleLimit, RuleOverride};
@@ -119,7 +119,7 @@ impl Told<'_, '_> {
         let is_paused = standing.look.verdict == limit::Verdict::Paused;
         let waits = matches!(verdict, Verdict::OverLimit | Verdict::Paused);
         ExplainedLimit {
-            limit: limit.to_string(),
+            limit: written(limit),
             amount: limit.amount,
             capacity: limit.capacity(),
             kind: limit.kind.name().to_owned(),
@@ -177,7 +177,7 @@ impl Told<'_, '_> {
         let name = rule_name(binding.rule);
         let applied = descriptors.get(descriptor)?.applies.iter().find(|it| it.rule == name);
         let limit = match applied.and_then(|applied| {
-            applied.limits.iter().find(|it| it.limit == binding.limit.to_string())
+            applied.limits.iter().find(|it| it.limit == written(&binding.limit))
         }) {
             Some(limit) => limit.clone(),
             None => self.limit(position, None),
@@ -200,6 +200,11 @@ impl Told<'_, '_> {
             nanos.div_euclid(1_000_000_000) + i64::from(nanos.rem_euclid(1_000_000_000) > 0);
         Moment { in_seconds: span.seconds_ceil(), at: moment(Timestamp::from_seconds(second)) }
     }
+}
+
+/// Without its share: that stands apart.
+fn written(limit: &Limit) -> String {
+    Limit { resume_below: None, ..*limit }.to_string()
 }
 
 fn rule_name(rule: Option<&Rule>) -> String {
