@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    AppliedRule, Code, ExplainedDescriptor, ExplainedLimit, ExplainedOverride, ExplainedRow,
-    Explanation, MissedRule, Moment, Pair, Verdict,
+    AppliedRule, Code, ExplainedCost, ExplainedDescriptor, ExplainedLimit, ExplainedOverride,
+    ExplainedRow, Explanation, MissedRule, Moment, Pair, Verdict,
 };
 use crate::time::Span;
 
@@ -37,7 +37,8 @@ pub fn render(explanation: &Explanation, shown: Shown<'_>) -> String {
             hits => format!(" ({hits} hits)"),
         };
         lines.add(0, &format!("descriptor{of}{hits}: {}", joined(&descriptor.entries)));
-        render_descriptor(&mut lines, descriptor, shown.all);
+        let first = explanation.decision.binding.as_ref().map(|binding| binding.rule.as_str());
+        render_descriptor(&mut lines, descriptor, first, shown.all);
     }
     lines.text
 }
@@ -182,7 +183,13 @@ fn reset(limit: &ExplainedLimit) -> String {
     }
 }
 
-fn render_descriptor(lines: &mut Lines, descriptor: &ExplainedDescriptor, all: bool) {
+/// `first` is the rule that the answer speaks of.
+fn render_descriptor(
+    lines: &mut Lines,
+    descriptor: &ExplainedDescriptor,
+    first: Option<&str>,
+    all: bool,
+) {
     let ExplainedDescriptor { entries, attributes, steps, applies, replaced, .. } = descriptor;
     if !attributes.is_empty() && attributes != entries {
         lines.add(2, &format!("read as {}", joined(attributes)));
@@ -197,7 +204,7 @@ fn render_descriptor(lines: &mut Lines, descriptor: &ExplainedDescriptor, all: b
         lines.add(0, &format!("{count}{unlimited}"));
     }
     let mut applies: Vec<&AppliedRule> = applies.iter().collect();
-    applies.sort_by_key(|rule| (!denies(rule), rule.shadow && denies(rule)));
+    applies.sort_by_key(|rule| (Some(rule.rule.as_str()) != first, !denies(rule), rule.shadow));
     applies.iter().for_each(|rule| render_applied(lines, rule));
     if !replaced.is_empty() {
         lines.blank();
@@ -247,20 +254,20 @@ fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
         lines.add(6, &format!("an override ended at {until}{}", over(ended)));
     }
     rule.rows.iter().for_each(|row| lines.add(6, &row_in_words(row)));
-    match &rule.cost {
-        None => {}
-        Some(cost) => {
-            let formula = &cost.formula;
-            let line = match &cost.failure {
-                Some(why) => format!("each hit counts 1: `{formula}` cannot be worked out, {why}"),
-                None if *formula == cost.cost.to_string() => format!("each hit counts {formula}"),
-                None => format!("each hit counts {}, from `{formula}`", cost.cost),
-            };
-            lines.add(6, &line);
-        }
+    if let Some(cost) = &rule.cost {
+        lines.add(6, &cost_in_words(cost));
     }
     if let Some(when) = &rule.when {
         lines.add(6, &format!("`when: {when}` is true"));
+    }
+}
+
+fn cost_in_words(cost: &ExplainedCost) -> String {
+    let ExplainedCost { formula, cost, failure } = cost;
+    match failure {
+        Some(why) => format!("each hit counts 1: `{formula}` cannot be worked out, {why}"),
+        None if *formula == cost.to_string() => format!("each hit counts {formula}"),
+        None => format!("each hit counts {cost}, from `{formula}`"),
     }
 }
 
