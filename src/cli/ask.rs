@@ -60,7 +60,7 @@ impl fmt::Display for Server {
 pub(super) enum AskError {
     #[error("nobody listens at `{0}`: {1}; {HINT}")]
     Unreachable(Server, std::io::Error),
-    #[error("what listens at `{0}` does not speak HTTP/1.1 ({1}); {HINT}")]
+    #[error("what listens at `{0}` does not speak HTTP/1.1 ({1}); {HINT}, not what `--grpc` says")]
     NotHttp(Server, hyper::Error),
     #[error("the answer of `{0}` could not be read: {1}")]
     Cut(Server, axum::Error),

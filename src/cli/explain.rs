@@ -14,7 +14,7 @@ use super::ask::{self, Server};
 use super::{FAILED, USAGE, complain};
 use crate::admin;
 use crate::clock::Clock;
-use crate::explain::text::{Shown, render};
+use crate::explain::text::{Shown, harmless, render};
 use crate::explain::{Explanation, explain, unknown_domain};
 use crate::limit::Hits;
 use crate::policy::model::Mode;
@@ -158,10 +158,10 @@ fn ask_server(
     let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
     match (status, answer["error"].as_str()) {
         (StatusCode::NOT_FOUND, Some(problem)) if answer["known_domains"].is_array() => {
-            Err(failed(&printable(problem), FAILED))
+            Err(failed(&harmless(problem), FAILED))
         }
         (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE, Some(problem)) => {
-            Err(failed(&printable(problem), USAGE))
+            Err(failed(&harmless(problem), USAGE))
         }
         _ => Err(failed(
             &format_args!(
@@ -171,19 +171,6 @@ fn ask_server(
             FAILED,
         )),
     }
-}
-
-/// What a server says, without anything that a terminal would obey.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            printable.extend(c.escape_default());
-        } else {
-            printable.push(c);
-        }
-    }
-    printable
 }
 
 fn descriptors(arguments: &Arguments) -> Result<Vec<Entries<'_>>, String> {

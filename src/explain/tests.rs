@@ -52,6 +52,7 @@ impl Gate {
 }
 
 /// `TOLLGATE_GOLDEN=write` writes the files anew.
+#[expect(clippy::disallowed_methods, reason = "a switch for who changes the texts")]
 fn golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/explain").join(name);
     if std::env::var("TOLLGATE_GOLDEN").is_ok_and(|value| value == "write") {

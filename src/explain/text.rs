@@ -52,18 +52,25 @@ struct Lines {
 impl Lines {
     fn add(&mut self, indent: usize, line: &str) {
         self.text.extend(std::iter::repeat_n(' ', indent));
-        for c in line.chars() {
-            match c {
-                c if is_harmless(c) => self.text.push(c),
-                c => self.text.extend(c.escape_default()),
-            }
-        }
+        self.text.push_str(&harmless(line));
         self.text.push('\n');
     }
 
     fn blank(&mut self) {
         self.text.push('\n');
     }
+}
+
+/// One line without anything that a terminal would obey.
+pub fn harmless(line: &str) -> String {
+    let mut harmless = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            c if is_harmless(c) => harmless.push(c),
+            c => harmless.extend(c.escape_default()),
+        }
+    }
+    harmless
 }
 
 /// Not so: control characters, and those without a width that turn or hide text.

@@ -96,7 +96,9 @@ async fn asking_counts_nothing_and_holds_nothing() {
         let counts =
             ["tollgate_rule_hits", "tollgate_decisions", "tollgate_counters ", "tollgate_leases"];
         let is_count = |line: &&str| counts.iter().any(|count| line.starts_with(count));
-        text.lines().filter(is_count).map(str::to_owned).collect()
+        let mut counts: Vec<String> = text.lines().filter(is_count).map(str::to_owned).collect();
+        counts.sort();
+        counts
     };
     let before = counted(&server.get("/metrics").await.1);
     assert!(before.iter().any(|line| line == "tollgate_leases 1"), "{before:?}");
