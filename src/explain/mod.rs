@@ -36,6 +36,8 @@ pub struct ExplainedDecision {
     /// The limit that the answer would speak of; absent where nothing limits the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<ExplainedBinding>,
+    /// The enforced rules that never admit so many hits, however long one waits.
+    pub never_fits: Vec<String>,
     /// The rules in shadow that would deny it.
     pub shadow_denials: Vec<String>,
 }

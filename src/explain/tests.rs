@@ -169,6 +169,19 @@ fn the_longest_wait_answers_for_several_descriptors() {
     assert!(text.contains("\nclients are told to wait 1m: the policy caps it\n"), "{text}");
 }
 
+#[test]
+fn no_wait_is_promised_where_another_limit_never_admits_so_many() {
+    let gate = Gate::new(
+        "domain: all\nrules:\n  - { name: small, limits: [2/second] }\n  \
+         - { name: long, limits: [4/hour] }\n",
+    );
+    assert!(gate.decide(&request(&[("a", "1")], 2), NOW));
+    let text = gate.text(&[("a", "1")], 3, false);
+    let answer = "DENIED by `long`: 3 hits do not fit into the 2 left of 4/hour\n\
+        waiting does not help: so many hits never fit `small`\n";
+    assert!(text.starts_with(answer), "{text}");
+}
+
 /// The names and types of a value, without what it says.
 fn shape(value: &Value) -> Value {
     match value {
@@ -207,7 +220,7 @@ fn the_shape_of_the_json_stays() {
         json!({
             "at": "text", "domain": "text",
             "decision": {
-                "code": "text", "shadow_denials": ["text"],
+                "code": "text", "never_fits": ["text"], "shadow_denials": ["text"],
                 "binding": {
                     "descriptor": "number", "rule": "text", "counted_per": pair, "limit": binding,
                 },

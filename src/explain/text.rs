@@ -102,12 +102,24 @@ fn answer(lines: &mut Lines, explanation: &Explanation) {
     };
     let rule = format!("`{}`{of}{whom}", binding.rule);
     match decision.code {
-        Code::OverLimit => lines.add(0, &format!("DENIED by {rule}: {}", denial(limit))),
+        Code::OverLimit => {
+            let passes = limit.passes.as_ref().filter(|_| decision.never_fits.is_empty());
+            let latest = latest(limit);
+            let passes = passes.map(|at| format!("; passes {latest}{}", in_words(at)));
+            let passes = passes.unwrap_or_default();
+            lines.add(0, &format!("DENIED by {rule}: {}{passes}", denial(limit)));
+        }
         Code::Ok => {
             let (left, resets) = (left_in_words(limit), reset(limit));
             let written = short(limit);
             lines.add(0, &format!("passes; tightest is {rule}: {written}, {left}, {resets}"));
         }
+    }
+    let others = decision.never_fits.iter().filter(|rule| **rule != binding.rule);
+    let others: Vec<&str> = others.map(String::as_str).collect();
+    if !others.is_empty() {
+        let names = others.join("`, `");
+        lines.add(0, &format!("waiting does not help: so many hits never fit `{names}`"));
     }
     if let Some(seconds) = binding.told_wait_seconds {
         let span = Span::from_seconds(seconds);
@@ -127,14 +139,10 @@ fn in_shadow(lines: &mut Lines, denials: &[String]) {
 fn denial(limit: &ExplainedLimit) -> String {
     let ExplainedLimit { hits, left, capacity, .. } = limit;
     let written = short(limit);
-    let passes = match &limit.passes {
-        Some(moment) => format!("; passes {}", in_words(moment)),
-        None => String::new(),
-    };
     match limit.verdict {
         Verdict::Paused => {
             let share = limit.resume_below.as_deref().unwrap_or("the share");
-            format!("{written} is paused until usage is below {share}{passes}")
+            format!("{written} is paused until usage is below {share}")
         }
         Verdict::ExceedsAmount if *capacity == 0 => format!("{written} never admits anything"),
         Verdict::ExceedsAmount => {
@@ -142,10 +150,10 @@ fn denial(limit: &ExplainedLimit) -> String {
         }
         Verdict::Admitted | Verdict::OverLimit if *left == 0 => {
             let verb = if limit.held.is_some() { "are in use" } else { "is used up" };
-            format!("{written} {verb}{passes}")
+            format!("{written} {verb}")
         }
         Verdict::Admitted | Verdict::OverLimit => {
-            format!("{hits} hits do not fit into the {left} left of {written}{passes}")
+            format!("{hits} hits do not fit into the {left} left of {written}")
         }
     }
 }
@@ -163,6 +171,11 @@ fn left_in_words(limit: &ExplainedLimit) -> String {
         Some(held) => format!("{held} of {} in use", limit.amount),
         None => format!("{} of {} left", limit.left, limit.capacity),
     }
+}
+
+/// Slots may come back before their lease ends.
+fn latest(limit: &ExplainedLimit) -> &'static str {
+    if limit.held.is_some() { "at the latest " } else { "" }
 }
 
 fn in_words(moment: &Moment) -> String {
@@ -202,6 +215,14 @@ fn render_descriptor(
         lines.add(2, &format!("read as {}", joined(attributes)));
     }
     steps.iter().for_each(|step| lines.add(2, step));
+    // Most rules ask the same rows, and so each is told once.
+    let mut rows: Vec<String> = Vec::new();
+    for row in applies.iter().flat_map(|rule| &rule.rows).map(row_in_words) {
+        if !rows.contains(&row) {
+            lines.add(2, &row);
+            rows.push(row);
+        }
+    }
     lines.blank();
     if applies.is_empty() {
         lines.add(0, "no rule applies: it passes without limit");
@@ -260,7 +281,6 @@ fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
         let until = ended.until.as_deref().unwrap_or_default();
         lines.add(6, &format!("an override ended at {until}{}", over(ended)));
     }
-    rule.rows.iter().for_each(|row| lines.add(6, &row_in_words(row)));
     if let Some(cost) = &rule.cost {
         lines.add(6, &cost_in_words(cost));
     }
@@ -299,7 +319,7 @@ fn short_denial(limit: &ExplainedLimit) -> String {
     let passes = limit.passes.as_ref().map(|moment| Span::from_seconds(moment.in_seconds));
     match (limit.verdict, passes) {
         (Verdict::ExceedsAmount, _) => "never fits".to_owned(),
-        (_, Some(span)) => format!("passes in {span}"),
+        (_, Some(span)) => format!("passes {}in {span}", latest(limit)),
         (_, None) => "no end known".to_owned(),
     }
 }

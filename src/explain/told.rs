@@ -141,18 +141,23 @@ impl Told<'_, '_> {
         decision: &Decision<'_>,
         descriptors: &[ExplainedDescriptor],
     ) -> ExplainedDecision {
-        let pairs = self.plan.charges.iter().zip(&self.trial.outcomes);
-        let denied_in_shadow = pairs
-            .filter(|(charge, outcome)| charge.mode == Mode::Shadow && outcome.verdict.is_denial());
-        let mut shadow_denials: Vec<String> =
-            denied_in_shadow.map(|(charge, _)| rule_name(charge.rule)).collect();
-        shadow_denials.dedup();
+        let rules = |is_meant: fn(Mode, limit::Verdict) -> bool| {
+            let pairs = self.plan.charges.iter().zip(&self.trial.outcomes);
+            let meant = pairs.filter(|(charge, outcome)| is_meant(charge.mode, outcome.verdict));
+            let mut names: Vec<String> = meant.map(|(charge, _)| rule_name(charge.rule)).collect();
+            names.dedup();
+            names
+        };
+        let never_fits = rules(|mode, verdict| {
+            mode == Mode::Enforce && verdict == limit::Verdict::ExceedsAmount
+        });
+        let shadow_denials = rules(|mode, verdict| mode == Mode::Shadow && verdict.is_denial());
         let binding = decision.binding.and_then(|binding| self.binding(binding, descriptors));
         let code = match decision.code {
             decide::Code::Ok => Code::Ok,
             decide::Code::OverLimit => Code::OverLimit,
         };
-        ExplainedDecision { code, binding, shadow_denials }
+        ExplainedDecision { code, binding, never_fits, shadow_denials }
     }
 
     fn binding(
