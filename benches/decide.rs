@@ -202,13 +202,13 @@ fn many_rules(count: u32) -> Case {
     };
     let policy = model::Policy {
         domain: placed("bench".to_owned()),
-        body: model::Body::Native(model::NativePolicy {
+        body: model::Body::Native(Box::new(model::NativePolicy {
             attributes: Vec::new(),
             tables: Vec::new(),
             rules: (0..count).map(rule).collect(),
             respond: Respond::NATIVE,
             load: None,
-        }),
+        })),
     };
     let request = |rule: u32| {
         let tenant = format!("t{rule}");

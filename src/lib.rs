@@ -13,6 +13,7 @@ pub mod request;
 pub mod policy;
 
 pub mod decide;
+pub mod explain;
 
 pub mod clock;
 pub mod metrics;

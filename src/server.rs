@@ -109,10 +109,10 @@ impl Server {
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
         let admin = Admin {
             readiness: readiness.clone(),
+            active: Arc::clone(&rls.active),
             metrics: Arc::clone(&rls.metrics),
             store: Arc::clone(&rls.store),
             clock: rls.clock.clone(),
-            active: Arc::clone(&rls.active),
             reports: Arc::clone(&rls.reports),
         };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);

@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["request"],
     &["policy"],
     &["decide"],
-    &["store", "metrics", "reports"],
+    &["store", "metrics", "reports", "explain"],
     &["source"],
     &["scenario"],
     &["schema"],
@@ -28,7 +28,7 @@ const ROWS: &[&[&str]] = &[
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
 const PURE: &[&str] =
-    &["time", "yaml", "limit", "request", "policy", "decide", "scenario", "schema"];
+    &["time", "yaml", "limit", "request", "policy", "decide", "explain", "scenario", "schema"];
 
 const IMPURE_WORDS: &[&str] = &[
     "tokio::",

@@ -8,9 +8,11 @@
 //! | `/healthcheck` | the same as envoyproxy/ratelimit has it: 200 `OK` or 500 |
 //! | `/metrics` | Prometheus metrics |
 //! | `/api/v1/load` | the load that is reported of each domain; POST reports |
+//! | `/api/v1/explain` | why a request is decided as it is; counts nothing |
 //!
 //! `/json` comes from the gRPC side, since it speaks that side's messages.
 
+mod explain;
 mod load;
 mod serve;
 
@@ -18,10 +20,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::error_handling::HandleErrorLayer;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use axum::{BoxError, Router};
 use tower::ServiceBuilder;
 
@@ -37,14 +39,17 @@ pub use serve::serve;
 /// milliseconds; a body that trickles in would hold its connection for ever.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Where requests are explained.
+pub const EXPLAIN: &str = "/api/v1/explain";
+
 /// What the endpoints read.
 #[derive(Clone, Debug)]
 pub struct Admin {
     pub readiness: Readiness,
+    pub active: Arc<Active>,
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
     pub clock: Clock,
-    pub active: Arc<Active>,
     pub reports: Arc<Reports>,
 }
 
@@ -59,6 +64,7 @@ pub fn router(admin: Admin, others: Router) -> Router {
         .route("/healthcheck", any(healthcheck))
         .route("/metrics", get(metrics))
         .route("/api/v1/load", load::routes())
+        .route(EXPLAIN, post(explain::post).layer(DefaultBodyLimit::max(explain::BODY_MAX)))
         .with_state(admin)
         .merge(others)
         .fallback(not_found)
@@ -119,7 +125,7 @@ async fn not_found(uri: Uri) -> Response {
 
 async fn wrong_method(uri: Uri) -> Response {
     let expected = match uri.path() {
-        "/json" => "POST",
+        "/json" | EXPLAIN => "POST",
         "/api/v1/load" => "GET or POST",
         _ => "GET",
     };

@@ -1,37 +1,48 @@
-//! `tollgate explain`: which rules a request meets, which counters they charge, and why others
-//! do not apply.
+//! `tollgate explain`: how a request would be decided now, by which rules and counters, and why
+//! other rules do not apply.
 //!
-//! It asks the code that serving runs; nothing is charged and no server is needed.
+//! It asks the code that serving runs: with policy files on fresh counters, or a running server on
+//! its own. Nothing is counted either way.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use super::ask::{self, Server};
 use super::{FAILED, USAGE, complain};
+use crate::admin;
 use crate::clock::Clock;
-use crate::decide::explain::{
-    Application, Applied, DescriptorExplanation, RuleExplanation, explain,
-};
-use crate::limit::{Hits, Kind, Limit, Window};
-use crate::policy::load::{Capacity, Load};
-use crate::policy::matcher::tree::{Choice, TreeStep};
+use crate::explain::text::{Shown, harmless, render};
+use crate::explain::{Explanation, explain, unknown_domain};
+use crate::limit::Hits;
 use crate::policy::model::Mode;
-use crate::policy::set::{CounterSeed, PolicySet, Rule};
+use crate::policy::set::CounterSeed;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::files;
+use crate::store::Store;
 use crate::time::Timestamp;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tollgate explain --domain quickstart tenant=acme method=POST endpoint=/orders
+  tollgate explain --domain quickstart --server http://127.0.0.1:8080 tenant=acme
   tollgate explain --domain edge --descriptor tenant=acme --descriptor app=monitoring
 
-Exit codes: 0 explained, 1 no such domain or the policies have errors, 2 wrong usage.")]
+Without --server counters are fresh, as if nothing had come before.
+
+Exit codes: 0 explained (denied or not), 1 no such domain, no answer, or the policies have
+errors, 2 wrong usage.")]
 pub(super) struct Arguments {
     /// Files or folders with policies
-    #[arg(long, value_name = "PATH", default_value = "policies")]
+    #[arg(long, value_name = "PATH", default_value = "policies", conflicts_with = "server")]
     policies: Vec<PathBuf>,
+
+    /// Ask a running server instead, with its policies and counters
+    #[arg(long, value_name = "URL")]
+    server: Option<Server>,
 
     /// The domain that Envoy's filter sends
     #[arg(long)]
@@ -44,46 +55,135 @@ pub(super) struct Arguments {
     /// A further descriptor of the same call: `key=value,key=value`
     #[arg(long = "descriptor", value_name = "ENTRIES")]
     descriptors: Vec<String>,
+
+    /// Hits of each descriptor; 0 looks without asking for any
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    hits: u64,
+
+    /// For this moment instead of now, such as `2026-01-31T23:59:00Z`
+    #[arg(long, value_name = "TIME", conflicts_with = "server", value_parser = moment)]
+    at: Option<Timestamp>,
+
+    /// Show every rule that does not apply
+    #[arg(long)]
+    all: bool,
+
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
 }
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// The answer first, then the rules
+    Human,
+    /// One JSON document, as `/api/v1/explain` answers it
+    Json,
+}
+
+/// Entries of one descriptor.
+type Entries<'a> = Vec<(&'a str, &'a str)>;
 
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match explained(arguments) {
-        Ok(text) => {
-            anstream::print!("{text}");
+        Ok(explanation) => {
+            match arguments.format {
+                Format::Human => anstream::print!("{}", human(arguments, &explanation)),
+                Format::Json => anstream::println!("{:#}", json!(explanation)),
+            }
             ExitCode::SUCCESS
         }
         Err(code) => ExitCode::from(code),
     }
 }
 
-/// The text to print, or the exit code after the problem was printed.
-fn explained(arguments: &Arguments) -> Result<String, u8> {
-    let usage = |problem: &dyn std::fmt::Display| {
-        complain(problem);
-        USAGE
+fn human(arguments: &Arguments, explanation: &Explanation) -> String {
+    let counters = match &arguments.server {
+        Some(server) => format!("counters of {server}"),
+        None => "fresh counters, as if nothing had come before".to_owned(),
     };
-    let mut descriptors: Vec<Vec<(&str, &str)>> = Vec::new();
-    if !arguments.entries.is_empty() {
-        let entries = arguments.entries.iter().map(|entry| split_entry(entry));
-        descriptors.push(entries.collect::<Result<_, _>>().map_err(|error| usage(&error))?);
+    render(explanation, Shown { counters: &counters, all: arguments.all })
+}
+
+/// The explanation, or the exit code after the problem was printed.
+fn explained(arguments: &Arguments) -> Result<Explanation, u8> {
+    let descriptors = descriptors(arguments).map_err(|problem| failed(&problem, USAGE))?;
+    match &arguments.server {
+        Some(server) => ask_server(arguments, server, &descriptors),
+        None => from_files(arguments, &descriptors),
     }
-    for descriptor in &arguments.descriptors {
-        let entries = descriptor.split(',').map(split_entry);
-        descriptors.push(entries.collect::<Result<_, _>>().map_err(|error| usage(&error))?);
-    }
-    let sources = files::read(&arguments.policies).map_err(|error| usage(&error))?;
-    let compiled = crate::policy::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
+}
+
+fn failed(problem: &dyn std::fmt::Display, code: u8) -> u8 {
+    complain(problem);
+    code
+}
+
+fn from_files(arguments: &Arguments, descriptors: &[Entries<'_>]) -> Result<Explanation, u8> {
+    let sources = files::read(&arguments.policies).map_err(|error| failed(&error, USAGE))?;
+    let compiled = crate::source::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
     let Some(set) = compiled.set else {
         super::check::print_problems(&sources, &compiled.diagnostics);
         return Err(FAILED);
     };
-    let request = request_of(&arguments.domain, &descriptors);
-    let now = Clock::system().now();
-    let Some(explanations) = explain(&set, &request, now) else {
-        complain(&unknown_domain(&arguments.domain, &set));
-        return Err(FAILED);
+    let request = request_of(arguments, descriptors);
+    let now = arguments.at.unwrap_or_else(|| Clock::system().now());
+    let fresh = Store::memory();
+    let explanation = explain(&set, &request, now, |_| None, |charges| fresh.try_out(charges, now));
+    explanation.ok_or_else(|| {
+        let known: Vec<&str> = set.domains.iter().map(|domain| domain.name.as_ref()).collect();
+        failed(&unknown_domain(&arguments.domain, &known), FAILED)
+    })
+}
+
+fn ask_server(
+    arguments: &Arguments,
+    server: &Server,
+    descriptors: &[Entries<'_>],
+) -> Result<Explanation, u8> {
+    let entry = |(key, value): &(&str, &str)| json!({ "key": key, "value": value });
+    let descriptor = |entries: &Entries<'_>| {
+        let entries: Vec<Value> = entries.iter().map(entry).collect();
+        json!({ "entries": entries, "hits": arguments.hits })
     };
-    Ok(render(&arguments.domain, &descriptors, &explanations, now))
+    let descriptors: Vec<Value> = descriptors.iter().map(descriptor).collect();
+    let body = json!({ "domain": arguments.domain, "descriptors": descriptors });
+    let (status, answer) = ask::post(server, admin::EXPLAIN, body.to_string())
+        .map_err(|error| failed(&error, FAILED))?;
+    if status == StatusCode::OK
+        && let Ok(explanation) = serde_json::from_slice(&answer)
+    {
+        return Ok(explanation);
+    }
+    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    match (status, answer["error"].as_str()) {
+        (StatusCode::NOT_FOUND, Some(problem)) if answer["known_domains"].is_array() => {
+            Err(failed(&harmless(problem), FAILED))
+        }
+        (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE, Some(problem)) => {
+            Err(failed(&harmless(problem), USAGE))
+        }
+        _ => Err(failed(
+            &format_args!(
+                "`{server}` answers {status}, but not with an explanation: it is not tollgate, or \
+                 an older one; `--server` takes what `--http` of `tollgate serve` says"
+            ),
+            FAILED,
+        )),
+    }
+}
+
+fn descriptors(arguments: &Arguments) -> Result<Vec<Entries<'_>>, String> {
+    let mut descriptors = Vec::new();
+    if !arguments.entries.is_empty() {
+        let entries = arguments.entries.iter().map(|entry| split_entry(entry));
+        descriptors.push(entries.collect::<Result<_, _>>()?);
+    }
+    for descriptor in &arguments.descriptors {
+        let entries = descriptor.split(',').map(split_entry);
+        descriptors.push(entries.collect::<Result<_, _>>()?);
+    }
+    Ok(descriptors)
 }
 
 fn split_entry(entry: &str) -> Result<(&str, &str), String> {
@@ -95,138 +195,24 @@ fn split_entry(entry: &str) -> Result<(&str, &str), String> {
     }
 }
 
-fn request_of<'a>(domain: &'a str, descriptors: &[Vec<(&'a str, &'a str)>]) -> Request<'a> {
+fn request_of<'a>(arguments: &'a Arguments, descriptors: &[Entries<'a>]) -> Request<'a> {
     let entry =
         |(key, value): &(&'a str, &'a str)| Entry { key: key.as_bytes(), value: value.as_bytes() };
-    let descriptor = |entries: &Vec<(&'a str, &'a str)>| Descriptor {
+    let descriptor = |entries: &Entries<'a>| Descriptor {
         entries: entries.iter().map(entry).collect(),
-        hits: Hits::Take(1),
+        hits: Hits::Take(arguments.hits),
         limit: None,
     };
-    Request { domain: domain.as_bytes(), descriptors: descriptors.iter().map(descriptor).collect() }
-}
-
-fn unknown_domain(domain: &str, set: &PolicySet) -> String {
-    let known: Vec<&str> = set.domains.iter().map(|domain| domain.name.as_ref()).collect();
-    format!(
-        "no policy has the domain `{domain}`, so requests pass without limits; known domains: `{}`",
-        known.join("`, `")
-    )
-}
-
-fn render(
-    domain: &str,
-    descriptors: &[Vec<(&str, &str)>],
-    explanations: &[DescriptorExplanation<'_>],
-    now: Timestamp,
-) -> String {
-    let mut text = String::new();
-    for (entries, explanation) in descriptors.iter().zip(explanations) {
-        let entries = entries.iter().map(|(key, value)| format!("{key}={value}"));
-        let entries: Vec<String> = entries.collect();
-        let _ = writeln!(text, "domain {domain}, descriptor {}", entries.join(" "));
-        if !explanation.attributes.is_empty() {
-            let _ = writeln!(text, "  attributes: {}", pairs(&explanation.attributes));
-        }
-        for step in &explanation.steps {
-            let _ = writeln!(text, "  {}", step_in_words(step));
-        }
-        render_rules(&mut text, explanation, now);
-        if let Some((load, is_exempt)) = explanation.load {
-            let _ = writeln!(text, "load\n  {}", load_in_words(load, is_exempt));
-        }
-    }
-    text
-}
-
-fn render_rules(text: &mut String, explanation: &DescriptorExplanation<'_>, now: Timestamp) {
-    let mut missing = String::new();
-    let mut is_limited = false;
-    for RuleExplanation { rule, application } in &explanation.rules {
-        match application {
-            Application::Applies(applied) => {
-                is_limited |= !applied.limits.is_empty();
-                render_applying(text, rule, applied, now);
-            }
-            Application::ReplacedBy(by) => {
-                let _ = writeln!(text, "  - {}: replaced by `{by}`", rule.name);
-            }
-            Application::Misses(why) => {
-                let _ = writeln!(missing, "  - {}: {why}", rule.name);
-            }
-        }
-    }
-    if !is_limited {
-        text.push_str("  nothing limits this descriptor\n");
-    }
-    if !missing.is_empty() {
-        text.push_str("does not apply\n");
-        text.push_str(&missing);
+    Request {
+        domain: arguments.domain.as_bytes(),
+        descriptors: descriptors.iter().map(descriptor).collect(),
     }
 }
 
-fn render_applying(text: &mut String, rule: &Rule, applied: &Applied<'_>, now: Timestamp) {
-    let shadow = match rule.mode {
-        Mode::Enforce => "",
-        Mode::Shadow => " (shadow: measured, not enforced)",
-    };
-    let _ = writeln!(text, "  + {}: applies{shadow}", rule.name);
-    if let Some(over) = applied.overridden {
-        let reason =
-            if over.reason.is_empty() { String::new() } else { format!(": {}", over.reason) };
-        let ends = over.until.map(|until| format!(", for {} more", until.since(now)));
-        let _ = writeln!(text, "      overridden{}{reason}", ends.unwrap_or_default());
-    }
-    if applied.limits.is_empty() {
-        text.push_str("      unlimited\n");
-    }
-    if applied.cost != 1 {
-        let _ = writeln!(text, "      each hit counts {}", applied.cost);
-    }
-    let counter = match applied.key.as_slice() {
-        [] => "one counter for everybody".to_owned(),
-        key => format!("counter of {}", pairs(key)),
-    };
-    for (_, limit, _) in &applied.limits {
-        let ends = match limit.kind {
-            Kind::Fixed(window) => window_end(window, now),
-            Kind::Rolling(_) => "hits leave one window after they came".to_owned(),
-            Kind::Bucket { .. } => "refills evenly".to_owned(),
-            Kind::Concurrent { .. } => "free again when given back".to_owned(),
-        };
-        let _ = writeln!(text, "      {limit}, {counter}; {ends}");
-    }
-}
-
-fn load_in_words(load: &Load, is_exempt: bool) -> String {
-    let measured = match load.capacity {
-        None => "only what is reported".to_owned(),
-        Some(Capacity { amount, limit, .. }) => Limit { amount, ..limit }.to_string(),
-    };
-    let shed = load.thresholds.shed;
-    match (is_exempt, load.is_enforced()) {
-        (true, _) => format!("never shed: exempt; 100 % is {measured}"),
-        (false, true) => format!("shed from {shed} % on; 100 % is {measured}"),
-        (false, false) => format!("not shed (shadow: measured only); 100 % is {measured}"),
-    }
-}
-
-fn window_end(window: Window, now: Timestamp) -> String {
-    format!("this window ends in {}", window.end(now).since(now))
-}
-
-fn pairs(pairs: &[(String, String)]) -> String {
-    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    pairs.join(" ")
-}
-
-fn step_in_words(step: &TreeStep) -> String {
-    let TreeStep { key, value, choice, has_limit } = step;
-    let limit = if *has_limit { "has a limit" } else { "has no limit of its own" };
-    match choice {
-        Some(Choice::Exact) => format!("{key}={value}: the rule for this value; {limit}"),
-        Some(Choice::Wildcard) => format!("{key}={value}: a rule with a wildcard; {limit}"),
-        Some(Choice::KeyOnly) => format!("{key}={value}: the rule for every value; {limit}"),
-        None => format!("{key}={value}: no rule at this level, so nothing applies"),
-    }
+fn moment(text: &str) -> Result<Timestamp, String> {
+    let moment: Option<jiff::Timestamp> = text.parse().ok();
+    let nanos = moment.and_then(|moment| i64::try_from(moment.as_nanosecond()).ok());
+    nanos
+        .map(Timestamp::from_nanos)
+        .ok_or_else(|| format!("`{text}` is not a time; write it such as `2026-01-31T23:59:00Z`"))
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 it did not work out (problems found, server cannot start), 2 wrong usage.
 
+mod ask;
 mod bench;
 mod check;
 mod explain;
@@ -27,7 +28,7 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Load policies and print every problem
     Check(check::Arguments),
-    /// Say which rules a request meets, and why others do not apply
+    /// Say how a request would be decided now: by which rules, what they have left, why others do not apply
     Explain(explain::Arguments),
     /// Run scenario files in virtual time
     Test(test::Arguments),

@@ -7,12 +7,11 @@
 //! answer(decision, now)              -> headers and body          pure
 //! ```
 //!
-//! `serve`, `explain` and the benches walk this one path.
+//! `serve` and the benches walk this one path; `explain` too, with a charge that is only tried.
 
 mod answer;
 mod body;
 mod conclude;
-pub mod explain;
 pub mod lease;
 pub mod load;
 #[cfg(test)]
@@ -23,7 +22,7 @@ mod tests;
 
 use smallvec::SmallVec;
 
-use crate::limit::{ChargeWhen, Hits, Limit, Verdict};
+use crate::limit::{ChargeWhen, Hits, Limit, Outcome, Verdict};
 use crate::policy::model::Mode;
 use crate::policy::set::{Domain, Rule};
 use crate::time::Span;
@@ -93,9 +92,27 @@ pub struct Plan<'s> {
 
 impl Plan<'_> {
     /// How many charges come before those of the descriptors.
-    fn load_charge_count(&self) -> usize {
+    pub fn load_charge_count(&self) -> usize {
         usize::from(self.load.is_some_and(|load| load.has_charge))
     }
+}
+
+/// What the charges of a plan would be told, found out without counting them.
+#[derive(Debug)]
+pub struct Trial {
+    /// Where the counter of each charge stands before, in order.
+    pub standing: SmallVec<[Standing; 8]>,
+    /// What each charge would be told, in order.
+    pub outcomes: SmallVec<[Outcome; 8]>,
+}
+
+/// Where a counter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What a take of nothing is told.
+    pub look: Outcome,
+    /// Slots held of a concurrency limit.
+    pub held: Option<u64>,
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor

@@ -46,7 +46,7 @@ pub struct Policy {
 
 #[derive(Clone, Debug)]
 pub enum Body {
-    Native(NativePolicy),
+    Native(Box<NativePolicy>),
     /// The envoyproxy/ratelimit format: the root list of descriptors.
     Descriptors(Vec<Node>),
 }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::Outcomes;
-use crate::decide::{Charge, CounterKey, Lease};
+use crate::decide::{Charge, CounterKey, Lease, Standing, Trial};
 use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State, Verdict};
 use crate::policy::model::Mode;
 use crate::time::{Span, Timestamp};
@@ -40,7 +40,7 @@ struct Shard {
     given_back: Arc<Notify>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Counter {
     key: CounterKey,
     state: State,
@@ -105,6 +105,37 @@ impl MemoryStore {
             locked.shard(charge.counter).given_back.notify_waiters();
         }
         outcomes
+    }
+
+    /// What [`Self::charge`] would say now. It is asked of a copy of the counters, so nothing
+    /// changes.
+    pub fn try_out(&self, charges: &[Charge<'_>], now: Timestamp) -> Trial {
+        let copy = self.copy_for(charges);
+        let standing = |charge: &Charge<'_>| {
+            copy.shards[charge.counter.shard_index()].lock().standing(charge, now)
+        };
+        let standing = charges.iter().map(standing).collect();
+        Trial { standing, outcomes: copy.charge(charges, now) }
+    }
+
+    /// A store that holds the counters of these charges alone.
+    fn copy_for(&self, charges: &[Charge<'_>]) -> Self {
+        let copy = Self::default();
+        let mut locked = Locked::new(self, charges);
+        for charge in charges {
+            let key = charge.counter;
+            let hash = key.table_hash();
+            let is_same = |held: &Counter| held.key == key;
+            let from = locked.shard(key);
+            let mut to = copy.shards[key.shard_index()].lock();
+            to.last_lease = from.last_lease;
+            if let Some(held) = from.counters.find(hash, is_same)
+                && to.counters.find(hash, is_same).is_none()
+            {
+                to.counters.insert_unique(hash, held.clone(), |held| held.key.table_hash());
+            }
+        }
+        copy
     }
 
     /// Where a concurrency limit that is enforced has no slot left for its charge, but would if
@@ -322,6 +353,14 @@ impl Shard {
         let key = charge.counter;
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
         held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone())
+    }
+
+    fn standing(&mut self, charge: &Charge<'_>, now: Timestamp) -> Standing {
+        let is_concurrent = charge.limit.kind.is_concurrent();
+        Standing {
+            look: self.look(charge, now),
+            held: is_concurrent.then(|| self.held(charge.counter, now)),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::decide::{Charge, Lease};
+use crate::decide::{Charge, Lease, Trial};
 use crate::limit::Outcome;
 use crate::time::Timestamp;
 use memory::MemoryStore;
@@ -50,6 +50,14 @@ impl Store {
                 }
                 Ok(store.charge(charges, now))
             }
+        }
+    }
+
+    /// What charges would be told if they came now, without the patience for slots that are on
+    /// their way back. Changes nothing.
+    pub fn try_out(&self, charges: &[Charge<'_>], now: Timestamp) -> Trial {
+        match self {
+            Self::Memory(store) => store.try_out(charges, now),
         }
     }
 

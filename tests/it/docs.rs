@@ -75,6 +75,45 @@ fn the_readme_shows_the_policy_that_is_shipped() {
     assert!(format!("domain: quickstart{rest}").starts_with(shown), "{shown}");
 }
 
+/// The arguments of the first `explain` that a page shows, and what it says that this prints.
+fn explanation(page: &str) -> (Vec<String>, String) {
+    let blocks = page.split("```console\n").skip(1);
+    let mut blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
+    let block = blocks.find(|block| block.lines().next().unwrap().contains(" explain ")).unwrap();
+    let (command, printed) = block.split_once('\n').unwrap();
+    let (_, arguments) = command.split_once(" explain ").unwrap();
+    let arguments = std::iter::once("explain").chain(arguments.split(' ')).map(str::to_owned);
+    (arguments.collect(), printed.to_owned())
+}
+
+#[test]
+fn the_readme_shows_what_explain_prints() {
+    let (arguments, shown) = explanation(&page("README.md"));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (code, printed, stderr) = outcome(tollgate(&arguments).current_dir(tools::repository()));
+    assert_eq!((code, printed, stderr), (0, shown, String::new()));
+}
+
+#[tokio::test]
+async fn the_page_on_operations_shows_what_a_server_explains() {
+    let (mut arguments, shown) = explanation(&page("docs/operations.md"));
+    let server = TestServer::start(&page("policies/quickstart.yaml")).await;
+    let entries = [("tenant", "acme"), ("method", "POST"), ("endpoint", "/orders")];
+    let order = || call("quickstart", vec![descriptor(&entries)]);
+    for _ in 0..3 {
+        server.client().should_rate_limit(order()).await.unwrap();
+    }
+    let (shown_url, url) = ("http://127.0.0.1:8080", format!("http://{}", server.http));
+    let place = arguments.iter().position(|argument| argument == shown_url).unwrap();
+    arguments[place].clone_from(&url);
+    let run = move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        outcome(&mut tollgate(&arguments))
+    };
+    let (code, printed, stderr) = within(tokio::task::spawn_blocking(run)).await.unwrap();
+    assert_eq!((code, printed.replace(&url, shown_url), stderr), (0, shown, String::new()));
+}
+
 #[test]
 fn the_readme_and_the_page_of_the_server_show_the_same_call() {
     let readme = page("README.md");

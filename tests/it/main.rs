@@ -19,6 +19,7 @@ mod envoy;
 mod envoy_concurrency;
 mod envoy_stream_done;
 mod exact;
+mod explain;
 mod hostile;
 mod http;
 mod load;

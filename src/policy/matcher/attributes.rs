@@ -22,6 +22,7 @@ const BUILT_IN: [(&str, &[&str]); 3] = [
 ];
 
 pub const ENDPOINT: &str = "endpoint";
+pub const METHOD: &str = "method";
 pub const IP: &str = "ip";
 
 /// The number of an attribute within its domain.
@@ -126,6 +127,12 @@ impl Attributes {
     pub fn field_value(&self, field: &Field, value: &[u8]) -> Option<&FieldValue> {
         let table = &self.tables[field.table];
         table.row(table.position(value)?)?.get(&field.name)
+    }
+
+    /// The row of a table for a value of its attribute, and whether it is the default row.
+    pub fn row(&self, table: usize, value: &[u8]) -> Option<(&Row, bool)> {
+        let position = self.tables[table].position(value)?;
+        self.tables[table].row(position).map(|row| (row, position == 0))
     }
 
     /// The slot of an attribute, made at its first use.

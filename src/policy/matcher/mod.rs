@@ -8,6 +8,7 @@
 //! proof against chosen keys is enough.
 
 pub mod attributes;
+pub mod details;
 mod index;
 pub mod native;
 pub mod paths;
@@ -54,7 +55,7 @@ impl Match {
 }
 
 /// A key or value for people: text as it is, anything else with its odd bytes escaped.
-fn readable(bytes: &[u8]) -> String {
+pub fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains(char::is_control) => text.to_owned(),
         Ok(_) | Err(_) => bytes.escape_ascii().to_string(),

@@ -10,7 +10,7 @@ use super::attributes::{Attributes, Slot, Values};
 use super::index::{Index, hook_choices};
 use super::pattern::{Captures, CompiledPattern, Subject};
 use super::rule::{CompiledRule, Condition, compile_conditions};
-use super::{Match, Matches, readable};
+use super::{Match, Matches};
 use crate::policy::model::{self, FieldValue};
 use crate::policy::set::CounterSeed;
 use crate::policy::when::Value;
@@ -19,7 +19,7 @@ use crate::time::Timestamp;
 
 #[derive(Debug)]
 pub struct NativeMatcher {
-    attributes: Attributes,
+    pub(super) attributes: Attributes,
     pub(super) rules: Vec<CompiledRule>,
     index: Index,
     /// Who meets all conditions of one of them is not shed for load.
@@ -47,9 +47,9 @@ pub enum Miss {
 /// A descriptor as the rules of one domain see it.
 #[derive(Debug)]
 pub struct Facts<'v> {
-    matcher: &'v NativeMatcher,
-    values: Values<'v>,
-    now: Timestamp,
+    pub(super) matcher: &'v NativeMatcher,
+    pub(super) values: Values<'v>,
+    pub(super) now: Timestamp,
 }
 
 impl NativeMatcher {
@@ -139,7 +139,12 @@ impl Facts<'_> {
         candidates
     }
 
-    fn search(&self, index: &Index, segments: &[&[u8]], found: &mut SmallVec<[u32; 16]>) {
+    pub(super) fn search(
+        &self,
+        index: &Index,
+        segments: &[&[u8]],
+        found: &mut SmallVec<[u32; 16]>,
+    ) {
         let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
         let path = has_path.then_some(segments);
         index.find(&self.values, path, &mut |rule| found.push(rule));
@@ -151,68 +156,6 @@ impl Facts<'_> {
     /// a more specific row may still come before it.
     pub fn check(&self, rule: u32) -> Result<Match, Miss> {
         self.check_with(rule, &self.segments()).map(|(found, _)| found)
-    }
-
-    /// The values that make the counter's key of a rule that applies.
-    pub fn per_values(&self, rule: u32) -> Vec<(&str, String)> {
-        let segments = self.segments();
-        let compiled = &self.matcher.rules[rule as usize];
-        let Ok(captures) = self.conditions_hold(&compiled.conditions, &segments) else {
-            return Vec::new();
-        };
-        let name = |slot: Slot| self.matcher.attributes.name(slot);
-        let value = |slot| readable(self.seen(slot, &captures).unwrap_or_default());
-        compiled.per.iter().map(|slot| (name(*slot), value(*slot))).collect()
-    }
-
-    /// A miss in words.
-    pub fn describe(&self, rule: u32, miss: Miss) -> String {
-        let rule = &self.matcher.rules[rule as usize];
-        let attributes = &self.matcher.attributes;
-        let absence = |slot| {
-            let keys = attributes.keys_of(attributes.name(slot));
-            format!("`{}` is absent (no entry `{}`)", attributes.name(slot), keys.join("`, `"))
-        };
-        match miss {
-            Miss::When => match &rule.when {
-                Some((when, _)) => format!("`when: {when}` is not true"),
-                None => String::new(),
-            },
-            Miss::WhenFailed(why) => format!("`when` cannot be worked out: {why}"),
-            Miss::NoRow(table) => match self.values_of(&table) {
-                Some(value) => {
-                    format!("the table `{table}` has no row for `{value}`, and no default")
-                }
-                None => format!("`{table}` is absent, which chooses the row of its table"),
-            },
-            Miss::PerAbsent(position) => {
-                format!("{}, which the rule counts per", absence(rule.per[position]))
-            }
-            Miss::Condition(position) => {
-                let Condition { slot, text, .. } = &rule.conditions[position];
-                match self.values.get(*slot) {
-                    None => format!("{}; the rule wants {text}", absence(*slot)),
-                    Some(value) => {
-                        let (name, value) = (attributes.name(*slot), readable(value));
-                        format!("`{name}` is `{value}`; the rule wants {text}")
-                    }
-                }
-            }
-        }
-    }
-
-    fn values_of(&self, attribute: &str) -> Option<String> {
-        let attributes = &self.matcher.attributes;
-        let slot = attributes.names().iter().position(|name| name == attribute)?;
-        self.values.get(slot).map(readable)
-    }
-
-    /// The attributes that rules of this domain name and this descriptor has.
-    pub fn present(&self) -> Vec<(&str, String)> {
-        let attributes = &self.matcher.attributes;
-        let slots = 0..attributes.names().len();
-        let value = |slot| Some((attributes.name(slot), readable(self.values.get(slot)?)));
-        slots.filter_map(value).collect()
     }
 
     pub(super) fn segments(&self) -> SmallVec<[&[u8]; 12]> {
@@ -276,7 +219,7 @@ impl Facts<'_> {
     }
 
     /// Endpoints first, because what they capture the other conditions may ask for.
-    fn conditions_hold<'v>(
+    pub(super) fn conditions_hold<'v>(
         &'v self,
         conditions: &[Condition],
         segments: &'v [&'v [u8]],
@@ -297,7 +240,7 @@ impl Facts<'_> {
     }
 
     /// The first condition that does not hold.
-    fn hold<'v>(
+    pub(super) fn hold<'v>(
         &'v self,
         conditions: &[Condition],
         captures: &Captures<'v>,
@@ -317,7 +260,7 @@ impl Facts<'_> {
         Subject { value: self.seen(slot, captures), segments, ip: self.values.ip() }
     }
 
-    fn seen<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<&'v [u8]> {
+    pub(super) fn seen<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<&'v [u8]> {
         if captures.is_empty() {
             return self.values.get(slot);
         }

@@ -23,7 +23,7 @@ pub(super) struct CompiledRule {
     /// The tables that amounts depend on.
     pub(super) amount_tables: Vec<AmountTable>,
     pub(super) overrides: Option<Box<Overrides>>,
-    cost: Option<(Formula, Vec<Slot>)>,
+    pub(super) cost: Option<(Formula, Vec<Slot>)>,
     /// The table of endpoints that this is a row of, and the rank within it.
     pub(super) row: Option<(u32, u32)>,
 }

@@ -77,7 +77,7 @@ fn policy(text: &str) -> Policy {
 
 fn native(text: &str) -> NativePolicy {
     match policy(text).body {
-        Body::Native(native) => native,
+        Body::Native(native) => *native,
         Body::Descriptors(_) => panic!("a native policy: {text}"),
     }
 }

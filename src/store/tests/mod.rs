@@ -1,6 +1,7 @@
 //! The store against a naive model: one map, one request at a time.
 
 mod slots;
+mod trials;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
