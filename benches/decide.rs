@@ -140,10 +140,10 @@ impl Case {
     }
 
     /// All of a decision: the request is put together, decided, and its answer written.
-    fn decide(&self) -> (Code, Answer) {
+    fn decide(&self) -> (Code, Answer<'_>) {
         let turn = self.advance();
         let request = self.request(turn);
-        let plan = plan(&self.set, &request, turn.now);
+        let plan = plan(&self.set, &request, turn.now, |_| None);
         let outcomes = self.charge(&plan.charges, turn.now);
         let decision = conclude(&plan, &outcomes);
         let answer = answer(&decision, turn.now);
@@ -238,13 +238,13 @@ fn bench_steps(criterion: &mut Criterion, case: &Case) {
     let mut group = criterion.benchmark_group(&case.name);
     let start = case.turn.get();
     let request = case.request(start);
-    let planned: Plan<'_> = plan(&case.set, &request, start.now);
+    let planned: Plan<'_> = plan(&case.set, &request, start.now, |_| None);
     let outcomes = case.charge(&planned.charges, start.now);
     let decision: Decision<'_> = conclude(&planned, &outcomes);
     assert_eq!(decision.code, case.expected, "{}", case.name);
 
     group.bench_function("plan", |bencher| {
-        bencher.iter(|| plan(black_box(&case.set), black_box(&request), start.now));
+        bencher.iter(|| plan(black_box(&case.set), black_box(&request), start.now, |_| None));
     });
     group.bench_function("charge", |bencher| {
         bencher.iter(|| {
@@ -265,7 +265,7 @@ fn bench_steps(criterion: &mut Criterion, case: &Case) {
 }
 
 /// A figure about denials must not pass for one about requests that are let through.
-fn decide_as_expected(case: &Case) -> Answer {
+fn decide_as_expected(case: &Case) -> Answer<'_> {
     let (code, answer) = case.decide();
     assert_eq!(code, case.expected, "{}", case.name);
     answer

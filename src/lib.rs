@@ -21,6 +21,7 @@ pub mod readiness;
 pub mod socket;
 pub mod telemetry;
 
+pub mod reports;
 pub mod source;
 pub mod store;
 

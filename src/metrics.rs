@@ -75,6 +75,13 @@ metrics_table! {
         "Counters held in memory.";
     LEASES: Gauge "tollgate_leases" []
         "Slots of concurrency limits that are held now.";
+    SHED: Counter "tollgate_shed_total" ["domain"]
+        "Requests refused for load, of domains that shed it.";
+    LOAD_PERCENT: Gauge "tollgate_load_percent" ["domain"]
+        "Load of a domain that sheds it, as of its last request: the greater of what is measured \
+         and what is reported, 0 to 100.";
+    LOAD_REPORTED: Gauge "tollgate_load_reported_percent" ["domain"]
+        "Load that is reported of a domain now, 0 to 100; 0 when nothing is.";
     CONNECTIONS: Gauge "tollgate_connections" []
         "Open gRPC connections.";
     CONNECTIONS_ACCEPTED: Counter "tollgate_connections_accepted_total" []
@@ -156,6 +163,14 @@ pub struct SetMetrics {
 struct DomainMetrics {
     ok: Counter,
     over_limit: Counter,
+    /// Of a domain that sheds load.
+    load: Option<LoadMetrics>,
+}
+
+#[derive(Debug)]
+struct LoadMetrics {
+    shed: Counter,
+    percent: Gauge,
 }
 
 #[derive(Debug)]
@@ -222,9 +237,13 @@ impl Metrics {
             let name: &str = &domain.name;
             let decisions =
                 |code| counter(&self.recorder, DECISIONS, &[("domain", name), ("code", code)]);
-            let metrics =
-                DomainMetrics { ok: decisions("ok"), over_limit: decisions("over_limit") };
-            domains.push(metrics);
+            let labels = [("domain", name)];
+            let load = domain.load.as_ref().map(|_| LoadMetrics {
+                shed: counter(&self.recorder, SHED, &labels),
+                percent: gauge(&self.recorder, LOAD_PERCENT, &labels),
+            });
+            let (ok, over_limit) = (decisions("ok"), decisions("over_limit"));
+            domains.push(DomainMetrics { ok, over_limit, load });
             rules.extend(domain.rules.iter().map(|rule| {
                 let hits = |code| {
                     let labels = [("domain", name), ("rule", &*rule.name), ("code", code)];
@@ -267,6 +286,11 @@ impl Metrics {
         self.leases.set(as_f64(count));
     }
 
+    /// What load is reported of a domain now; for whoever renders next.
+    pub fn load_reported(&self, domain: &str, percent: u8) {
+        gauge(&self.recorder, LOAD_REPORTED, &[("domain", domain)]).set(f64::from(percent));
+    }
+
     /// The Prometheus text form of everything. With thousands of rules this takes milliseconds.
     pub fn render(&self) -> String {
         self.recorder.handle().render()
@@ -286,6 +310,10 @@ impl SetMetrics {
             match decision.code {
                 Code::Ok => domain.ok.increment(1),
                 Code::OverLimit => domain.over_limit.increment(1),
+            }
+            if let (Some(load), Some(reading)) = (&domain.load, decision.load) {
+                load.percent.set(f64::from(reading.percent));
+                load.shed.increment(u64::from(decision.is_shed()));
             }
         }
         for outcome in &decision.rules {

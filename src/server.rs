@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::policy::model::Mode;
 use crate::policy::set::CounterSeed;
 use crate::readiness::Readiness;
+use crate::reports::Reports;
 use crate::settings::{Settings, StoreChoice};
 use crate::socket::{BindError, Listener};
 use crate::source::{Active, LoadError, PolicyFiles};
@@ -101,7 +102,9 @@ impl Server {
             Arc::clone(&metrics),
             clock.clone(),
         )?;
-        let rls = Rls { active: Arc::clone(policy_files.active()), store, clock, metrics };
+        let active = Arc::clone(policy_files.active());
+        let reports = Arc::new(Reports::default());
+        let rls = Rls { active, store, clock, metrics, reports };
         let message_size_max = settings.message_size_max;
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
         let admin = Admin {
@@ -109,6 +112,8 @@ impl Server {
             metrics: Arc::clone(&rls.metrics),
             store: Arc::clone(&rls.store),
             clock: rls.clock.clone(),
+            active: Arc::clone(&rls.active),
+            reports: Arc::clone(&rls.reports),
         };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
         let (drain_delay, drain_timeout) = (settings.drain_delay, settings.drain_timeout);

@@ -13,7 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["request"],
     &["policy"],
     &["decide"],
-    &["store", "metrics"],
+    &["store", "metrics", "reports"],
     &["source"],
     &["scenario"],
     &["grpc"],

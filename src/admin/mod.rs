@@ -7,9 +7,11 @@
 //! | `/readyz` | 200 when policies are in force and nothing drains, else 503; the parts as JSON |
 //! | `/healthcheck` | the same as envoyproxy/ratelimit has it: 200 `OK` or 500 |
 //! | `/metrics` | Prometheus metrics |
+//! | `/api/v1/load` | the load that is reported of each domain; POST reports |
 //!
 //! `/json` comes from the gRPC side, since it speaks that side's messages.
 
+mod load;
 mod serve;
 
 use std::sync::Arc;
@@ -26,6 +28,8 @@ use tower::ServiceBuilder;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
+use crate::reports::Reports;
+use crate::source::Active;
 use crate::store::Store;
 pub use serve::serve;
 
@@ -40,6 +44,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     pub store: Arc<Store>,
     pub clock: Clock,
+    pub active: Arc<Active>,
+    pub reports: Arc<Reports>,
 }
 
 /// All endpoints; `others` are added to ours.
@@ -52,6 +58,7 @@ pub fn router(admin: Admin, others: Router) -> Router {
         .route("/readyz", get(readyz))
         .route("/healthcheck", any(healthcheck))
         .route("/metrics", get(metrics))
+        .route("/api/v1/load", load::routes())
         .with_state(admin)
         .merge(others)
         .fallback(not_found)
@@ -89,6 +96,7 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     let text = tokio::task::spawn_blocking(move || {
         admin.metrics.counters_held(admin.store.counter_count());
         admin.metrics.slots_held(admin.store.slots_held(admin.clock.now()));
+        load::gauge(&admin);
         admin.metrics.render()
     });
     let headers = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
@@ -110,7 +118,11 @@ async fn not_found(uri: Uri) -> Response {
 }
 
 async fn wrong_method(uri: Uri) -> Response {
-    let expected = if uri.path() == "/json" { "POST" } else { "GET" };
+    let expected = match uri.path() {
+        "/json" => "POST",
+        "/api/v1/load" => "GET or POST",
+        _ => "GET",
+    };
     let problem = format!("`{}` takes {expected}", uri.path());
     let body = axum::Json(serde_json::json!({ "error": problem }));
     (StatusCode::METHOD_NOT_ALLOWED, body).into_response()

@@ -12,7 +12,8 @@ use crate::clock::Clock;
 use crate::decide::explain::{
     Application, Applied, DescriptorExplanation, RuleExplanation, explain,
 };
-use crate::limit::{Hits, Kind, Window};
+use crate::limit::{Hits, Kind, Limit, Window};
+use crate::policy::load::{Capacity, Load};
 use crate::policy::matcher::tree::{Choice, TreeStep};
 use crate::policy::model::Mode;
 use crate::policy::set::{CounterSeed, PolicySet, Rule};
@@ -131,6 +132,9 @@ fn render(
             let _ = writeln!(text, "  {}", step_in_words(step));
         }
         render_rules(&mut text, explanation, now);
+        if let Some((load, is_exempt)) = explanation.load {
+            let _ = writeln!(text, "load\n  {}", load_in_words(load, is_exempt));
+        }
     }
     text
 }
@@ -191,6 +195,19 @@ fn render_applying(text: &mut String, rule: &Rule, applied: &Applied<'_>, now: T
             Kind::Concurrent { .. } => "free again when given back".to_owned(),
         };
         let _ = writeln!(text, "      {limit}, {counter}; {ends}");
+    }
+}
+
+fn load_in_words(load: &Load, is_exempt: bool) -> String {
+    let measured = match load.capacity {
+        None => "only what is reported".to_owned(),
+        Some(Capacity { amount, limit, .. }) => Limit { amount, ..limit }.to_string(),
+    };
+    let shed = load.thresholds.shed;
+    match (is_exempt, load.is_enforced()) {
+        (true, _) => format!("never shed: exempt; 100 % is {measured}"),
+        (false, true) => format!("shed from {shed} % on; 100 % is {measured}"),
+        (false, false) => format!("not shed (shadow: measured only); 100 % is {measured}"),
     }
 }
 

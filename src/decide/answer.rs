@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use smallvec::SmallVec;
 
-use super::{Answer, Binding, Code, Decision, body};
+use super::{Answer, Binding, Code, Decision, LoadReading, body};
 use crate::limit::Kind;
 use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
 use crate::time::Timestamp;
@@ -17,14 +17,27 @@ use crate::time::Timestamp;
 /// whoever reads it.
 const LISTED_MAX: usize = 16;
 
-pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
+const PROBLEM_TYPE: &str = "application/problem+json";
+
+pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
     let mut answer = Answer::default();
+    if let Some(load) = decision.load.filter(|load| load.is_shown) {
+        push_load(&mut answer, load);
+    }
     let Some(binding) = decision.binding else {
         return answer;
     };
     let Some(respond) = respond_for(decision, binding) else {
         return answer;
     };
+    if decision.is_shed() {
+        push_retry_after(&mut answer, respond, binding, now);
+        if respond.body != Body::Empty {
+            answer.body = body::shed(binding);
+            answer.headers.push(("content-type", PROBLEM_TYPE.to_owned()));
+        }
+        return answer;
+    }
     for dialect in &respond.headers {
         match dialect {
             Dialect::XRateLimit => {
@@ -47,13 +60,23 @@ pub fn answer(decision: &Decision<'_>, now: Timestamp) -> Answer {
     answer
 }
 
+fn push_load<'s>(answer: &mut Answer<'s>, load: LoadReading<'s>) {
+    let names = &load.load.headers;
+    if let Some(name) = &names.load {
+        answer.headers.push((name, load.percent.to_string()));
+    }
+    if let (Some(name), Some(status)) = (&names.status, load.status()) {
+        answer.headers.push((name, status.to_owned()));
+    }
+}
+
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.
 fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s Respond> {
     let shared = || decision.domain.map(|domain| domain.respond.as_ref());
     binding.rule.map(|rule| rule.respond.as_ref()).or_else(shared)
 }
 
-fn push_x_ratelimit(answer: &mut Answer, limit: String, binding: Binding<'_>) {
+fn push_x_ratelimit(answer: &mut Answer<'_>, limit: String, binding: Binding<'_>) {
     answer.headers.push(("x-ratelimit-limit", limit));
     answer.headers.push(("x-ratelimit-remaining", binding.remaining.to_string()));
     if let Some(reset) = binding.reset {
@@ -78,7 +101,7 @@ fn draft_03_limit(decision: &Decision<'_>, binding: Binding<'_>) -> String {
 }
 
 /// `ratelimit-policy` and `ratelimit` as RFC 9651 lists of strings, the binding limit first.
-fn push_ratelimit<'s>(answer: &mut Answer, decision: &Decision<'s>, binding: Binding<'s>) {
+fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding: Binding<'s>) {
     let mut listed: SmallVec<[Binding<'s>; LISTED_MAX]> = SmallVec::new();
     for candidate in std::iter::once(&binding).chain(&decision.limits) {
         if listed.len() < LISTED_MAX && !listed.iter().any(|held| is_same_policy(held, candidate)) {
@@ -130,7 +153,12 @@ pub(super) fn policy_name(binding: Binding<'_>) -> String {
     }
 }
 
-fn push_retry_after(answer: &mut Answer, respond: &Respond, binding: Binding<'_>, now: Timestamp) {
+fn push_retry_after(
+    answer: &mut Answer<'_>,
+    respond: &Respond,
+    binding: Binding<'_>,
+    now: Timestamp,
+) {
     let Some(reset) = binding.reset else { return };
     let value = match respond.retry_after {
         RetryAfter::Off => return,
@@ -147,7 +175,7 @@ fn push_retry_after(answer: &mut Answer, respond: &Respond, binding: Binding<'_>
 fn content_type(respond: &Respond) -> Option<&str> {
     let fitting = match respond.body {
         Body::Empty => return None,
-        Body::Problem => "application/problem+json",
+        Body::Problem => PROBLEM_TYPE,
         Body::Json(_) => "application/json",
         Body::Text(_) => "text/plain; charset=utf-8",
     };

@@ -7,8 +7,11 @@ use super::{Binding, Decision};
 use crate::limit::{Kind, Verdict};
 use crate::policy::respond::{Body, Field, Piece, Respond};
 
-/// Problem type of draft-ietf-httpapi-ratelimit-headers.
+/// Problem types of draft-ietf-httpapi-ratelimit-headers.
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+const REDUCED_CAPACITY: &str =
+    "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
 pub(super) fn render(decision: &Decision<'_>, binding: Binding<'_>, respond: &Respond) -> Vec<u8> {
     match &respond.body {
@@ -42,6 +45,7 @@ pub fn reason(verdict: Verdict) -> &'static str {
         Verdict::Admitted | Verdict::OverLimit => "over_limit",
         Verdict::ExceedsAmount => "exceeds_amount",
         Verdict::Paused => "paused",
+        Verdict::Shed => "shed",
     }
 }
 
@@ -100,6 +104,21 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
     .into_bytes()
 }
 
+/// The body of a request that is shed. What the service can carry is not its callers' business.
+pub(super) fn shed(binding: Binding<'_>) -> Vec<u8> {
+    format!(
+        concat!(
+            r#"{{"type":"{}","title":"Temporary Reduced Capacity","status":503,"#,
+            r#""detail":"{}","reset_seconds":{},"reason":"{}"}}"#
+        ),
+        REDUCED_CAPACITY,
+        detail(binding),
+        reset_seconds(binding),
+        reason(binding.verdict),
+    )
+    .into_bytes()
+}
+
 /// What happened, for people.
 fn detail(binding: Binding<'_>) -> String {
     let Binding { limit, remaining, .. } = binding;
@@ -120,6 +139,7 @@ fn detail(binding: Binding<'_>) -> String {
             };
             format!("more than {most} never passes at once; ask for less")
         }
+        (Verdict::Shed, _) => format!("too busy to take more requests; try again in {reset} s"),
         (Verdict::Paused, _) => {
             format!("of {per} too much is used to go on; try again in {reset} s")
         }

@@ -1,7 +1,7 @@
 //! The second half: what the outcomes of all charges mean for the request.
 //!
 //! One enforced denial denies the request; statuses then still tell every descriptor its own
-//! truth. Shadow denials never do.
+//! truth. Shadow denials never do. Where load sheds the request, that is all they tell.
 
 use smallvec::SmallVec;
 
@@ -12,8 +12,13 @@ use crate::policy::model::Mode;
 /// Concludes from one outcome per charge of the plan, in order.
 pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     debug_assert_eq!(plan.charges.len(), outcomes.len(), "one outcome per charge");
+    let load = plan.load.and_then(|load| {
+        let has_charge = plan.load_charge_count() > 0;
+        load.read(plan.charges.iter().zip(outcomes).next().filter(|_| has_charge))
+    });
     let mut decision = Decision {
         domain: plan.domain,
+        load,
         code: Code::Ok,
         statuses: SmallVec::new(),
         binding: None,
@@ -21,7 +26,7 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         rules: SmallVec::new(),
         leases: SmallVec::new(),
     };
-    let mut rest = plan.charges.iter().zip(outcomes);
+    let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
     for descriptor in &plan.descriptors {
         let own = rest.by_ref().take(descriptor.charge_count);
         let mut binding: Option<Binding<'s>> = None;
@@ -42,6 +47,9 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
             decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
         }
     }
+    if let Some(shed) = load.and_then(|load| load.shed) {
+        shed_all(&mut decision, shed);
+    }
     decision.rules = rule_outcomes(plan, outcomes, decision.code);
     if decision.code == Code::Ok {
         let pairs = plan.charges.iter().zip(outcomes);
@@ -51,6 +59,15 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         decision.leases = pairs.filter_map(lease).collect();
     }
     decision
+}
+
+/// Of a request that is shed nothing else matters.
+fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
+    decision.code = Code::OverLimit;
+    decision.binding = Some(shed);
+    decision.limits = SmallVec::from_slice(&[shed]);
+    let status = Status { code: Code::OverLimit, binding: Some(shed), is_unlimited: false };
+    decision.statuses.iter_mut().for_each(|it| *it = status);
 }
 
 /// Limits in shadow stay out of what clients see, except where the format shows them.
@@ -98,7 +115,7 @@ fn rule_outcomes<'s>(
 ) -> SmallVec<[RuleOutcome<'s>; 8]> {
     let mut rules: SmallVec<[RuleOutcome<'s>; 8]> = SmallVec::new();
     let mut group = None;
-    for (charge, outcome) in plan.charges.iter().zip(outcomes) {
+    for (charge, outcome) in plan.charges.iter().zip(outcomes).skip(plan.load_charge_count()) {
         let Some(rule) = charge.rule else { continue };
         let denies = outcome.verdict.is_denial();
         let own = match (denies, charge.mode, code) {

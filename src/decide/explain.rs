@@ -4,6 +4,7 @@
 //! through the index; of a table of endpoints the index then says which row applies.
 
 use crate::limit::Limit;
+use crate::policy::load::Load;
 use crate::policy::matcher::tree::TreeStep;
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::set::{Domain, Matcher, PolicySet, Rule, RuleLimit, RuleOverride};
@@ -42,6 +43,8 @@ pub struct DescriptorExplanation<'s> {
     pub steps: Vec<TreeStep>,
     /// A limit that the caller brought along stands in for all rules.
     pub brought_along: Option<Limit>,
+    /// Of a domain that sheds load, and whether it exempts the descriptor.
+    pub load: Option<(&'s Load, bool)>,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,7 @@ fn explain_descriptor<'s>(
         rules: Vec::new(),
         steps: Vec::new(),
         brought_along: descriptor.limit,
+        load: domain.load.as_deref().map(|load| (load, domain.is_exempt(&descriptor.entries, now))),
     };
     if descriptor.limit.is_some() {
         return explanation;

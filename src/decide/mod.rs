@@ -1,7 +1,7 @@
 //! One decision, in two pure halves around the charge:
 //!
 //! ```text
-//! plan(policy_set, request, now)     -> plan with its charges     pure
+//! plan(policy_set, request, now, …)  -> plan with its charges     pure
 //! store.charge(charges, now).await   -> outcomes                  the only await
 //! conclude(plan, outcomes)           -> decision                  pure
 //! answer(decision, now)              -> headers and body          pure
@@ -14,6 +14,7 @@ mod body;
 mod conclude;
 pub mod explain;
 pub mod lease;
+pub mod load;
 mod plan;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ pub use answer::answer;
 pub use body::{reason, rule_name};
 pub use conclude::conclude;
 pub use lease::Lease;
+pub use load::{LoadPlan, LoadReading, Reported};
 pub use plan::plan;
 
 /// The wish to take hits from one counter.
@@ -63,7 +65,10 @@ impl Charge<'_> {
 pub struct Plan<'s> {
     /// `None` when no policy has this domain.
     pub domain: Option<&'s Domain>,
+    /// First the one for load, where there is one; then those of the descriptors.
     pub charges: SmallVec<[Charge<'s>; 8]>,
+    /// Where the domain sheds load.
+    pub load: Option<LoadPlan<'s>>,
     /// One per descriptor of the request, in order.
     pub descriptors: SmallVec<[DescriptorPlan; 4]>,
     /// The unlimited rules that apply: they charge nothing, and are counted all the same. Each
@@ -73,6 +78,13 @@ pub struct Plan<'s> {
     pub releases: SmallVec<[Lease; 1]>,
     /// The rules of which an expression could not be worked out.
     pub failures: SmallVec<[&'s Rule; 2]>,
+}
+
+impl Plan<'_> {
+    /// How many charges come before those of the descriptors.
+    fn load_charge_count(&self) -> usize {
+        usize::from(self.load.is_some_and(|load| load.has_charge))
+    }
 }
 
 /// The charges of one descriptor: `charge_count` of the plan's, after those of the descriptor
@@ -105,6 +117,24 @@ pub struct Decision<'s> {
     pub rules: SmallVec<[RuleOutcome<'s>; 8]>,
     /// What an admitted request holds until it is given back.
     pub leases: SmallVec<[Lease; 1]>,
+    /// Of a domain that sheds load.
+    pub load: Option<LoadReading<'s>>,
+}
+
+impl Decision<'_> {
+    /// Whether the request is refused for load, whatever its limits say.
+    pub fn is_shed(&self) -> bool {
+        self.load.is_some_and(|load| load.shed.is_some())
+    }
+
+    /// The HTTP status that the caller is to see, 200 for what passes.
+    pub fn status(&self) -> u16 {
+        match self.code {
+            Code::Ok => 200,
+            Code::OverLimit if self.is_shed() => 503,
+            Code::OverLimit => 429,
+        }
+    }
 }
 
 /// What one descriptor is told.
@@ -149,9 +179,9 @@ pub enum RuleCode {
 
 /// What goes out besides the code and the statuses.
 #[derive(Debug, Default)]
-pub struct Answer {
+pub struct Answer<'s> {
     /// Lower-case names; values are printable ASCII.
-    pub headers: SmallVec<[(&'static str, String); 6]>,
+    pub headers: SmallVec<[(&'s str, String); 6]>,
     /// Of a denial; empty otherwise.
     pub body: Vec<u8>,
 }

@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Charge, CounterKey, DescriptorPlan, Lease, Plan, lease};
+use super::{Charge, CounterKey, DescriptorPlan, Lease, Plan, Reported, lease, load};
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet, Rule};
@@ -13,12 +13,18 @@ use crate::request::{Descriptor, Request};
 use crate::time::Timestamp;
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
-/// nothing.
-pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Plan<'s> {
+/// nothing. `reported` is asked for the load of the domain, where that sheds any.
+pub fn plan<'s>(
+    set: &'s PolicySet,
+    request: &Request<'_>,
+    now: Timestamp,
+    reported: impl FnOnce(&str) -> Option<Reported>,
+) -> Plan<'s> {
     let domain = set.domain(request.domain);
     let mut plan = Plan {
         domain,
         charges: SmallVec::new(),
+        load: None,
         descriptors: SmallVec::new(),
         exemptions: SmallVec::new(),
         releases: SmallVec::new(),
@@ -37,10 +43,13 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Pl
     for descriptor in &request.descriptors {
         if descriptor.limit.is_none() {
             domain.find(&descriptor.entries, now, &mut matches);
+        } else if domain.load.is_some() {
+            matches.is_exempt |= domain.is_exempt(&descriptor.entries, now);
         }
         ends.push(matches.found.len());
     }
     plan.failures.extend(matches.failures.iter().map(|rule| &domain.rules[*rule as usize]));
+    plan_load(&mut plan, domain, (request, matches.is_exempt), reported, now);
     let replaced = replaced_rules(domain, &matches);
     let mut start = 0;
     let mut group = 0;
@@ -75,6 +84,24 @@ pub fn plan<'s>(set: &'s PolicySet, request: &Request<'_>, now: Timestamp) -> Pl
         plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
     plan
+}
+
+/// Before all charges of the descriptors.
+fn plan_load<'s>(
+    plan: &mut Plan<'s>,
+    domain: &'s Domain,
+    (request, is_exempt): (&Request<'_>, bool),
+    reported: impl FnOnce(&str) -> Option<Reported>,
+    now: Timestamp,
+) {
+    let Some(load) = &domain.load else { return };
+    let is_release = request.descriptors.iter().any(|it| released(it).is_some());
+    let reported = reported(&domain.name);
+    let planned = load::plan(load, request, is_exempt, reported, (is_release, now));
+    if let Some((load, charge)) = planned {
+        plan.load = Some(load);
+        plan.charges.extend(charge);
+    }
 }
 
 fn charge(
@@ -131,12 +158,16 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
 /// Notes the leases that a descriptor gives back; whether it names any. Slots are then given back
 /// by name alone, so that giving back twice frees nothing of others.
 fn release(descriptor: &Descriptor<'_>, releases: &mut SmallVec<[Lease; 1]>) -> bool {
-    if matches!(descriptor.hits, Hits::Take(_)) {
-        return false;
-    }
-    let named = descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
-    releases.extend(named.into_iter().flat_map(|entry| lease::read(entry.value)));
+    let named = released(descriptor);
+    releases.extend(named.into_iter().flat_map(lease::read));
     named.is_some()
+}
+
+/// The text that names the leases of a descriptor that gives back.
+fn released<'r>(descriptor: &Descriptor<'r>) -> Option<&'r [u8]> {
+    let gives_back = matches!(descriptor.hits, Hits::GiveBack(_));
+    let named = || descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
+    gives_back.then(named).flatten().map(|entry| entry.value)
 }
 
 /// Without a refund a counter keeps what has been taken. Giving back nothing is still no take, so

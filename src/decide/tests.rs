@@ -24,7 +24,7 @@ struct Told {
     statuses: Vec<(Code, Option<ToldLimit>)>,
     /// What metrics count: rule, hits, code.
     rules: Vec<(String, u64, RuleCode)>,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(String, String)>,
     body: String,
 }
 
@@ -80,14 +80,14 @@ impl Gate {
             limit,
         });
         let request = Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
-        let plan = plan(&self.set, &request, self.now);
+        let plan = plan(&self.set, &request, self.now, |_| None);
         let outcomes = self.store.charge(&plan.charges, self.now);
         let decision = conclude(&plan, &outcomes);
         tell(&decision, answer(&decision, self.now))
     }
 }
 
-fn tell(decision: &Decision<'_>, answer: Answer) -> Told {
+fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
     let statuses = decision.statuses.iter().map(|status| {
         let binding = status.binding.map(|binding| {
             let name = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
@@ -101,7 +101,7 @@ fn tell(decision: &Decision<'_>, answer: Answer) -> Told {
         rules: rules.map(|of| (of.rule.name.to_string(), of.hits, of.code)).collect(),
         code: decision.code,
         statuses: statuses.collect(),
-        headers: answer.headers.to_vec(),
+        headers: answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         body: String::from_utf8(answer.body).unwrap(),
     }
 }

@@ -14,7 +14,6 @@ use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 
 use super::rls::{Decided, Refusal, Rls};
-use super::undelivered::Held;
 use crate::pb;
 
 /// Both messages in their official form, in which entries are text.
@@ -67,7 +66,7 @@ async fn decide(State(json): State<JsonRls>, body: Result<Bytes, BytesRejection>
         }
     };
     match json.rls.should_rate_limit(&call).await {
-        Ok(Decided { response, held }) => json.write(&response, held.as_ref()),
+        Ok(decided) => json.write(&decided),
         Err(refusal @ (Refusal::EmptyDomain | Refusal::NoDescriptors)) => {
             error(StatusCode::BAD_REQUEST, &refusal.to_string())
         }
@@ -103,12 +102,8 @@ impl JsonRls {
 
     /// What the answer holds is held once it is written: whoever reads it gives back, or lets the
     /// lease run out.
-    fn write(&self, response: &pb::rls::RateLimitResponse, held: Option<&Held>) -> Response {
-        let code = match response.overall_code() {
-            pb::rls::rate_limit_response::Code::OverLimit => StatusCode::TOO_MANY_REQUESTS,
-            pb::rls::rate_limit_response::Code::Ok
-            | pb::rls::rate_limit_response::Code::Unknown => StatusCode::OK,
-        };
+    fn write(&self, Decided { response, status, held }: &Decided) -> Response {
+        let code = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let bytes = response.encode_to_vec();
         let text = DynamicMessage::decode(self.response.clone(), bytes.as_slice())
             .map_err(|error| error.to_string())

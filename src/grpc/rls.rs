@@ -17,6 +17,7 @@ use crate::limit::{Alignment, Hits, Kind, Limit, Unit, Window};
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::pb::rls::rate_limit_response as wire;
+use crate::reports::Reports;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::Active;
 use crate::store::Store;
@@ -29,12 +30,15 @@ pub struct Rls {
     pub store: Arc<Store>,
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
+    pub reports: Arc<Reports>,
 }
 
 /// An answer, and what it holds until it has left.
 #[derive(Debug)]
 pub struct Decided {
     pub response: pb::rls::RateLimitResponse,
+    /// The HTTP status that the response asks for, 200 for what passes.
+    pub status: u16,
     pub held: Option<Held>,
 }
 
@@ -77,7 +81,8 @@ impl Rls {
         let published = self.active.current();
         let now = self.clock.now();
 
-        let plan = decide::plan(&published.set, &request, now);
+        let plan =
+            decide::plan(&published.set, &request, now, |domain| self.reports.load_of(domain));
         if !plan.releases.is_empty() {
             self.store.release(&plan.releases, now);
         }
@@ -97,7 +102,7 @@ impl Rls {
         published.metrics.decided(&decision);
         let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
         self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
-        Ok(Decided { response, held })
+        Ok(Decided { response, status: decision.status(), held })
     }
 }
 
@@ -150,7 +155,7 @@ fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) 
     Some(Limit::new(u64::from(brought.requests_per_unit), Kind::Fixed(window)))
 }
 
-fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitResponse {
+fn response_of(decision: &Decision<'_>, answer: Answer<'_>) -> pb::rls::RateLimitResponse {
     let headers = answer.headers.into_iter().map(|(name, value)| pb::core::HeaderValue {
         key: name.to_owned(),
         value,
@@ -162,7 +167,7 @@ fn response_of(decision: &Decision<'_>, answer: Answer) -> pb::rls::RateLimitRes
         response_headers_to_add: headers.collect(),
         raw_body: answer.body.into(),
         dynamic_metadata: match (decision.code, decision.binding) {
-            (Code::OverLimit, Some(binding)) => Some(denial_metadata(binding)),
+            (Code::OverLimit, Some(binding)) => Some(denial_metadata(binding, decision.status())),
             (Code::OverLimit, None) => None,
             (Code::Ok, _) => lease_metadata(decision),
         },
@@ -218,7 +223,7 @@ fn duration_of(span: Span) -> prost_types::Duration {
 }
 
 /// What access logs and other filters of Envoy find about a denial.
-fn denial_metadata(binding: Binding<'_>) -> prost_types::Struct {
+fn denial_metadata(binding: Binding<'_>, status: u16) -> prost_types::Struct {
     let text = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
     let reset = binding.reset.unwrap_or_default();
     let fields = [
@@ -227,7 +232,7 @@ fn denial_metadata(binding: Binding<'_>) -> prost_types::Struct {
         ("limit", number(binding.limit.amount)),
         ("remaining", number(binding.remaining)),
         ("reset_seconds", number(reset.seconds_ceil())),
-        ("status", number(429)),
+        ("status", number(status.into())),
     ];
     let value = |kind| prost_types::Value { kind: Some(kind) };
     prost_types::Struct {
@@ -262,7 +267,7 @@ impl pb::rls::rate_limit_service_server::RateLimitService for Rls {
         call: tonic::Request<pb::rls::RateLimitRequest>,
     ) -> Result<tonic::Response<pb::rls::RateLimitResponse>, tonic::Status> {
         match Self::should_rate_limit(self, call.get_ref()).await {
-            Ok(Decided { response, held }) => {
+            Ok(Decided { response, held, .. }) => {
                 let mut response = tonic::Response::new(response);
                 if let Some(held) = held {
                     response.extensions_mut().insert(held);

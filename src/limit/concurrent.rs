@@ -174,7 +174,7 @@ pub(super) fn step(
                     given = Some(state.give(slots, now.plus(lease), now));
                 }
                 Verdict::Admitted => {}
-                Verdict::OverLimit | Verdict::Paused => {
+                Verdict::OverLimit | Verdict::Paused | Verdict::Shed => {
                     reset = state.free_after(after - amount).map(|free| free.since(now));
                 }
                 Verdict::ExceedsAmount => {

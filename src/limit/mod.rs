@@ -135,6 +135,8 @@ pub enum Verdict {
     ExceedsAmount,
     /// Denied before, and usage is not yet below the share at which it goes on.
     Paused,
+    /// The service behind has no room for anybody; no limit says so of one caller.
+    Shed,
 }
 
 impl Verdict {
@@ -158,7 +160,7 @@ impl Verdict {
     pub fn is_denial(self) -> bool {
         match self {
             Self::Admitted => false,
-            Self::OverLimit | Self::ExceedsAmount | Self::Paused => true,
+            Self::OverLimit | Self::ExceedsAmount | Self::Paused | Self::Shed => true,
         }
     }
 }

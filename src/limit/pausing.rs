@@ -74,9 +74,11 @@ pub(super) fn step(
             let paused = limit.step(&mut tried, asked, ChargeWhen::Admitted, now);
             Outcome { reset: paused.reset, ..outcome }
         }
-        Verdict::OverLimit | Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused => {
-            outcome
-        }
+        Verdict::OverLimit
+        | Verdict::Admitted
+        | Verdict::ExceedsAmount
+        | Verdict::Paused
+        | Verdict::Shed => outcome,
     }
 }
 

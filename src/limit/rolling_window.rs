@@ -108,7 +108,7 @@ pub fn step(
             state.left_after(used.saturating_add(hits).saturating_sub(amount))
         }
         (Verdict::OverLimit, Hits::GiveBack(_))
-        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused, _) => {
+        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused | Verdict::Shed, _) => {
             state.counted.back().map(|last| last.leaves)
         }
     };

@@ -334,7 +334,7 @@ proptest! {
             limit.step(&mut state.clone(), Hits::Take(hits), when, at)
         };
         match outcome.verdict {
-            Verdict::OverLimit | Verdict::Paused => {
+            Verdict::OverLimit | Verdict::Paused | Verdict::Shed => {
                 let told = now.plus(outcome.reset.expect("every denial has a wait"));
                 prop_assert_eq!(ask(told, hits).verdict, Verdict::Admitted);
                 let before = told.minus(Span::from_nanos(1));

@@ -98,7 +98,9 @@ pub fn step(
             state.at.plus(bucket.time_to_drain(excess))
         }
         (Verdict::OverLimit, Hits::GiveBack(_))
-        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused, _) => state.empties_at,
+        | (Verdict::Admitted | Verdict::ExceedsAmount | Verdict::Paused | Verdict::Shed, _) => {
+            state.empties_at
+        }
     };
     let remaining = capacity.saturating_sub(level) / window;
     Outcome {

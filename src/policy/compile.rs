@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::amounts::{Amounts, amount_tables};
+use super::load::Load;
 use super::matcher::native::NativeMatcher;
 use super::matcher::tree::{Level, Tree, TreeNode, TreeRule};
 use super::model::{self, Body, Mode, NodeValue, Policy};
@@ -17,14 +18,22 @@ use crate::limit::ChargeWhen;
 pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
     let name = policy.domain.value.as_str();
     let mut domain = match &policy.body {
-        Body::Native(native) => Domain {
-            index: 0,
-            name: name.into(),
-            rules: native_rules(native, seed),
-            limitless: Vec::new(),
-            respond: Arc::new(native.respond.clone()),
-            matcher: Matcher::Native(Box::new(NativeMatcher::new(name, native, seed))),
-        },
+        Body::Native(native) => {
+            let respond = Arc::new(native.respond.clone());
+            let load = native.load.as_ref().map(|load| {
+                let exempt = load.exempt.iter().map(|conditions| applies_to(conditions)).collect();
+                Load::new(name, load, exempt, &respond, seed)
+            });
+            Domain {
+                index: 0,
+                name: name.into(),
+                rules: native_rules(native, &respond, seed),
+                limitless: Vec::new(),
+                respond,
+                load: load.map(Box::new),
+                matcher: Matcher::Native(Box::new(NativeMatcher::new(name, native, seed))),
+            }
+        }
         Body::Descriptors(nodes) => {
             let mut forest = Forest::new(name, seed);
             let mut tree = Tree::default();
@@ -35,17 +44,23 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
                 limitless: std::mem::take(&mut forest.limitless),
                 rules: forest.into_rules(),
                 respond: Arc::new(Respond::BARE),
+                load: None,
                 matcher: Matcher::Tree(tree),
             }
         }
     };
     if mode == Mode::Shadow {
-        domain.rules.iter_mut().for_each(|rule| rule.mode = Mode::Shadow);
+        let load = domain.load.as_mut().map(|load| &mut load.rule);
+        domain.rules.iter_mut().chain(load).for_each(|rule| rule.mode = Mode::Shadow);
     }
     domain
 }
 
-fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
+fn native_rules(
+    policy: &model::NativePolicy,
+    shared: &Arc<Respond>,
+    seed: CounterSeed,
+) -> Vec<Rule> {
     let mut positions: HashMap<&str, Vec<u32>> = HashMap::new();
     for (rule, position) in policy.rules.iter().zip(0..) {
         positions.entry(&rule.name.value).or_default().push(position);
@@ -56,7 +71,6 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
     let positions: HashMap<&str, Arc<[u32]>> =
         positions.into_iter().map(|(name, positions)| (name, positions.into())).collect();
     let tables = Amounts { tables: &policy.tables, seed };
-    let shared = Arc::new(policy.respond.clone());
     let compile = |rule: &model::Rule| Rule {
         index: 0,
         name: rule.name.value.as_str().into(),
@@ -80,7 +94,7 @@ fn native_rules(policy: &model::NativePolicy, seed: CounterSeed) -> Vec<Rule> {
         mode: rule.mode,
         is_shown_in_shadow: false,
         has_refund: rule.refund,
-        respond: rule.respond.clone().map_or_else(|| Arc::clone(&shared), Arc::new),
+        respond: rule.respond.clone().map_or_else(|| Arc::clone(shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()
 }

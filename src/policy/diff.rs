@@ -32,6 +32,7 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
         }
     }
     changes.extend(after.domains.iter().flat_map(|new| attribute_changes(before, new)));
+    changes.extend(after.domains.iter().filter_map(|new| load_change(before, new)));
     changes.extend(limitless_changes(before, after, "added: it has no limit"));
     changes.extend(limitless_changes(after, before, "without a limit removed"));
     changes
@@ -68,6 +69,18 @@ fn attribute_changes(before: &PolicySet, new: &Domain) -> Vec<String> {
             format!("attribute `{name}` of `{}` is now read from `{keys}`", new.name)
         })
         .collect()
+}
+
+/// Of a domain that was there before: its rules say nothing of load.
+fn load_change(before: &PolicySet, new: &Domain) -> Option<String> {
+    let old = before.domain(new.name.as_bytes());
+    let what = match (old.and_then(|old| old.load.as_ref()), &new.load) {
+        (None, Some(_)) => "now sheds load",
+        (Some(_), None) => "no longer sheds load",
+        (Some(old), Some(new)) if !old.is_same(new) => "sheds load differently",
+        (Some(_), Some(_)) | (None, None) => return None,
+    };
+    Some(format!("`{}` {what}", new.name))
 }
 
 type RuleName<'s> = (&'s str, &'s str);
@@ -207,6 +220,16 @@ mod tests {
         );
         let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
         assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
+    }
+
+    #[test]
+    fn load_that_is_shed_otherwise_is_named() {
+        let shedding = format!("{BEFORE}load: {{ capacity: 10/second }}\n");
+        let more = shedding.replace("10/second", "20/second");
+        assert_eq!(changes_to(&shedding), ["`shop` now sheds load"]);
+        assert_eq!(changes(&set(&shedding), &set(&more)), ["`shop` sheds load differently"]);
+        assert_eq!(changes(&set(&more), &set(BEFORE)), ["`shop` no longer sheds load"]);
+        assert_eq!(changes(&set(&more), &set(&more)), Vec::<String>::new());
     }
 
     #[test]

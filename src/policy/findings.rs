@@ -32,8 +32,6 @@ pub(crate) struct Findings {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Standing {
     Read,
-    /// Part of the language, but not of this version; what to do until then.
-    Later(&'static str),
     /// Belongs to another place; which.
     Elsewhere(&'static str),
 }
@@ -176,10 +174,6 @@ impl Findings {
             let name = key.scalar().map_or("", |scalar| scalar.text.as_str());
             match keys.iter().find(|(known, _)| *known == name) {
                 Some((name, Standing::Read)) => known.push((*name, key, value)),
-                Some((name, Standing::Later(hint))) => {
-                    let message = format!("`{name}` is not supported by this version yet");
-                    self.error("not-supported", &key.bytes, message, *hint);
-                }
                 Some((name, Standing::Elsewhere(place))) => {
                     let message = format!("`{name}` does not belong to {what}");
                     self.error("misplaced-key", &key.bytes, message, *place);

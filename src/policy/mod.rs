@@ -12,6 +12,7 @@ pub mod diff;
 mod envoy;
 pub(crate) mod findings;
 pub mod formula;
+pub mod load;
 pub mod matcher;
 pub mod model;
 mod native;

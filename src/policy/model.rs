@@ -59,6 +59,43 @@ pub struct NativePolicy {
     pub rules: Vec<Rule>,
     /// For denials, and headers on every answer, of rules that have no own.
     pub respond: Respond,
+    pub load: Option<Load>,
+}
+
+/// When a domain is busy, and when it takes no more.
+#[derive(Clone, Debug)]
+pub struct Load {
+    /// What a load of 100 percent is; `None` where load is only reported.
+    pub capacity: Option<Capacity>,
+    pub thresholds: Thresholds,
+    /// Who meets all conditions of one of them is never shed.
+    pub exempt: Vec<Vec<Condition>>,
+    pub headers: LoadHeaders,
+    pub mode: Mode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    pub amount: u64,
+    /// Rolling or concurrent.
+    pub counting: Counting,
+}
+
+/// In percent of the capacity, each no higher than the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    pub warn: u8,
+    pub throttle: u8,
+    pub shed: u8,
+}
+
+/// The headers that tell load, where any do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadHeaders {
+    /// The percentage.
+    pub load: Option<String>,
+    /// What to make of it.
+    pub status: Option<String>,
 }
 
 /// The entry keys an attribute is read from, first present first, after its own name.

@@ -11,6 +11,7 @@ use hashbrown::HashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::limit::{ChargeWhen, Kind, Limit, WindowIdentity};
+use crate::policy::load::Load;
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
@@ -116,6 +117,8 @@ pub struct Domain {
     pub limitless: Vec<String>,
     /// For limits that the caller brings along.
     pub respond: Arc<Respond>,
+    /// When the domain sheds load, where it does.
+    pub load: Option<Box<Load>>,
     pub matcher: Matcher,
 }
 
@@ -257,8 +260,20 @@ impl Domain {
     /// Adds the rules that apply to a descriptor, in the order they were written in.
     pub fn find(&self, entries: &[Entry<'_>], now: Timestamp, matches: &mut Matches) {
         match &self.matcher {
-            Matcher::Native(matcher) => matcher.facts(entries, now).find(matches),
+            Matcher::Native(matcher) => {
+                let facts = matcher.facts(entries, now);
+                facts.find(matches);
+                matches.is_exempt |= facts.is_exempt();
+            }
             Matcher::Tree(tree) => matches.found.extend(tree.find(entries)),
+        }
+    }
+
+    /// Whether the policy exempts a descriptor from being shed.
+    pub fn is_exempt(&self, entries: &[Entry<'_>], now: Timestamp) -> bool {
+        match &self.matcher {
+            Matcher::Native(matcher) => matcher.facts(entries, now).is_exempt(),
+            Matcher::Tree(_) => false,
         }
     }
 

@@ -3,7 +3,9 @@
 //! All of this module's calls into deciding and counting stand here. What was decided leaves as
 //! plain values, and is put into words only for answers that somebody looks at.
 
-use crate::decide::{self, Binding, Decision};
+use std::collections::HashMap;
+
+use crate::decide::{self, Binding, Decision, Reported};
 use crate::limit::{Hits, Verdict};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::request::Request;
@@ -19,6 +21,8 @@ pub const SEED: CounterSeed = CounterSeed([0, 0]);
 pub(super) struct Engine<'s> {
     set: &'s PolicySet,
     store: MemoryStore,
+    /// By domain.
+    reported: HashMap<String, Reported>,
 }
 
 /// An answer as its caller sees it.
@@ -29,7 +33,7 @@ pub(super) struct Seen {
     pub(super) status: u64,
     pub(super) limit: Option<SeenLimit>,
     pub(super) statuses: Vec<(Code, Option<SeenLimit>)>,
-    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
     /// The lease that the answer carries.
     pub(super) lease: Option<String>,
@@ -53,7 +57,7 @@ pub(super) struct SeenLimit {
 
 impl<'s> Engine<'s> {
     pub(super) fn new(set: &'s PolicySet) -> Self {
-        Self { set, store: MemoryStore::default() }
+        Self { set, store: MemoryStore::default(), reported: HashMap::new() }
     }
 
     /// Puts other policies in force; counters stay.
@@ -68,7 +72,8 @@ impl<'s> Engine<'s> {
         now: Timestamp,
         is_looked_at: impl FnOnce(Code) -> bool,
     ) -> (Code, Option<Seen>) {
-        let plan = decide::plan(self.set, request, now);
+        let plan =
+            decide::plan(self.set, request, now, |domain| self.reported.get(domain).copied());
         self.store.release(&plan.releases, now);
         let outcomes = self.store.charge(&plan.charges, now);
         let decision = decide::conclude(&plan, &outcomes);
@@ -77,14 +82,21 @@ impl<'s> Engine<'s> {
     }
 
     /// Takes a report of load, as the admin API would; an error says why it cannot.
-    #[expect(clippy::unused_self, reason = "a version that sheds load keeps the report here")]
     pub(super) fn report_load(
         &mut self,
-        _domain: &str,
-        _percent: u64,
-        _until: Option<Timestamp>,
+        domain: &str,
+        percent: u64,
+        until: Timestamp,
     ) -> Result<(), &'static str> {
-        Err("this version does not shed load, so it takes no report of it")
+        let known = self.set.domain(domain.as_bytes());
+        let known = known.ok_or("no policy has this domain")?;
+        if known.load.is_none() {
+            return Err("the policy of this domain has no `load`");
+        }
+        let percent = u8::try_from(percent).ok().filter(|percent| *percent <= 100);
+        let percent = percent.ok_or("load is reported in percent, 0 to 100")?;
+        self.reported.insert(domain.to_owned(), Reported { percent, until });
+        Ok(())
     }
 }
 
@@ -92,17 +104,14 @@ fn see(decision: &Decision<'_>, now: Timestamp) -> Seen {
     let answer = decide::answer(decision, now);
     Seen {
         code: decision.code,
-        status: match decision.code {
-            Code::Ok => 200,
-            Code::OverLimit => 429,
-        },
+        status: decision.status().into(),
         limit: decision.binding.map(see_limit),
         statuses: decision
             .statuses
             .iter()
             .map(|status| (status.code, status.binding.map(see_limit)))
             .collect(),
-        headers: answer.headers.into_iter().collect(),
+        headers: answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         body: answer.body,
         lease: (!decision.leases.is_empty()).then(|| decide::lease::write(&decision.leases)),
     }

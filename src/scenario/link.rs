@@ -71,8 +71,10 @@ impl Linker<'_> {
                 |name: &str| send.domain.as_ref().is_none_or(|domain| domain.value == name);
             let domains = self.sets.iter().flat_map(|set| &set.domains);
             let domains = domains.filter(|domain| is_of_domain(&domain.name));
-            let names: Vec<&str> =
-                domains.flat_map(|domain| &domain.rules).map(|rule| &*rule.name).collect();
+            let rules = domains.flat_map(|domain| {
+                domain.rules.iter().chain(domain.load.iter().map(|load| &load.rule))
+            });
+            let names: Vec<&str> = rules.map(|rule| &*rule.name).collect();
             if names.contains(&rule.as_str()) || names.is_empty() {
                 continue;
             }

@@ -11,6 +11,7 @@ use super::compare;
 use super::engine::{Code, Engine, Seen, SeenLimit, given_back};
 use super::model::{Action, Expected, ReportedLoad, Scenario, Send, SentDescriptor, Step};
 use super::spans;
+use crate::decide::Reported;
 use crate::limit::Hits;
 use crate::policy::model::Place;
 use crate::policy::set::PolicySet;
@@ -164,7 +165,7 @@ impl<'s> Runner<'s, '_> {
     fn load(&mut self, step: &'s Step, load: &'s ReportedLoad) {
         let now = self.start.plus(step.offset);
         let domain = self.domain_of(load.domain.as_ref().map(|domain| domain.value.as_str()));
-        let until = load.lasts.map(|lasts| now.plus(lasts));
+        let until = now.plus(load.lasts.unwrap_or(Reported::LASTS));
         if let Err(why) = self.engine.report_load(domain, load.percent, until) {
             let action = format!("report a load of {} percent", load.percent);
             self.fail(step, step.offset, action, Vec::new(), why.to_owned());

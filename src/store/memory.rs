@@ -104,7 +104,9 @@ impl MemoryStore {
             let Hits::Take(slots) = charge.hits else { return None };
             let mut shard = self.shards[charge.counter.shard_index()].lock();
             let after = shard.held(charge.counter, now).saturating_add(slots);
-            let is_full = after == charge.limit.amount.saturating_add(1);
+            // Where nothing is admitted nothing is waited for.
+            let amount = charge.limit.amount;
+            let is_full = amount > 0 && after == amount.saturating_add(1);
             is_full.then(|| Arc::clone(&shard.given_back))
         };
         let enforced = charges.iter().filter(|charge| charge.mode == Mode::Enforce);

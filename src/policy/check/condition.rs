@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use crate::policy::diagnostic::Diagnostic;
 use crate::policy::findings::shown;
-use crate::policy::model::{Pattern, Rule};
+use crate::policy::model::{Condition, Pattern, Rule};
 use crate::policy::suggest;
 use crate::policy::template::{Segment, Template};
 
@@ -23,12 +23,8 @@ pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet
                         send such an entry, list it under `attributes`";
             found.push(warning("dotted-attribute", place, message, hint));
         }
+        check_holds(found, condition);
         let can = can_hold(&condition.pattern);
-        if !can.present && !can.absent {
-            let message = format!("this condition on {} never holds", shown(name));
-            let hint = "no request can match it; change the pattern or remove the rule";
-            found.push(error("never-applies", place, message, hint));
-        }
         if !can.present
             && can.absent
             && let Some(per) = rule.per.iter().find(|per| per.value == *name)
@@ -40,6 +36,17 @@ pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet
         }
     }
     check_captures(found, rule, declared);
+}
+
+/// A condition that no request can meet.
+pub(super) fn check_holds(found: &mut Vec<Diagnostic>, condition: &Condition) {
+    let can = can_hold(&condition.pattern);
+    if !can.present && !can.absent {
+        let name = shown(&condition.attribute.value);
+        let message = format!("this condition on {name} never holds");
+        let hint = "no request can match it; change the pattern or remove the rule";
+        found.push(error("never-applies", &condition.attribute.place, message, hint));
+    }
 }
 
 /// `per` attributes that some templates of the rule capture and others do not, and those that

@@ -83,6 +83,8 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
         check_effect(found, rule);
         condition::check(found, rule, &declared);
     }
+    let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
+    exempt.for_each(|it| condition::check_holds(found, it));
     check_same(found, &policy.rules);
     check_attributes(found, &policy.rules);
 }

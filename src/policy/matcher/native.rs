@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::attributes::{Attributes, Slot, Values};
 use super::index::{Index, hook_choices};
 use super::pattern::{Captures, CompiledPattern, Subject};
-use super::rule::{CompiledRule, Condition};
+use super::rule::{CompiledRule, Condition, compile_conditions};
 use super::{Match, Matches, readable};
 use crate::policy::model::{self, FieldValue};
 use crate::policy::set::CounterSeed;
@@ -22,6 +22,8 @@ pub struct NativeMatcher {
     attributes: Attributes,
     pub(super) rules: Vec<CompiledRule>,
     index: Index,
+    /// Who meets all conditions of one of them is not shed for load.
+    exempt: Vec<Vec<Condition>>,
     /// Segments that a path need be split into: one more than the longest template of any rule,
     /// so that a longer path is told from it.
     segments_max: usize,
@@ -55,6 +57,9 @@ impl NativeMatcher {
         let mut attributes = Attributes::new(&policy.attributes, &policy.tables);
         let compile = |rule| CompiledRule::new(domain, policy, rule, seed, &mut attributes);
         let mut rules: Vec<CompiledRule> = policy.rules.iter().map(compile).collect();
+        let exempt = policy.load.iter().flat_map(|load| &load.exempt);
+        let exempt: Vec<Vec<Condition>> =
+            exempt.map(|conditions| compile_conditions(conditions, &mut attributes)).collect();
         let slot_count = attributes.names().len();
         rules.iter_mut().for_each(|rule| rule.index_overrides(&attributes));
         let choices = rules.iter().map(|rule| {
@@ -62,9 +67,10 @@ impl NativeMatcher {
             hook_choices(conditions, &rule.per, |slot| rule.is_own(&attributes, *slot))
         });
         let index = Index::new(slot_count, &choices.collect::<Vec<_>>());
-        let longest = rules.iter().map(CompiledRule::segment_count_max).max();
+        let of_exempt = exempt.iter().flatten().map(|it| it.pattern.segment_count_max());
+        let longest = rules.iter().map(CompiledRule::segment_count_max).chain(of_exempt).max();
         let segments_max = longest.unwrap_or_default() + 1;
-        Self { attributes, rules, index, segments_max }
+        Self { attributes, rules, index, exempt, segments_max }
     }
 
     /// What the entries of a descriptor say, as of `now`.
@@ -97,6 +103,16 @@ impl Facts<'_> {
         if has_rows {
             self.keep_most_specific(matches, before);
         }
+    }
+
+    /// Whether the domain never sheds the descriptor for load.
+    pub fn is_exempt(&self) -> bool {
+        if self.matcher.exempt.is_empty() {
+            return false;
+        }
+        let segments = self.segments();
+        let mut exempt = self.matcher.exempt.iter();
+        exempt.any(|conditions| self.conditions_hold(conditions, &segments).is_ok())
     }
 
     /// Of the rows of one table of endpoints only the most specific one applies.
@@ -141,7 +157,7 @@ impl Facts<'_> {
     pub fn per_values(&self, rule: u32) -> Vec<(&str, String)> {
         let segments = self.segments();
         let compiled = &self.matcher.rules[rule as usize];
-        let Ok(captures) = self.conditions_hold(compiled, &segments) else {
+        let Ok(captures) = self.conditions_hold(&compiled.conditions, &segments) else {
             return Vec::new();
         };
         let name = |slot: Slot| self.matcher.attributes.name(slot);
@@ -208,7 +224,7 @@ impl Facts<'_> {
     fn check_with(&self, rule: u32, segments: &[&[u8]]) -> Result<(Match, bool), Miss> {
         let position = rule;
         let rule = &self.matcher.rules[rule as usize];
-        let captures = self.conditions_hold(rule, segments)?;
+        let captures = self.conditions_hold(&rule.conditions, segments)?;
         if let Some((when, slots)) = &rule.when {
             let value = |position: usize| self.typed(*slots.get(position)?, &captures);
             match when.holds(value) {
@@ -262,11 +278,11 @@ impl Facts<'_> {
     /// Endpoints first, because what they capture the other conditions may ask for.
     fn conditions_hold<'v>(
         &'v self,
-        rule: &CompiledRule,
+        conditions: &[Condition],
         segments: &'v [&'v [u8]],
     ) -> Result<Captures<'v>, Miss> {
         let mut captures = Captures::new();
-        for (position, condition) in rule.conditions.iter().enumerate() {
+        for (position, condition) in conditions.iter().enumerate() {
             let subject = self.subject(condition.slot, &Captures::new(), segments);
             if let Some(template) = condition.pattern.template(subject) {
                 template.capture(segments, &mut captures);
@@ -274,7 +290,7 @@ impl Facts<'_> {
                 return Err(Miss::Condition(position));
             }
         }
-        match self.hold(&rule.conditions, &captures, segments) {
+        match self.hold(conditions, &captures, segments) {
             Some(position) => Err(Miss::Condition(position)),
             None => Ok(captures),
         }

@@ -136,7 +136,7 @@ impl CompiledRule {
     }
 }
 
-fn compile_conditions(
+pub(super) fn compile_conditions(
     conditions: &[model::Condition],
     attributes: &mut Attributes,
 ) -> Vec<Condition> {

@@ -42,7 +42,7 @@ fn native(rules: Vec<Rule>) -> NativeMatcher {
         rows: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
     };
     let tables = vec![table("a", Some(field("x"))), table("b", None)];
-    let policy = NativePolicy { attributes, tables, rules, respond: Respond::NATIVE };
+    let policy = NativePolicy { attributes, tables, rules, respond: Respond::NATIVE, load: None };
     NativeMatcher::new("domain", &policy, CounterSeed([3, 4]))
 }
 

@@ -10,6 +10,7 @@ mod doubt;
 mod endpoint;
 mod endpoints;
 mod limits;
+mod load;
 mod overrides;
 mod pattern;
 mod resolve;
@@ -44,7 +45,7 @@ const POLICY_KEYS: &Keys = &[
     ("mode", Standing::Read),
     ("description", Standing::Read),
     ("tables", Standing::Read),
-    ("load", Standing::Later("remove it; until then shed load in Envoy itself")),
+    ("load", Standing::Read),
     ("base", Standing::Read),
     ("name", Standing::Elsewhere("a policy is known by its `domain`; rules have names")),
     ("match", Standing::Elsewhere("put it into a rule under `rules`")),
@@ -127,12 +128,21 @@ pub(super) fn read(
         base: fields.value("base").and_then(|node| read_base(findings, node)),
         tables: tables::kinds(&tables),
     };
+    let load = fields
+        .value("load")
+        .and_then(|node| load::read(findings, node, Base(defaults.base.as_ref()), defaults.mode));
     let mut rules =
         fields.value("rules").map_or_else(Vec::new, |node| read_rules(findings, node, &defaults));
+    if let Some(node) = fields.value("rules").filter(|node| is_empty_list(node))
+        && fields.misses("load")
+    {
+        let hint = "add a rule, or remove the file";
+        findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
+    }
     resolve::shares(findings, &mut rules);
     resolve::check_formulas(findings, &rules, &tables);
     let respond = defaults.respond.complete();
-    let body = Body::Native(NativePolicy { attributes, tables, rules, respond });
+    let body = Body::Native(NativePolicy { attributes, tables, rules, respond, load });
     Some(Policy { domain: domain?, body })
 }
 
@@ -173,16 +183,16 @@ fn read_attributes(findings: &mut Findings, node: &Node) -> Vec<AttributeKeys> {
     attributes
 }
 
+fn is_empty_list(node: &Node) -> bool {
+    matches!(&node.value, Value::Sequence(items) if items.is_empty())
+}
+
 fn read_rules(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<Rule> {
     let hint = "write each rule as a list item: `- name: ...`";
     let Value::Sequence(items) = &node.value else {
         findings.unexpected(node, "a list of rules", hint);
         return Vec::new();
     };
-    if items.is_empty() {
-        let hint = "add a rule, or remove the file";
-        findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
-    }
     let mut rules = Vec::with_capacity(items.len());
     for (item, number) in items.iter().zip(0..) {
         let from = rules.len();
@@ -407,5 +417,5 @@ pub(super) fn looks_alike(document: &Node) -> bool {
     pairs
         .iter()
         .filter_map(|(key, _)| key.scalar())
-        .any(|key| suggest::nearest(&key.text, ["rules"]).is_some())
+        .any(|key| key.text == "load" || suggest::nearest(&key.text, ["rules"]).is_some())
 }
