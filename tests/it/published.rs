@@ -107,6 +107,50 @@ async fn two_endpoints_of_shopper_login_have_25_a_minute_for_each_tenant() {
     assert!(slas.passes(&login("acme", "/oauth2/jwks"), 25).await);
 }
 
+#[tokio::test]
+async fn shopper_apis_tell_their_load_and_shed_what_is_more_but_no_checkout() {
+    let mut shopper = Shipped::start("scapi.yaml", "scapi-shopper").await;
+    let products = [("method", "GET"), ("endpoint", "/shopper-products/v1/products")];
+    let baskets = [("method", "POST"), ("endpoint", "/shopper-baskets/v1/baskets")];
+    let orders = [("method", "POST"), ("endpoint", "/shopper-orders/v1/orders")];
+    // The capacity in the policy is 1000 a second: ten requests are a percent.
+    for request in 1..=1_000_u32 {
+        if request.is_multiple_of(5) {
+            let checkout = if request.is_multiple_of(10) { &baskets } else { &orders };
+            let answer = shopper.take(checkout, 1).await;
+            assert!(is_ok(&answer));
+            assert_eq!(
+                (header(&answer, "sfdc_load"), header(&answer, "sfdc_load_status")),
+                (None, None)
+            );
+            continue;
+        }
+        let answer = shopper.take(&products, 1).await;
+        let status = match request {
+            ..800 => None,
+            800..900 => Some("WARN"),
+            _ => Some("THROTTLE"),
+        };
+        assert!(is_ok(&answer), "request {request}");
+        assert_eq!(header(&answer, "sfdc_load"), Some((request / 10).to_string().as_str()));
+        assert_eq!(header(&answer, "sfdc_load_status"), status, "request {request}");
+    }
+    let shed = shopper.take(&products, 1).await;
+    assert!(!is_ok(&shed));
+    assert_eq!(
+        (metadata(&shed, "reason"), metadata(&shed, "status")),
+        ("shed".into(), 503.0.into())
+    );
+    assert_eq!(header(&shed, "sfdc_load"), Some("100"));
+    assert_eq!(header(&shed, "sfdc_load_status"), Some("THROTTLE"));
+    assert_eq!(body(&shed)["status"], 503);
+    let kind = body(&shed)["type"].as_str().unwrap().to_owned();
+    assert!(kind.ends_with("#temporary-reduced-capacity"), "{kind}");
+    assert!(shopper.passes(&baskets, 1).await && shopper.passes(&orders, 1).await);
+    shopper.at(Span::from_seconds(2));
+    assert!(shopper.passes(&products, 1).await);
+}
+
 fn of<'t>(organization: &'t str, app: &'t str, api: &'t str) -> [(&'t str, &'t str); 3] {
     [("organization", organization), ("app", app), ("api", api)]
 }
