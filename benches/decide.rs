@@ -207,6 +207,7 @@ fn many_rules(count: u32) -> Case {
             tables: Vec::new(),
             rules: (0..count).map(rule).collect(),
             respond: Respond::NATIVE,
+            load: None,
         }),
     };
     let request = |rule: u32| {

@@ -15,6 +15,8 @@ mod conclude;
 pub mod explain;
 pub mod lease;
 pub mod load;
+#[cfg(test)]
+mod load_tests;
 mod plan;
 #[cfg(test)]
 mod tests;

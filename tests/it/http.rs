@@ -83,7 +83,7 @@ async fn the_root_lists_what_is_here_and_unknown_paths_point_to_it() {
     let server = TestServer::start(FIVE_A_MINUTE).await;
     let (code, page) = server.get("/").await;
     assert_eq!(code, 200);
-    for path in ["/healthz", "/readyz", "/healthcheck", "/metrics", "/json"] {
+    for path in ["/healthz", "/readyz", "/healthcheck", "/metrics", "/json", "/api/v1/load"] {
         assert!(page.contains(path), "{path}");
     }
     let (code, text) = server.get("/nowhere").await;

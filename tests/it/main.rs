@@ -22,6 +22,7 @@ mod exact;
 mod hostile;
 mod http;
 mod inventory;
+mod load;
 mod metrics;
 mod mutations;
 mod protocol;

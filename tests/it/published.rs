@@ -151,6 +151,37 @@ async fn shopper_apis_tell_their_load_and_shed_what_is_more_but_no_checkout() {
     assert!(shopper.passes(&products, 1).await);
 }
 
+#[tokio::test]
+async fn the_load_that_an_instance_reports_decides_as_long_as_it_says() {
+    let mut shopper = Shipped::start("scapi.yaml", "scapi-shopper").await;
+    let products = [("method", "GET"), ("endpoint", "/shopper-products/v1/products")];
+    let baskets = [("method", "POST"), ("endpoint", "/shopper-baskets/v1/baskets")];
+    for (percent, status, passes) in [
+        (79, None, true),
+        (80, Some("WARN"), true),
+        (89, Some("WARN"), true),
+        (90, Some("THROTTLE"), true),
+        (99, Some("THROTTLE"), true),
+        (100, Some("THROTTLE"), false),
+    ] {
+        let report = json!({
+            "domain": "scapi-shopper", "percent": percent, "who": "instance", "why": "measured",
+            "until": "2026-01-01T00:05:00Z",
+        });
+        assert_eq!(shopper.server.post_json("/api/v1/load", &report).await.0, 200);
+        let answer = shopper.take(&products, 1).await;
+        assert_eq!(is_ok(&answer), passes, "{percent}");
+        assert_eq!(header(&answer, "sfdc_load"), Some(percent.to_string().as_str()));
+        assert_eq!(header(&answer, "sfdc_load_status"), status, "{percent}");
+        let checkout = shopper.take(&baskets, 1).await;
+        assert!(is_ok(&checkout));
+        assert_eq!(header(&checkout, "sfdc_load"), None);
+    }
+    shopper.at(Span::from_seconds(290));
+    let after = shopper.take(&products, 1).await;
+    assert_eq!((is_ok(&after), header(&after, "sfdc_load")), (true, Some("0")));
+}
+
 fn of<'t>(organization: &'t str, app: &'t str, api: &'t str) -> [(&'t str, &'t str); 3] {
     [("organization", organization), ("app", app), ("api", api)]
 }

@@ -91,15 +91,15 @@ fn read_capacity(findings: &mut Findings, node: &Node) -> Option<Capacity> {
 fn read_in_flight(findings: &mut Findings, node: &Node) -> Option<Capacity> {
     let fields = findings.fields(node, "a capacity", CAPACITY_KEYS)?;
     let lease = match fields.value("lease") {
-        Some(node) => read_lease(findings, node)?,
-        None => LEASE,
+        Some(node) => read_lease(findings, node),
+        None => Some(LEASE),
     };
     let amount = findings.require(&fields, "in_flight", ("this capacity", node), CAPACITY_HINT)?;
     let hint = "write how many requests are under way when all is busy, as in `200`";
     let scalar = findings.text(amount, "a number of requests", hint)?;
     let amount =
         units::amount(&scalar.text).map_err(|misread| findings.misread(amount, misread)).ok()?;
-    Some(Capacity { amount, counting: Counting::Concurrent { lease } })
+    Some(Capacity { amount, counting: Counting::Concurrent { lease: lease? } })
 }
 
 /// An amount per window, of which every interval is looked at.

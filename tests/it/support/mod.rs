@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -133,6 +134,10 @@ impl TestServer {
     pub(crate) async fn post(&self, path: &str, body: &str) -> (u16, String) {
         http(&self.http.to_string(), "POST", path, body).await
     }
+
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> (u16, Value) {
+        post_json(&self.http.to_string(), path, body).await
+    }
 }
 
 /// Waits for what must happen soon.
@@ -142,16 +147,31 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
 
 /// One HTTP/1.1 request on a connection of its own.
 pub(crate) async fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+    http_with(address, method, path, &[], body).await
+}
+
+pub(crate) async fn post_json(address: &str, path: &str, body: &Value) -> (u16, Value) {
+    let headers = [("content-type", "application/json")];
+    let (status, text) = http_with(address, "POST", path, &headers, &body.to_string()).await;
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+pub(crate) async fn http_with(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let driving = tokio::spawn(connection);
-    let request = hyper::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", address)
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
+    let mut request = hyper::Request::builder().method(method).uri(path).header("host", address);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
     let response = within(sender.send_request(request)).await.unwrap();
     let status = response.status().as_u16();
     let bytes = within(response.into_body().collect()).await.unwrap().to_bytes();
