@@ -24,6 +24,7 @@ fn every_policy_in_the_pages_loads() {
     let pages = [
         "README.md",
         "docs/policy-reference.md",
+        "docs/cookbook.md",
         "docs/compatibility.md",
         "docs/testing-policies.md",
     ];
@@ -42,28 +43,27 @@ fn every_policy_in_the_pages_loads() {
 /// Pages show scenario files as YAML that begins with `scenarios:`, below the policy they are for.
 #[test]
 fn every_scenario_in_the_pages_holds() {
-    let page = page("docs/testing-policies.md");
-    let blocks: Vec<&str> = page
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap_or_default())
-        .collect();
-    let (mut policy, mut count) = ("", 0);
-    for block in blocks {
-        if block.starts_with("domain:") {
-            policy = block;
-            continue;
+    for (path, at_least) in [("docs/testing-policies.md", 4), ("docs/cookbook.md", 9)] {
+        let page = page(path);
+        let blocks = page.split("```yaml\n").skip(1);
+        let blocks = blocks.map(|rest| rest.split("```").next().unwrap_or_default());
+        let (mut policy, mut count) = ("", 0);
+        for block in blocks {
+            if block.starts_with("domain:") {
+                policy = block;
+                continue;
+            }
+            assert!(block.starts_with("scenarios:"), "neither a policy nor scenarios:\n{block}");
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("page.yaml"), policy).unwrap();
+            std::fs::write(folder.path().join("page.test.yaml"), block).unwrap();
+            let (code, stdout, stderr) =
+                outcome(&mut tollgate(&["test", folder.path().to_str().unwrap()]));
+            assert_eq!(code, 0, "{path}\n{block}\n{stdout}\n{stderr}");
+            count += 1;
         }
-        assert!(block.starts_with("scenarios:"), "neither a policy nor scenarios:\n{block}");
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("page.yaml"), policy).unwrap();
-        std::fs::write(folder.path().join("page.test.yaml"), block).unwrap();
-        let (code, stdout, stderr) =
-            outcome(&mut tollgate(&["test", folder.path().to_str().unwrap()]));
-        assert_eq!(code, 0, "{block}\n{stdout}\n{stderr}");
-        count += 1;
+        assert!(count >= at_least, "{path} has its examples");
     }
-    assert!(count >= 4, "the page has its examples");
 }
 
 #[test]

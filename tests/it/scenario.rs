@@ -31,7 +31,14 @@ fn the_shipped_policies_do_what_they_promise() {
     let (code, stdout, stderr) = test(&tools::repository().join("policies"), &[]);
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     assert!(stdout.ends_with(" scenarios, 0 failed\n"), "{stdout}");
-    for name in ["quickstart", "sap-service-manager"] {
+    for name in [
+        "force-backup",
+        "quickstart",
+        "salestim",
+        "sap-sales-service-cloud",
+        "sap-service-manager",
+        "scapi",
+    ] {
         assert!(stdout.contains(&format!("{name}.test.yaml: ")), "{stdout}");
     }
 }

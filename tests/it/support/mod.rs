@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod process;
 mod program;
 pub(crate) mod recorder;
+pub(crate) mod shipped;
 pub(crate) mod tools;
 pub(crate) mod upstream;
 
