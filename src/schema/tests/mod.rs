@@ -40,13 +40,20 @@ const SEEN: [&str; 15] = [
 ];
 
 /// Parts of messages of these kinds that no schema could give.
-const BEYOND: [&str; 10] = [
+const BEYOND: [&str; 16] = [
     // Numbers, and what has to be compared.
     " has no length",
     " is too long",
     " is captured twice",
     " is above `",
     "the load and its status are two headers",
+    "is not more than 0% and at most 100%",
+    "is neither a day nor a moment",
+    // What other parts of the policy say.
+    "is captured by `base` already",
+    "has a limit for each endpoint",
+    "is unlimited: there is nothing to share",
+    "the other rule has no limit with this window",
     // Patterns that would take longer to read than they are worth.
     "path templates are no regular expressions",
     "a captured segment needs a plain name",
