@@ -20,7 +20,7 @@ fn family(line: &str) -> &str {
 
 #[tokio::test]
 async fn every_metric_is_described_named_by_convention_and_scraped() {
-    let server = TestServer::start(FIVE_A_MINUTE).await;
+    let server = TestServer::start(&format!("{FIVE_A_MINUTE}load: {{}}\n")).await;
     server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);

@@ -142,7 +142,8 @@ pub(super) fn read(
     resolve::shares(findings, &mut rules);
     resolve::check_formulas(findings, &rules, &tables);
     let respond = defaults.respond.complete();
-    let body = Body::Native(NativePolicy { attributes, tables, rules, respond, load });
+    let body =
+        Body::Native(NativePolicy { attributes, tables, rules, respond, load: load.map(Box::new) });
     Some(Policy { domain: domain?, body })
 }
 
