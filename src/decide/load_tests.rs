@@ -240,7 +240,7 @@ fn requests_that_bring_a_limit_along_are_shed_and_exempt_like_others() {
     let second = Window::epoch(Unit::Second);
     let limit = Some(Limit::new(500, Kind::Fixed(second)));
     let send = |entries| gate.send_with(&[(entries, Hits::Take(1))], limit);
-    assert_eq!((0..100).map(|_| send(ORDERS)).last().map(|told| told.status), Some(200));
+    assert!((0..100).all(|_| send(ORDERS).status == 200));
     assert_eq!((send(ORDERS).status, send(CHECKOUT).status), (503, 200));
 }
 
