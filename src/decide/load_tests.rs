@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::decide::{Code, Decision, Reported, RuleCode, answer, conclude, lease, plan};
-use crate::limit::{Hits, Verdict};
+use crate::limit::{Hits, Kind, Limit, Unit, Verdict, Window};
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::request::{Descriptor, Entry, Request};
@@ -71,13 +71,17 @@ impl Gate {
     }
 
     fn send(&self, descriptors: &[Sent<'_>]) -> Told {
+        self.send_with(descriptors, None)
+    }
+
+    fn send_with(&self, descriptors: &[Sent<'_>], limit: Option<Limit>) -> Told {
         let descriptors = descriptors.iter().map(|(entries, hits)| Descriptor {
             entries: entries
                 .iter()
                 .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
                 .collect(),
             hits: *hits,
-            limit: None,
+            limit,
         });
         let request = Request { domain: b"d", descriptors: descriptors.collect() };
         let plan = plan(&self.set, &request, self.now, |_| self.reported);
@@ -228,6 +232,16 @@ fn exempt_requests_count_and_are_never_shed_or_told() {
     let both = [(other, Hits::Take(1)), (&[("endpoint", "/baskets/")][..], Hits::Take(1))];
     let told = gate.send(&both);
     assert_eq!((told.status, told.load()), (200, (None, None)));
+}
+
+#[test]
+fn requests_that_bring_a_limit_along_are_shed_and_exempt_like_others() {
+    let gate = Gate::new(RATE);
+    let second = Window::epoch(Unit::Second);
+    let limit = Some(Limit::new(500, Kind::Fixed(second)));
+    let send = |entries| gate.send_with(&[(entries, Hits::Take(1))], limit);
+    assert!((0..100).all(|_| send(ORDERS).status == 200));
+    assert_eq!((send(ORDERS).status, send(CHECKOUT).status), (503, 200));
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub struct NativePolicy {
     pub rules: Vec<Rule>,
     /// For denials, and headers on every answer, of rules that have no own.
     pub respond: Respond,
-    pub load: Option<Load>,
+    pub load: Option<Box<Load>>,
 }
 
 /// When a domain is busy, and when it takes no more.

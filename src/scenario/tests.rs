@@ -228,6 +228,39 @@ scenarios:
 }
 
 #[test]
+fn load_is_reported_measured_and_shed() {
+    let text = "
+scenarios:
+- name: a busy shop
+  steps:
+  - send: { tenant: acme }
+    times: 11
+    expect: { admitted: 10, rule: load, reason: shed, status: 503, headers: { x-load: 100 } }
+  - { after: 1m, load: { percent: 85, for: 10m } }
+  - send: { tenant: acme }
+    expect: { code: ok, rule: quota, headers: { x-load: 85, x-load-status: WARN } }
+  - load: { percent: 100 }
+  - send: { tenant: acme }
+    expect: { reason: shed, headers: { retry-after: 60 }, body_contains: { status: 503 } }
+  - { after: 5m, send: { tenant: acme }, expect: { code: ok, headers: { x-load: 10 } } }
+";
+    let shop = "domain: shop\nload: { capacity: 10/10s }\nrules: [{ name: quota, limits: 90/day }]";
+    let told = report(text, &[policies(&[shop])]);
+    assert!(told.is_success(), "{told:#?}");
+    let plain = "domain: shop\nrules: [{ name: load, limits: 90/day }]";
+    let load = "{ scenarios: [{ name: s, steps: [{ load: { percent: 9 } }, { send: { a: b }, \
+                expect: ok }] }] }";
+    for (policy, load, why) in [
+        (plain, load, "the policy of this domain has no `load`"),
+        (shop, &*load.replace('9', "101"), "load is reported in percent, 0 to 100"),
+    ] {
+        let mut told = report(load, &[policies(&[policy])]);
+        let outcome = told.files.remove(0).scenarios.remove(0).outcome;
+        assert_eq!(outcome.failures[0].note, why);
+    }
+}
+
+#[test]
 fn calendars_are_walked_by_dates() {
     let set = [policies(&["domain: d\nrules: [{ name: monthly, limits: 3/month }]"])];
     let text = "

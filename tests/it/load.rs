@@ -6,7 +6,8 @@ use tollgate::pb::rls::RateLimitResponse;
 use tollgate::pb::rls::rate_limit_response::Code;
 use tollgate::time::Span;
 
-use crate::support::edge::{EdgeSetup, Guarded};
+use crate::support::clients::Underway;
+use crate::support::edge::{EdgeSetup, Guarded, Release};
 use crate::support::http::{Answer, request, send};
 use crate::support::*;
 
@@ -208,6 +209,23 @@ async fn a_page_of_another_origin_cannot_report() {
     assert_eq!(code, 200, "{text}");
 }
 
+#[test]
+fn explain_says_who_is_shed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    std::fs::write(&path, POLICY).unwrap();
+    let explain = |endpoint: &str| {
+        let policies = path.to_str().unwrap();
+        let arguments = ["explain", "--policies", policies, "--domain", "shop", endpoint];
+        let (code, stdout, stderr) = outcome(&mut tollgate(&arguments));
+        assert_eq!(code, 0, "{stderr}");
+        stdout
+    };
+    let (orders, baskets) = (explain("endpoint=/orders"), explain("endpoint=/baskets/1"));
+    assert!(orders.contains("shed from 100 % on; 100 % is 10/hour, rolling"), "{orders}");
+    assert!(baskets.contains("never shed: exempt"), "{baskets}");
+}
+
 async fn through(guarded: &Guarded, path: &str, tenant: &[u8]) -> Answer {
     send(guarded.edge.address, request("GET", path, &[("x-tenant", tenant)])).await
 }
@@ -247,6 +265,52 @@ async fn envoy_answers_503_where_load_is_shed_and_429_where_a_limit_is_used_up()
     let denied = through(&guarded, "/baskets", b"small").await;
     assert_eq!(told(&denied), (429, "", ""));
     assert_eq!(guarded.upstream.counts().arrived, 11);
+}
+
+/// Envoy says when requests end, by lease or by the plain pair; without a mapper a denial is a 429.
+#[tokio::test]
+async fn requests_under_way_in_envoy_are_load_until_they_end() {
+    let policy = "\
+domain: busy
+load:
+  capacity: { in_flight: 2 }
+  exempt: [{ tenant: vip }]
+rules: []
+";
+    for release in [Release::ByLease, Release::PlainPair] {
+        let setup = EdgeSetup { release, ..EdgeSetup::concurrency("busy") };
+        let Some(mut guarded) = Guarded::start(setup, policy).await else { return };
+        let get = |tenant: &[u8]| request("GET", "/", &[("x-tenant", tenant), ("x-app", b"cart")]);
+        for _ in 0..5 {
+            let mut underway = Vec::new();
+            let mut arrived = Vec::new();
+            for tenant in [&b"acme"[..], b"other", b"vip"] {
+                underway.push(Underway::begin(guarded.edge.address, get(tenant)).await);
+                arrived.push(guarded.upstream.next().await);
+            }
+            let shed = send(guarded.edge.address, get(b"acme")).await;
+            assert_eq!((shed.status(), shed.json()["status"].clone()), (429, json!(503)));
+            assert_eq!((shed.header("x-load"), shed.header("retry-after")), ("100", "60"));
+            arrived.into_iter().for_each(|arrival| arrival.answer(200));
+            for request in underway {
+                assert_eq!(request.finish().await.status(), 200, "{release:?}");
+            }
+            until_idle(&guarded).await;
+        }
+    }
+}
+
+async fn until_idle(guarded: &Guarded) {
+    within(async {
+        loop {
+            let scraped = send(guarded.tollgate.http, request("GET", "/metrics", &[])).await;
+            let scraped = String::from_utf8(scraped.body.to_vec()).expect("text");
+            if metric(&scraped, "tollgate_leases") < 0.5 {
+                return;
+            }
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ fn family(line: &str) -> &str {
 async fn every_metric_is_described_named_by_convention_and_scraped() {
     // Some series are there only for policies that may move them.
     let policy = FIVE_A_MINUTE.replace("limits:", "cost: 1\n    limits:");
-    let server = TestServer::start(&policy).await;
+    let server = TestServer::start(&format!("{policy}load: {{}}\n")).await;
     server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);

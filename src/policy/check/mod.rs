@@ -83,7 +83,7 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
     let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
     exempt.for_each(|it| condition::check_holds(found, it));
     check_same(found, &policy.rules);
-    check_attributes(found, &policy.rules);
+    check_attributes(found, policy);
 }
 
 /// The rules by their names, a table of endpoints by that of one of its rows.
@@ -261,9 +261,10 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
 /// Every request fills a slot for each attribute that a rule of its domain names.
 const MOST_ATTRIBUTES: usize = 1_000;
 
-fn check_attributes(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
-    let mut names: HashSet<&str> = HashSet::new();
-    for rule in rules {
+fn check_attributes(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
+    let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
+    let mut names: HashSet<&str> = exempt.map(|it| it.attribute.value.as_str()).collect();
+    for rule in &policy.rules {
         names.extend(condition::attributes(rule));
         if names.len() > MOST_ATTRIBUTES {
             let message = format!("the rules name more than {MOST_ATTRIBUTES} attributes");

@@ -161,6 +161,7 @@ pub(super) fn read(
     shares::work_out(findings, &mut rules);
     formulas::check(findings, &rules, &tables);
     let respond = defaults.respond.complete();
+    let load = load.map(Box::new);
     let body = Body::Native(Box::new(NativePolicy { attributes, tables, rules, respond, load }));
     Some(Policy { domain: domain?, body })
 }

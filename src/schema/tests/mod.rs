@@ -40,7 +40,7 @@ const SEEN: [&str; 15] = [
 ];
 
 /// Parts of messages of these kinds that no schema could give.
-const BEYOND: [&str; 16] = [
+const BEYOND: [&str; 17] = [
     // Numbers, and what has to be compared.
     " has no length",
     " is too long",
@@ -49,6 +49,7 @@ const BEYOND: [&str; 16] = [
     "the load and its status are two headers",
     "is not more than 0% and at most 100%",
     "is neither a day nor a moment",
+    "what is held at a time has no window",
     // What other parts of the policy say.
     "is captured by `base` already",
     "has a limit for each endpoint",
