@@ -231,7 +231,7 @@ async fn batches_are_counted_apart_15000_and_80_percent_of_them_for_the_backup()
 }
 
 #[tokio::test]
-async fn a_backup_pauses_until_a_tenth_is_free() {
+async fn a_backup_pauses_until_more_than_a_tenth_is_free() {
     let mut salesforce = Shipped::start("force-backup.yaml", "force-backup").await;
     for (api, rule, amount) in
         [("rest", "backup-requests", 80_000), ("bulk", "backup-bulk-batches", 12_000)]
