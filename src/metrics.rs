@@ -259,7 +259,7 @@ impl Metrics {
                     over_limit: hits("over_limit"),
                     shadow_over_limit: hits("shadow_over_limit"),
                     denied_elsewhere: hits("denied_elsewhere"),
-                    expression_failures: rule.has_expressions.then(|| {
+                    expression_failures: rule.has_expressions().then(|| {
                         let labels = [("domain", name), ("rule", &*rule.name)];
                         counter(&self.recorder, EXPRESSION_FAILURES, &labels)
                     }),

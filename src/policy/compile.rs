@@ -85,7 +85,8 @@ fn native_rules(
             .collect(),
         row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
-        has_expressions: rule.when.is_some() || rule.cost.is_some(),
+        when: rule.when.as_ref().map(|when| when.value.to_string().into()),
+        cost: rule.cost.as_ref().map(|cost| cost.value.to_string().into()),
         replaces: rule
             .replaces
             .iter()
@@ -212,7 +213,8 @@ impl<'p> Forest<'p> {
             overrides: Vec::new(),
             row_of: None,
             is_unlimited: limit.limit.is_none(),
-            has_expressions: false,
+            when: None,
+            cost: None,
             replaces: Vec::new(),
             charge: ChargeWhen::Always,
             mode: if node.shadow_mode { Mode::Shadow } else { Mode::Enforce },

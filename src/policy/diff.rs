@@ -105,6 +105,16 @@ fn rule_changes(
     if replaced(old_domain, old) != replaced(new_domain, new) {
         parts.push("replaces other rules".to_owned());
     }
+    if old.when != new.when {
+        parts.push(match &new.when {
+            Some(when) => format!("now applies when {when}"),
+            None => "now applies without a condition".to_owned(),
+        });
+    }
+    if old.cost != new.cost {
+        let cost = new.cost.as_deref().unwrap_or("1");
+        parts.push(format!("each hit now counts {cost}"));
+    }
     if old.has_refund != new.has_refund {
         parts.push("treats negative hits differently".to_owned());
     }
@@ -218,6 +228,10 @@ mod tests {
             changes_to(&per),
             ["rule `a` of `shop`: now counts per user and app, from zero"]
         );
+        let when = BEFORE.replace("name: a", "name: a, when: size(user) > 3, cost: 2");
+        let when_and_cost =
+            "rule `a` of `shop`: now applies when size(user) > 3, each hit now counts 2";
+        assert_eq!(changes_to(&when), [when_and_cost]);
         let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
         assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
     }

@@ -146,8 +146,10 @@ pub struct Rule {
     /// The rule with the table of endpoints that this is a row of.
     pub row_of: Option<Arc<str>>,
     pub is_unlimited: bool,
-    /// Whether it has a condition or a cost that may fail to be worked out.
-    pub has_expressions: bool,
+    /// The condition that must hold besides its match, as it was written.
+    pub when: Option<Box<str>>,
+    /// What hits are multiplied by, as it was written.
+    pub cost: Option<Box<str>>,
     /// Positions, in the domain, of the rules that are dropped when this one matches: for each
     /// name those that carry it.
     pub replaces: Vec<Arc<[u32]>>,
@@ -290,6 +292,11 @@ impl Domain {
 }
 
 impl Rule {
+    /// Whether it has a condition or a cost that may fail to be worked out.
+    pub fn has_expressions(&self) -> bool {
+        self.when.is_some() || self.cost.is_some()
+    }
+
     /// The limits that hold where the rule was found so; none exempt.
     pub fn limits_for(&self, found: &Match) -> &[RuleLimit] {
         let over = found.overridden.and_then(|position| self.overrides.get(position as usize));
