@@ -222,6 +222,48 @@ fn placed<T>(value: T) -> Placed<T> {
     Placed { value, place: Place::default() }
 }
 
+/// One table of endpoints; every request meets its own row and the one for everything.
+fn many_endpoints(count: u32) -> Case {
+    let mut policy = "domain: bench\nrules:\n  - name: api\n    base: \"/{organization}\"\n    \
+                      per: [organization]\n    endpoints:\n      - [\"*\", /**, 90000/day]\n"
+        .to_owned();
+    for row in 0..count {
+        let group = row % 100;
+        policy.push_str(&format!("      - [GET, \"/g{group}/{{id}}/r{row}\", 90000/day]\n"));
+    }
+    let request = |row: u32| {
+        let path = format!("/acme/g{}/42/r{row}", row % 100);
+        one_descriptor([("method", "GET"), ("endpoint", &path)])
+    };
+    Case::new(&count.to_string(), &policy, "bench", (0..count).map(request).collect())
+}
+
+/// What the language can say beyond patterns, one rule each.
+fn language() -> Vec<Case> {
+    let rule = |name: &str, tables: &str, rule: &str| {
+        let policy = format!(
+            "domain: bench\ntables: {{ {tables} }}\nrules:\n  - {{ name: r, per: [tenant], {rule} }}\n"
+        );
+        let entries = [("tenant", "acme"), ("rows", "250"), ("method", "GET")];
+        Case::new(name, &policy, "bench", vec![one_descriptor(entries)])
+    };
+    let table = "tenant: { default: { units: 1 }, acme: { units: 400 } }";
+    vec![
+        rule("fixed", "", "limits: [90000000/day]"),
+        rule("rolling", "", "limits: [90000000/day rolling]"),
+        rule("bucket", "", "limits: [90000000/day bucket]"),
+        rule("pausing", "", "limits: [90000000/day], resume_below: 50%"),
+        rule("formula", table, "limits: [\"90000000 + 1500 * tenant.units / day\"]"),
+        rule("cost", "", "limits: [90000000000/day], cost: ceil(rows / 100)"),
+        rule("when", "", "limits: [90000000/day], when: 'method == \"GET\" && int(rows) > 100'"),
+        rule(
+            "override",
+            "",
+            "limits: [5/day], overrides: [{ match: { tenant: acme }, limits: [90000000/day] }]",
+        ),
+    ]
+}
+
 fn many_keys(count: u32) -> Case {
     let policy = "domain: bench\nrules: [{ name: all, per: [tenant], limits: [1000000000/day] }]\n";
     let request = |key: u32| one_descriptor([("tenant", &format!("tenant-{key}"))]);
@@ -275,6 +317,7 @@ fn decide_as_expected(case: &Case) -> Answer<'_> {
 fn bench_scale(criterion: &mut Criterion, name: &str, counts: &[u32], make: fn(u32) -> Case) {
     let mut group = criterion.benchmark_group(name);
     for case in counts.iter().map(|count| make(*count)) {
+        print_allocations(&format!("{name}/{}", case.name), &case);
         group.bench_function(BenchmarkId::new("all", &case.name), |bencher| {
             bencher.iter(|| decide_as_expected(&case));
         });
@@ -283,7 +326,7 @@ fn bench_scale(criterion: &mut Criterion, name: &str, counts: &[u32], make: fn(u
 }
 
 /// Allocations of one decision, its answer included; the first ones, which make room, apart.
-fn print_allocations(case: &Case) {
+fn print_allocations(label: &str, case: &Case) {
     const DECISIONS: u64 = 1_000;
     for _ in 0..DECISIONS {
         case.decide();
@@ -293,12 +336,7 @@ fn print_allocations(case: &Case) {
         black_box(decide_as_expected(case));
     }
     let made = ALLOCATIONS.load(Ordering::Relaxed) - before;
-    println!(
-        "allocations per decision, {}: {}.{:03}",
-        case.name,
-        made / DECISIONS,
-        made % DECISIONS
-    );
+    println!("allocations per decision, {label}: {}.{:03}", made / DECISIONS, made % DECISIONS);
 }
 
 fn main() {
@@ -310,7 +348,7 @@ fn main() {
         service_manager("denied", "POST", "/v1/service_instances").denied(),
     ];
     for case in &cases {
-        print_allocations(case);
+        print_allocations(&case.name, case);
     }
     for case in &cases {
         bench_steps(&mut criterion, case);
@@ -320,6 +358,14 @@ fn main() {
     let is_smoke = !std::env::args().any(|argument| argument == "--bench");
     let rules: &[u32] = if is_smoke { &[10, 1_000] } else { &[10, 1_000, 100_000] };
     bench_scale(&mut criterion, "rules", rules, many_rules);
+    let endpoints: &[u32] = if is_smoke { &[10, 1_000] } else { &[10, 1_000, 10_000] };
+    bench_scale(&mut criterion, "endpoints", endpoints, many_endpoints);
+    for case in language() {
+        print_allocations(&format!("language/{}", case.name), &case);
+        let mut group = criterion.benchmark_group("language");
+        group.bench_function(&case.name, |bencher| bencher.iter(|| decide_as_expected(&case)));
+        group.finish();
+    }
     let keys: &[u32] = if is_smoke { &[1, 10_000] } else { &[1, 10_000, 1_000_000] };
     bench_scale(&mut criterion, "keys", keys, many_keys);
     criterion.final_summary();
