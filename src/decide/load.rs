@@ -122,6 +122,11 @@ fn hits(request: &Request<'_>) -> Hits {
 }
 
 impl<'s> LoadPlan<'s> {
+    /// Whether the policy never sheds such a request.
+    pub fn is_exempt(&self) -> bool {
+        self.is_exempt
+    }
+
     /// What the outcome of the charge for load, where there is one, makes of the request.
     pub(super) fn read(&self, charged: Option<(&Charge<'s>, &Outcome)>) -> Option<LoadReading<'s>> {
         if self.has_ended {

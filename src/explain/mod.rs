@@ -5,6 +5,7 @@
 //! serving runs, on a trial that counts nothing. Times are whole seconds, rounded up, and RFC 3339
 //! in UTC; values of requests are text, with odd bytes escaped.
 
+mod load;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -27,13 +28,19 @@ pub struct Explanation {
     pub decision: ExplainedDecision,
     /// In the order of the request.
     pub descriptors: Vec<ExplainedDescriptor>,
+    /// Absent where the domain sheds no load.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<ExplainedLoad>,
 }
 
 /// What the request would be answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExplainedDecision {
     pub code: Code,
-    /// The limit that the answer would speak of; absent where nothing limits the request.
+    /// The HTTP status that the caller is to see: 200, 429, or 503 for what is shed.
+    pub status: u16,
+    /// The limit that the answer would speak of; absent where nothing limits the request, and
+    /// where it is shed for load.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<ExplainedBinding>,
     /// The enforced rules that never admit so many hits, however long one waits.
@@ -192,6 +199,66 @@ pub enum Verdict {
     OverLimit,
     ExceedsAmount,
     Paused,
+}
+
+/// The load of a domain that sheds it, and what it makes of the request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedLoad {
+    /// Absent where load is only reported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<ExplainedCapacity>,
+    /// The greater of what is measured, this request included, and what is reported: 0 to 100.
+    pub percent: u8,
+    /// What clients are told of the percentage, from where on they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// What is reported and in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<ExplainedReport>,
+    pub thresholds: ExplainedThresholds,
+    /// Never shed, and told nothing of load.
+    pub exempt: bool,
+    /// Measured, not enforced: nobody is shed or told.
+    pub shadow: bool,
+    /// In shadow what it would be.
+    pub verdict: LoadVerdict,
+    /// Of a request that is shed: from when on it is not, if nothing more comes. At the earliest
+    /// where that is reported; at the latest where requests in flight are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passes: Option<Moment>,
+    /// What its client is told to wait, where that is another wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_wait_seconds: Option<u64>,
+}
+
+/// What a load of 100 percent is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedCapacity {
+    /// Such as `1000/second` or `200 in flight`.
+    pub limit: String,
+    pub amount: u64,
+    pub kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedReport {
+    pub percent: u8,
+    pub until: String,
+}
+
+/// In percent of the capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedThresholds {
+    pub warn: u8,
+    pub throttle: u8,
+    pub shed: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoadVerdict {
+    Admitted,
+    Shed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::text::{Shown, render};
-use super::{Code, Explanation, explain};
-use crate::decide;
+use super::{Code, Explanation, LoadVerdict, explain};
+use crate::decide::{self, Reported};
 use crate::limit::Hits;
 use crate::policy::model::{Mode, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
@@ -23,6 +23,7 @@ const NOW: Timestamp = Timestamp::from_seconds(1_780_308_010);
 struct Gate {
     set: PolicySet,
     store: MemoryStore,
+    reported: Option<Reported>,
 }
 
 impl Gate {
@@ -30,12 +31,12 @@ impl Gate {
         let source = [Source { name: "p.yaml".to_owned(), text: policy.to_owned() }];
         let compiled = crate::policy::compile(&source, CounterSeed([1, 2]), Mode::Enforce);
         let set = compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics));
-        Self { set, store: MemoryStore::default() }
+        Self { set, store: MemoryStore::default(), reported: None }
     }
 
     fn explain(&self, request: &Request<'_>, now: Timestamp) -> Explanation {
-        explain(&self.set, request, now, |_| None, |charges| self.store.try_out(charges, now))
-            .unwrap()
+        let try_out = |charges: &[decide::Charge<'_>]| self.store.try_out(charges, now);
+        explain(&self.set, request, now, |_| self.reported, try_out).unwrap()
     }
 
     /// Of one descriptor, for people.
@@ -46,9 +47,13 @@ impl Gate {
 
     /// Whether it passes.
     fn decide(&self, request: &Request<'_>, now: Timestamp) -> bool {
-        let plan = decide::plan(&self.set, request, now, |_| None);
+        self.status(request, now) == 200
+    }
+
+    fn status(&self, request: &Request<'_>, now: Timestamp) -> u16 {
+        let plan = decide::plan(&self.set, request, now, |_| self.reported);
         let outcomes = self.store.charge(&plan.charges, now);
-        decide::conclude(&plan, &outcomes).code == decide::Code::Ok
+        decide::conclude(&plan, &outcomes).status()
     }
 }
 
@@ -183,6 +188,85 @@ fn no_wait_is_promised_where_another_limit_never_admits_so_many() {
     assert!(text.starts_with(answer), "{text}");
 }
 
+const LOAD: &str = "\
+domain: all
+load:
+  capacity: 4/10s
+  shed: 90
+  warn: 50
+  exempt: [{ endpoint: /baskets/** }]
+rules:
+  - { name: load, per: [tenant], limits: [9/hour] }
+  - { name: never, match: { tenant: none }, limits: [0/hour] }
+";
+const ORDERS: &[(&str, &str)] = &[("tenant", "acme"), ("endpoint", "/orders")];
+const BASKETS: &[(&str, &str)] = &[("tenant", "acme"), ("endpoint", "/baskets/1")];
+const NEVER: &[(&str, &str)] = &[("tenant", "none"), ("endpoint", "/orders")];
+
+#[test]
+fn load_is_told_and_who_is_shed() {
+    let in_flight = LOAD.replace("4/10s", "{ in_flight: 4, lease: 120s }");
+    let reported_only = LOAD.replace("  capacity: 4/10s\n", "");
+    let shadow = format!("mode: shadow\n{LOAD}");
+    let mut told = String::new();
+    for (what, policy, before, reported, entries) in [
+        ("warned", LOAD, 1, None, ORDERS),
+        ("shed", LOAD, 3, None, ORDERS),
+        ("shed, and nothing would help", LOAD, 3, None, NEVER),
+        ("exempt", LOAD, 3, None, BASKETS),
+        ("in shadow", &shadow, 3, None, ORDERS),
+        ("reported in shadow", &shadow, 0, Some(95), ORDERS),
+        ("under way", &in_flight, 3, None, ORDERS),
+        ("reported with requests under way", &in_flight, 0, Some(100), ORDERS),
+        ("reported", LOAD, 0, Some(95), ORDERS),
+        ("only reported", &reported_only, 0, Some(60), ORDERS),
+        ("only reported, and nothing is", &reported_only, 0, None, ORDERS),
+        ("only reported, and shed", &reported_only, 0, Some(90), ORDERS),
+    ] {
+        let mut gate = Gate::new(policy);
+        for _ in 0..before {
+            assert!(gate.decide(&request(ORDERS, 1), NOW), "{what}");
+        }
+        let until = NOW.plus(Span::from_seconds(300));
+        gate.reported = reported.map(|percent| Reported { percent, until });
+        told.push_str(&format!("# {what}\n{}\n", gate.text(entries, 1, false)));
+    }
+    golden("load.txt", &told);
+}
+
+#[test]
+fn a_report_that_has_ended_is_not_told() {
+    let mut gate = Gate::new(LOAD);
+    gate.reported = Some(Reported { percent: 100, until: NOW });
+    let load = gate.explain(&request(ORDERS, 1), NOW).load.unwrap();
+    assert_eq!((load.percent, load.reported, load.verdict), (25, None, LoadVerdict::Admitted));
+}
+
+#[test]
+fn what_is_shed_is_bound_by_no_rule() {
+    let mut gate = Gate::new(LOAD);
+    gate.reported = Some(Reported { percent: 95, until: NOW.plus(Span::from_seconds(300)) });
+    let explanation = gate.explain(&request(ORDERS, 1), NOW);
+    let written = json!(explanation);
+    assert_eq!(serde_json::from_value::<Explanation>(written.clone()).unwrap(), explanation);
+    assert_eq!(
+        written["decision"],
+        json!({ "code": "over_limit", "status": 503, "never_fits": [], "shadow_denials": [] })
+    );
+    assert_eq!(
+        written["load"],
+        json!({
+            "capacity": { "limit": "4 per 10 seconds", "amount": 4, "kind": "rolling" },
+            "percent": 95, "status": "THROTTLE",
+            "reported": { "percent": 95, "until": "2026-06-01T10:05:10Z" },
+            "thresholds": { "warn": 50, "throttle": 90, "shed": 90 },
+            "exempt": false, "shadow": false, "verdict": "shed",
+            "passes": { "in_seconds": 300, "at": "2026-06-01T10:05:10Z" },
+            "told_wait_seconds": 60,
+        })
+    );
+}
+
 /// The names and types of a value, without what it says.
 fn shape(value: &Value) -> Value {
     match value {
@@ -221,7 +305,7 @@ fn the_shape_of_the_json_stays() {
         json!({
             "at": "text", "domain": "text",
             "decision": {
-                "code": "text", "never_fits": ["text"], "shadow_denials": ["text"],
+                "code": "text", "status": "number", "never_fits": ["text"], "shadow_denials": ["text"],
                 "binding": {
                     "descriptor": "number", "rule": "text", "counted_per": pair, "limit": binding,
                 },
@@ -264,8 +348,46 @@ proptest! {
             let before = format!("{:?}", gate.store);
             let explanation = gate.explain(&request, now);
             prop_assert_eq!(format!("{:?}", gate.store), before);
-            let passes = gate.decide(&request, now);
-            prop_assert_eq!(explanation.decision.code == Code::Ok, passes);
+            let status = gate.status(&request, now);
+            prop_assert_eq!(explanation.decision.code == Code::Ok, status == 200);
+            prop_assert_eq!(explanation.decision.status, status);
+        }
+    }
+
+    #[test]
+    fn what_is_explained_of_load_is_what_deciding_then_says(
+        asks in prop::collection::vec((any::<bool>(), 0..3_u64, 0..3_u64, 0..101_u8), 1..30),
+        capacity in 0..3_usize,
+        is_shadow: bool,
+    ) {
+        let capacity = ["  capacity: 4/10s\n", "  capacity: { in_flight: 4, lease: 9s }\n", ""][capacity];
+        let mode = if is_shadow { "mode: shadow\n" } else { "" };
+        let mut gate = Gate::new(&format!("{mode}{}", LOAD.replace("  capacity: 4/10s\n", capacity)));
+        let mut now = NOW;
+        for (is_exempt, hits, seconds, percent) in asks {
+            now = now.plus(Span::from_seconds(seconds));
+            let until = now.plus(Span::from_seconds(2));
+            gate.reported = (percent % 2 == 0).then_some(Reported { percent, until });
+            let request = request(if is_exempt { BASKETS } else { ORDERS }, hits);
+            let before = format!("{:?}", gate.store);
+            let explanation = gate.explain(&request, now);
+            prop_assert_eq!(format!("{:?}", gate.store), before);
+            let load = explanation.load.as_ref().unwrap();
+            prop_assert_eq!((load.exempt, load.shadow), (is_exempt, is_shadow));
+            let status = gate.status(&request, now);
+            prop_assert_eq!(explanation.decision.status, status);
+            prop_assert_eq!(load.is_shed(), status == 503);
+            if is_exempt || load.verdict == LoadVerdict::Admitted {
+                prop_assert_eq!((load.verdict, &load.passes), (LoadVerdict::Admitted, &None));
+            }
+            let is_reported = load.reported.as_ref().is_some_and(|it| it.percent >= 90);
+            if load.is_shed() && !is_reported {
+                // Nothing is counted of what is shed, and so it passes when that is promised.
+                let wait = load.passes.as_ref().unwrap().in_seconds;
+                gate.reported = None;
+                let later = gate.explain(&request, now.plus(Span::from_seconds(wait)));
+                prop_assert!(!later.load.unwrap().is_shed());
+            }
         }
     }
 }

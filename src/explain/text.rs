@@ -6,8 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    AppliedRule, Code, ExplainedCost, ExplainedDescriptor, ExplainedLimit, ExplainedOverride,
-    ExplainedRow, Explanation, MissedRule, Moment, Pair, Verdict,
+    AppliedRule, Code, ExplainedCost, ExplainedDescriptor, ExplainedLimit, ExplainedLoad,
+    ExplainedOverride, ExplainedRow, Explanation, MissedRule, Moment, Pair, Verdict, load,
 };
 use crate::time::Span;
 
@@ -39,6 +39,10 @@ pub fn render(explanation: &Explanation, shown: Shown<'_>) -> String {
         lines.add(0, &format!("descriptor{of}{hits}: {}", joined(&descriptor.entries)));
         let first = explanation.decision.binding.as_ref().map(|binding| binding.rule.as_str());
         render_descriptor(&mut lines, descriptor, first, shown.all);
+    }
+    if let Some(load) = &explanation.load {
+        lines.blank();
+        load::section(load).iter().for_each(|(indent, line)| lines.add(*indent, line));
     }
     lines.text
 }
@@ -86,6 +90,11 @@ fn is_harmless(c: char) -> bool {
 /// Would it pass, and if not, why and until when.
 fn answer(lines: &mut Lines, explanation: &Explanation) {
     let decision = &explanation.decision;
+    if let Some(load) = explanation.load.as_ref().filter(|load| load.is_shed()) {
+        shed(lines, load, &decision.never_fits);
+        in_shadow(lines, &decision.shadow_denials);
+        return;
+    }
     let Some(binding) = &decision.binding else {
         lines.add(0, "passes: nothing limits it");
         in_shadow(lines, &decision.shadow_denials);
@@ -115,17 +124,30 @@ fn answer(lines: &mut Lines, explanation: &Explanation) {
             lines.add(0, &format!("passes; tightest is {rule}: {written}, {left}, {resets}"));
         }
     }
-    let others = decision.never_fits.iter().filter(|rule| **rule != binding.rule);
-    let others: Vec<&str> = others.map(String::as_str).collect();
-    if !others.is_empty() {
-        let names = others.join("`, `");
-        lines.add(0, &format!("waiting does not help: so many hits never fit `{names}`"));
-    }
+    never_fits(lines, &decision.never_fits, Some(&binding.rule));
     if let Some(seconds) = binding.told_wait_seconds {
         let span = Span::from_seconds(seconds);
         lines.add(0, &format!("clients are told to wait {span}: the policy caps it"));
     }
     in_shadow(lines, &decision.shadow_denials);
+}
+
+fn shed(lines: &mut Lines, load: &ExplainedLoad, never_fitting: &[String]) {
+    lines.add(0, &load::answer(load, never_fitting.is_empty()));
+    never_fits(lines, never_fitting, None);
+    if let Some(seconds) = load.told_wait_seconds {
+        lines.add(0, &format!("clients are told to wait {}", Span::from_seconds(seconds)));
+    }
+}
+
+/// Apart from the rule that is `told` already.
+fn never_fits(lines: &mut Lines, rules: &[String], told: Option<&str>) {
+    let others = rules.iter().map(String::as_str).filter(|rule| Some(*rule) != told);
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() {
+        let names = others.join("`, `");
+        lines.add(0, &format!("waiting does not help: so many hits never fit `{names}`"));
+    }
 }
 
 fn in_shadow(lines: &mut Lines, denials: &[String]) {

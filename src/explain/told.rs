@@ -27,7 +27,11 @@ pub fn explain(
     try_out: impl FnOnce(&[Charge<'_>]) -> Trial,
 ) -> Option<Explanation> {
     let domain = set.domain(request.domain)?;
-    let plan = plan(set, request, now, reported);
+    let mut report = None;
+    let plan = plan(set, request, now, |domain| {
+        report = reported(domain);
+        report
+    });
     let trial = try_out(&plan.charges);
     let decision = conclude(&plan, &trial.outcomes);
     let told = Told { plan: &plan, trial: &trial, now };
@@ -47,13 +51,14 @@ pub fn explain(
         policy_set: None,
         decision: told.decision(&decision, &descriptors),
         descriptors,
+        load: told.load(&decision, report),
     })
 }
 
-struct Told<'p, 's> {
-    plan: &'p Plan<'s>,
-    trial: &'p Trial,
-    now: Timestamp,
+pub(super) struct Told<'p, 's> {
+    pub(super) plan: &'p Plan<'s>,
+    pub(super) trial: &'p Trial,
+    pub(super) now: Timestamp,
 }
 
 impl Told<'_, '_> {
@@ -117,7 +122,7 @@ impl Told<'_, '_> {
             limit::Verdict::OverLimit => Verdict::OverLimit,
             limit::Verdict::ExceedsAmount => Verdict::ExceedsAmount,
             limit::Verdict::Paused => Verdict::Paused,
-            // Load speaks for itself; its charge belongs to no rule.
+            // Only ever of the charge for load, which belongs to no rule.
             limit::Verdict::Shed => Verdict::OverLimit,
         };
         let is_paused = standing.look.verdict == limit::Verdict::Paused;
@@ -147,6 +152,7 @@ impl Told<'_, '_> {
     ) -> ExplainedDecision {
         let rules = |is_meant: fn(Mode, limit::Verdict) -> bool| {
             let pairs = self.plan.charges.iter().zip(&self.trial.outcomes);
+            let pairs = pairs.skip(self.plan.load_charge_count());
             let meant = pairs.filter(|(charge, outcome)| is_meant(charge.mode, outcome.verdict));
             let mut names: Vec<String> = meant.map(|(charge, _)| rule_name(charge.rule)).collect();
             names.dedup();
@@ -156,12 +162,14 @@ impl Told<'_, '_> {
             mode == Mode::Enforce && verdict == limit::Verdict::ExceedsAmount
         });
         let shadow_denials = rules(|mode, verdict| mode == Mode::Shadow && verdict.is_denial());
-        let binding = decision.binding.and_then(|binding| self.binding(binding, descriptors));
+        let binding = decision.binding.filter(|_| !decision.is_shed());
+        let binding = binding.and_then(|binding| self.binding(binding, descriptors));
         let code = match decision.code {
             decide::Code::Ok => Code::Ok,
             decide::Code::OverLimit => Code::OverLimit,
         };
-        ExplainedDecision { code, binding, never_fits, shadow_denials }
+        let status = decision.status();
+        ExplainedDecision { code, status, binding, never_fits, shadow_denials }
     }
 
     fn binding(
@@ -177,8 +185,9 @@ impl Told<'_, '_> {
                 && outcome.remaining == binding.remaining
                 && (charge.mode == Mode::Shadow || outcome.verdict == binding.verdict)
         };
-        let position = (0..self.plan.charges.len()).find(is_it)?;
-        let mut end = self.plan.load_charge_count();
+        let first = self.plan.load_charge_count();
+        let position = (first..self.plan.charges.len()).find(is_it)?;
+        let mut end = first;
         let descriptor = self.plan.descriptors.iter().position(|descriptor| {
             end += descriptor.charge_count;
             position < end
@@ -203,7 +212,7 @@ impl Told<'_, '_> {
         })
     }
 
-    fn after(&self, span: Span) -> Moment {
+    pub(super) fn after(&self, span: Span) -> Moment {
         // Whole seconds, so that nobody who waits until then is early.
         let nanos = self.now.plus(span).as_nanos();
         let second =
@@ -242,7 +251,7 @@ fn hits(hits: Hits) -> u64 {
 }
 
 /// RFC 3339 in UTC, to the millisecond before.
-fn moment(timestamp: Timestamp) -> String {
+pub(super) fn moment(timestamp: Timestamp) -> String {
     let millis = timestamp.as_nanos().div_euclid(1_000_000);
     jiff::Timestamp::from_millisecond(millis)
         .map_or_else(|_| String::new(), |moment| moment.to_string())
