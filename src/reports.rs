@@ -40,12 +40,16 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Takes a report in place of the one before of its domain.
+    /// Takes a report in place of the one before of its domain; one of 0 takes that back.
     pub fn take(&self, report: Report, now: Timestamp) {
         let mut changes = self.changes.lock();
         let mut in_force = HashMap::clone(&self.in_force.load());
         in_force.retain(|_, held| held.load.is_in_force(now));
-        in_force.insert(report.domain.clone(), Arc::new(report.clone()));
+        if report.load.percent == 0 {
+            in_force.remove(&report.domain);
+        } else {
+            in_force.insert(report.domain.clone(), Arc::new(report.clone()));
+        }
         self.in_force.store(Arc::new(in_force));
         if changes.len() == CHANGES_MAX {
             changes.pop_front();
@@ -96,6 +100,8 @@ mod tests {
         assert_eq!((percent(0), percent(19), percent(20)), (Some(95), Some(95), None));
         assert_eq!(reports.load_of("depot").map(|load| load.percent), Some(50));
         assert_eq!(reports.load_of("elsewhere"), None);
+        reports.take(report("depot", 0, 20), NOW);
+        assert_eq!((reports.load_of("depot"), reports.changes().len()), (None, 4));
     }
 
     #[test]

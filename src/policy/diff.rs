@@ -3,9 +3,10 @@
 //! A rule is known by its domain and name, as its counters are: what is said here to keep its
 //! usage does keep it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::policy::model::Mode;
+use crate::policy::matcher::readable;
+use crate::policy::model::{Mode, Row};
 use crate::policy::set::{Domain, Matcher, PolicySet, Rule, RuleLimit};
 
 /// One sentence for each rule that came, went or changed, ordered by domain and rule, and one for
@@ -33,6 +34,7 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     }
     changes.extend(after.domains.iter().flat_map(|new| attribute_changes(before, new)));
     changes.extend(after.domains.iter().filter_map(|new| load_change(before, new)));
+    changes.extend(after.domains.iter().flat_map(|new| table_changes(before, new)));
     changes.extend(limitless_changes(before, after, "added: it has no limit"));
     changes.extend(limitless_changes(after, before, "without a limit removed"));
     changes
@@ -83,6 +85,52 @@ fn load_change(before: &PolicySet, new: &Domain) -> Option<String> {
     Some(format!("`{}` {what}", new.name))
 }
 
+/// Rows named for each table; of the others only their number.
+const ROWS_NAMED_MAX: usize = 20;
+
+/// Rows of tables that came, went or changed.
+fn table_changes(before: &PolicySet, new: &Domain) -> Vec<String> {
+    let old = before.domain(new.name.as_bytes()).map(|old| &old.matcher);
+    let (Some(Matcher::Native(old)), Matcher::Native(matcher)) = (old, &new.matcher) else {
+        return Vec::new();
+    };
+    let old: BTreeMap<&str, BTreeMap<&[u8], &Row>> = old.attributes().tables().collect();
+    let mut changes = Vec::new();
+    for (table, new_rows) in matcher.attributes().tables() {
+        let Some(old_rows) = old.get(table) else { continue };
+        let names: BTreeSet<&[u8]> = old_rows.keys().chain(new_rows.keys()).copied().collect();
+        let rows = names.into_iter().filter_map(|name| {
+            let parts = row_changes(old_rows.get(name).copied(), new_rows.get(name).copied())?;
+            Some(format!("row `{}` of table `{table}` of `{}`{parts}", readable(name), new.name))
+        });
+        let mut rows: Vec<String> = rows.collect();
+        let more = rows.len().saturating_sub(ROWS_NAMED_MAX);
+        rows.truncate(ROWS_NAMED_MAX);
+        changes.extend(rows);
+        if more > 0 {
+            changes.push(format!("{more} more rows of table `{table}` of `{}`", new.name));
+        }
+    }
+    changes
+}
+
+fn row_changes(old: Option<&Row>, new: Option<&Row>) -> Option<String> {
+    let (old, new) = match (old, new) {
+        (None, Some(_)) => return Some(" added".to_owned()),
+        (Some(_), None) => return Some(" removed".to_owned()),
+        (Some(old), Some(new)) => (old, new),
+        (None, None) => return None,
+    };
+    let fields: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let text = |row: &Row, field: &String| {
+        row.get(field).map_or("nothing".to_owned(), |value| value.text.clone())
+    };
+    let parts = fields.into_iter().filter(|field| old.get(*field) != new.get(*field));
+    let parts = parts.map(|field| format!("{field} {} → {}", text(old, field), text(new, field)));
+    let parts: Vec<String> = parts.collect();
+    (!parts.is_empty()).then(|| format!(": {}", parts.join(", ")))
+}
+
 type RuleName<'s> = (&'s str, &'s str);
 
 fn rules(set: &PolicySet) -> BTreeMap<RuleName<'_>, (&Domain, &Rule)> {
@@ -129,7 +177,11 @@ fn rule_changes(
         } else {
             format!("{} starts at zero, other usage is kept", fresh.join(" and "))
         };
-        parts.push(format!("{} → {}; {usage}", limits(old), limits(new)));
+        let (before, after) = (limits(old), limits(new));
+        // Where only rows of a table changed, those are named.
+        if before != after {
+            parts.push(format!("{before} → {after}; {usage}"));
+        }
     }
     if old.overrides != new.overrides {
         parts.push("has other overrides".to_owned());
@@ -234,6 +286,23 @@ mod tests {
         assert_eq!(changes_to(&when), [when_and_cost]);
         let shadow = BEFORE.replace("name: a", "name: a, mode: shadow");
         assert_eq!(changes_to(&shadow), ["rule `a` of `shop`: now in shadow mode"]);
+    }
+
+    #[test]
+    fn rows_of_tables_are_named_with_what_changed() {
+        let table = BEFORE.replace(
+            "rules:",
+            "tables: { user: { default: { rate: 1 }, a: { rate: 5 }, b: { rate: 6, plan: x } } }\n\
+             rules:",
+        );
+        let table = table.replace("100/minute", "user.rate / minute");
+        let other = table.replace("{ rate: 5 }", "{ rate: 7 }").replace("b: {", "c: {");
+        let changed = [
+            "row `a` of table `user` of `shop`: rate 5 → 7",
+            "row `b` of table `user` of `shop` removed",
+            "row `c` of table `user` of `shop` added",
+        ];
+        assert_eq!(changes(&set(&table), &set(&other)), changed);
     }
 
     #[test]

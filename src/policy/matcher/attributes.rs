@@ -5,6 +5,7 @@
 //! that rules find a value by position and not by name.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
@@ -133,6 +134,16 @@ impl Attributes {
     pub fn row(&self, table: usize, value: &[u8]) -> Option<(&Row, bool)> {
         let position = self.tables[table].position(value)?;
         self.tables[table].row(position).map(|row| (row, position == 0))
+    }
+
+    /// Every table with its rows by name, the default row as `default`.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, BTreeMap<&[u8], &Row>)> {
+        self.tables.iter().map(|table| {
+            let named = table.positions.iter();
+            let named = named.filter_map(|(name, row)| Some((name.as_ref(), table.row(*row)?)));
+            let default = table.default.iter().map(|row| (b"default".as_slice(), row));
+            (table.name.as_str(), default.chain(named).collect())
+        })
     }
 
     /// The slot of an attribute, made at its first use.
