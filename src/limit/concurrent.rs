@@ -11,8 +11,12 @@ use std::num::NonZeroU64;
 use super::{Hits, Outcome, Verdict};
 use crate::time::{Span, Timestamp};
 
-/// The end of a denied request is reported within milliseconds, or not at all.
-const DENIED_REMEMBERED: Span = Span::from_seconds(10);
+/// The end of a denied request is reported within milliseconds, or not at all. Ten seconds for
+/// each, those that are remembered with earlier ones included.
+const DENIED_REMEMBERED: Span = Span::from_seconds(11);
+
+/// Denials that come within so long are remembered together.
+const DENIED_TOGETHER: Span = Span::from_seconds(1);
 
 /// Names one lease of one counter; never given twice, also not by a counter that was forgotten
 /// and began anew.
@@ -28,8 +32,9 @@ pub struct State {
     /// Nothing runs out before.
     first_end: Timestamp,
     last_id: NonZeroU64,
-    /// Slots that were denied and whose giving back is awaited until the time beside it.
-    denied: (u64, Timestamp),
+    /// Slots that were denied and whose giving back is awaited until the time beside them; of one
+    /// second together, the oldest first.
+    denied: Vec<(u64, Timestamp)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +51,13 @@ impl State {
             held: 0,
             first_end: Timestamp::from_nanos(i64::MAX),
             last_id: id_at(now),
-            denied: (0, now),
+            denied: Vec::new(),
         }
     }
 
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        let is_awaiting = self.denied.0 > 0 && now < self.denied.1;
-        !is_awaiting && self.leases.iter().all(|lease| lease.ends <= now)
+        let is_awaiting = |(slots, until): &(u64, Timestamp)| *slots > 0 && now < *until;
+        !self.denied.iter().any(is_awaiting) && self.leases.iter().all(|lease| lease.ends <= now)
     }
 
     /// The slots held, those that have run out and were not yet forgotten included.
@@ -81,9 +86,7 @@ impl State {
 
     /// Forgets what has run out.
     pub fn run_out(&mut self, now: Timestamp) {
-        if now >= self.denied.1 {
-            self.denied.0 = 0;
-        }
+        self.denied.retain(|(_, until)| now < *until);
         if now >= self.first_end {
             self.leases.retain(|lease| lease.ends > now);
             self.held = self.leases.iter().fold(0, |held, it| held.saturating_add(it.slots));
@@ -105,25 +108,35 @@ impl State {
     pub fn release(&mut self, id: LeaseId) -> bool {
         let found = self.leases.binary_search_by_key(&id, |lease| lease.id);
         let lease = found.map(|place| self.leases.remove(place));
-        self.held -= lease.map_or(0, |lease| lease.slots);
+        self.held = self.held.saturating_sub(lease.map_or(0, |lease| lease.slots));
         lease.is_ok()
     }
 
-    /// Remembers a take that was not admitted.
+    /// Remembers a take that was not admitted, whatever comes after it.
     pub fn deny(&mut self, slots: u64, now: Timestamp) {
-        let awaited = if now < self.denied.1 { self.denied.0 } else { 0 };
-        self.denied = (awaited.saturating_add(slots), now.plus(DENIED_REMEMBERED));
+        self.denied.retain(|(_, until)| now < *until);
+        let until = now.plus(DENIED_REMEMBERED);
+        match self.denied.last_mut() {
+            Some((awaited, last)) if last.plus(DENIED_TOGETHER) > until => {
+                *awaited = awaited.saturating_add(slots);
+            }
+            _ => self.denied.push((slots, until)),
+        }
     }
 
+    /// The newest denials first: what was awaited for longer may never come.
     fn give_back(&mut self, slots: u64) {
-        let swallowed = slots.min(self.denied.0);
-        self.denied.0 -= swallowed;
-        let mut left = slots - swallowed;
+        let mut left = slots;
+        for (awaited, _) in self.denied.iter_mut().rev() {
+            let swallowed = left.min(*awaited);
+            *awaited -= swallowed;
+            left -= swallowed;
+        }
         let mut ended = 0;
         for lease in &mut self.leases {
             let given = lease.slots.min(left);
             lease.slots -= given;
-            self.held -= given;
+            self.held = self.held.saturating_sub(given);
             left -= given;
             if lease.slots > 0 {
                 break;
@@ -135,14 +148,18 @@ impl State {
 
     /// When so many slots have run out, if nothing is given back.
     fn free_after(&self, slots: u64) -> Option<Timestamp> {
-        let mut ends: Vec<(Timestamp, u64)> =
-            self.leases.iter().map(|lease| (lease.ends, lease.slots)).collect();
-        ends.sort_unstable();
         let mut freed: u64 = 0;
-        ends.into_iter().find_map(|(end, slots_of_lease)| {
-            freed = freed.saturating_add(slots_of_lease);
-            (freed >= slots).then_some(end)
-        })
+        let mut has_freed = |lease: &Lease| {
+            freed = freed.saturating_add(lease.slots);
+            (freed >= slots).then_some(lease.ends)
+        };
+        // They end in the order in which they were given, unless their length or the clock changed.
+        if self.leases.is_sorted_by_key(|lease| lease.ends) {
+            return self.leases.iter().find_map(has_freed);
+        }
+        let mut leases = self.leases.clone();
+        leases.sort_unstable_by_key(|lease| lease.ends);
+        leases.iter().find_map(&mut has_freed)
     }
 }
 
@@ -167,15 +184,18 @@ pub(super) fn step(
             Verdict::Admitted
         }
         Hits::Take(slots) => {
-            let after = held.saturating_add(slots);
-            let verdict = Verdict::of_take(after <= amount, slots, amount);
+            let after = held.checked_add(slots);
+            let fits = after.is_some_and(|after| after <= amount);
+            let verdict = Verdict::of_take(fits, slots, amount);
             match verdict {
                 Verdict::Admitted if slots > 0 => {
                     given = Some(state.give(slots, now.plus(lease), now));
                 }
                 Verdict::Admitted => {}
                 Verdict::OverLimit | Verdict::Paused | Verdict::Shed => {
-                    reset = state.free_after(after - amount).map(|free| free.since(now));
+                    reset = state
+                        .free_after(after.unwrap_or(u64::MAX) - amount)
+                        .map(|free| free.since(now));
                 }
                 Verdict::ExceedsAmount => {
                     reset = Some(state.free_after(held).map_or(Span::ZERO, |free| free.since(now)));

@@ -62,10 +62,10 @@ pub fn step(
 }
 
 fn take(state: &mut State, amount: u64, hits: u64, when: ChargeWhen) -> Verdict {
-    let after = state.used.saturating_add(hits);
-    let verdict = Verdict::of_take(after <= amount, hits, amount);
+    let fits = state.used.checked_add(hits).is_some_and(|after| after <= amount);
+    let verdict = Verdict::of_take(fits, hits, amount);
     if verdict.counts(when) {
-        state.used = after;
+        state.used = state.used.saturating_add(hits);
     }
     verdict
 }

@@ -94,7 +94,7 @@ pub fn step(
             Verdict::Admitted
         }
         Hits::Take(hits) => {
-            let fits = state.used().saturating_add(hits) <= amount;
+            let fits = state.used().checked_add(hits).is_some_and(|after| after <= amount);
             let verdict = Verdict::of_take(fits, hits, amount);
             if verdict.counts(when) {
                 state.add(hits, leaves(window, amount, when, now));

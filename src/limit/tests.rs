@@ -526,13 +526,11 @@ proptest! {
         let mut now = start;
         // Id, slots and end of every lease that was ever given, the oldest first.
         let mut given: Vec<(LeaseId, u64, Timestamp)> = Vec::new();
-        let mut denied = (0_u64, start);
+        let mut denied: Vec<(u64, Timestamp)> = Vec::new();
         for (millis, act) in acts {
             now = now.plus(Span::from_millis(millis));
             given.iter_mut().filter(|(_, _, end)| *end <= now).for_each(|lease| lease.1 = 0);
-            if now >= denied.1 {
-                denied.0 = 0;
-            }
+            denied.retain(|(_, until)| now < *until);
             let held = |given: &[(LeaseId, u64, Timestamp)]| -> u64 {
                 given.iter().map(|(_, slots, _)| slots).sum()
             };
@@ -559,8 +557,12 @@ proptest! {
                 }
                 Act::GiveBack(slots) => {
                     limit.step(&mut state, Hits::GiveBack(slots), ChargeWhen::Admitted, now);
-                    let mut left = slots - slots.min(denied.0);
-                    denied.0 -= slots.min(denied.0);
+                    let mut left = slots;
+                    for (awaited, _) in denied.iter_mut().rev() {
+                        let swallowed = left.min(*awaited);
+                        *awaited -= swallowed;
+                        left -= swallowed;
+                    }
                     for lease in &mut given {
                         let back = lease.1.min(left);
                         lease.1 -= back;
@@ -569,7 +571,10 @@ proptest! {
                 }
                 Act::Deny(slots) => {
                     state.leases().unwrap().deny(slots, now);
-                    denied = (denied.0 + slots, now.plus(Span::from_seconds(10)));
+                    let until = now.plus(Span::from_seconds(11));
+                    let second = Span::from_seconds(1);
+                    let last = denied.last().filter(|(_, last)| last.plus(second) > until);
+                    denied.push((slots, last.map_or(until, |(_, last)| *last)));
                 }
             }
             let look = limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now);

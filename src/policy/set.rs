@@ -15,7 +15,7 @@ use crate::policy::load::Load;
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::model::{self, Mode};
+use crate::policy::model::{self, Counting, Mode};
 use crate::policy::respond::Respond;
 use crate::request::Entry;
 use crate::time::Timestamp;
@@ -171,6 +171,8 @@ pub struct RuleLimit {
     amounts: Box<[Option<u64>]>,
     /// How the rows choose it, for people.
     pub formula: Option<Box<str>>,
+    /// Of a bucket without a burst of its own: as many as the amount may come at once.
+    is_burst_amount: bool,
 }
 
 /// Limits that stand in for those of a rule; none at all exempt.
@@ -183,7 +185,8 @@ pub struct RuleOverride {
 
 impl RuleLimit {
     pub(super) fn new(seed: CounterSeed, limit: Limit) -> Self {
-        Self { limit, salt: LimitSalt::new(seed, limit), amounts: Box::default(), formula: None }
+        let salt = LimitSalt::new(seed, limit);
+        Self { limit, salt, amounts: Box::default(), formula: None, is_burst_amount: false }
     }
 
     /// A limit whose amount is worked out for each combination of rows.
@@ -193,10 +196,11 @@ impl RuleLimit {
         amounts: Box<[Option<u64>]>,
         formula: String,
     ) -> Self {
+        let is_burst_amount = matches!(limit.counting, Counting::Bucket { burst: None, .. });
         let first = amounts.iter().flatten().next().copied();
         let limit = limit.of(first.unwrap_or_default());
         let salt = LimitSalt::new(seed, limit);
-        Self { limit, salt, amounts, formula: Some(formula.into()) }
+        Self { limit, salt, amounts, formula: Some(formula.into()), is_burst_amount }
     }
 
     /// The limit for a combination of rows; `None` where it has no amount.
@@ -206,8 +210,7 @@ impl RuleLimit {
         }
         let amount = self.amounts.get(rows as usize).copied().flatten()?;
         let kind = match self.limit.kind {
-            // A burst that is not said is the amount.
-            Kind::Bucket { window, burst } if burst == self.limit.amount => {
+            Kind::Bucket { window, .. } if self.is_burst_amount => {
                 Kind::Bucket { window, burst: amount }
             }
             kind => kind,

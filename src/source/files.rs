@@ -64,6 +64,7 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
 /// the folder of its policy, stays away: the reader of the policy then says so at its place.
 fn add_tables(sources: &mut BTreeMap<PathBuf, Source>) {
     let mut named: Vec<(PathBuf, String)> = Vec::new();
+    let mut outside: Vec<String> = Vec::new();
     for source in sources.values() {
         let folder = match Path::new(&source.name).parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -71,10 +72,15 @@ fn add_tables(sources: &mut BTreeMap<PathBuf, Source>) {
         };
         let Ok(root) = std::fs::canonicalize(folder) else { continue };
         for name in tables::files_named(source) {
-            let identity = std::fs::canonicalize(&name).ok();
-            named.extend(identity.filter(|it| it.starts_with(&root)).map(|it| (it, name)));
+            // Anything but a file might keep its reader waiting for ever.
+            let identity = std::fs::canonicalize(&name).ok().filter(|it| it.is_file());
+            match identity.filter(|it| it.starts_with(&root)) {
+                Some(identity) => named.push((identity, name)),
+                None => outside.push(name),
+            }
         }
     }
+    sources.retain(|_, source| !outside.contains(&source.name));
     for (identity, name) in named {
         if let Some(known) = sources.get_mut(&identity) {
             known.name = name;
@@ -254,8 +260,12 @@ mod tests {
         std::fs::write(policies.join("inside.yaml"), "x: { y: 1 }").unwrap();
         std::fs::write(policies.join("below/rows.json"), "{}").unwrap();
         std::os::unix::fs::symlink("../secret", policies.join("link")).unwrap();
+        std::os::unix::fs::symlink("../secret", policies.join("link.yaml")).unwrap();
+        let fifo = std::process::Command::new("mkfifo").arg(policies.join("fifo")).status();
+        assert!(fifo.unwrap().success());
         let text = "domain: d\ntables:\n  a: { file: inside.yaml }\n  b: { file: link }\n  c: { \
-                    file: below/rows.json }\n  e: { file: ../secret }\nrules: []\n";
+                    file: below/rows.json }\n  e: { file: ../secret }\n  f: { file: link.yaml }\n  g: { file: \
+                    fifo }\nrules: []\n";
         std::fs::write(policies.join("p.yaml"), text).unwrap();
         assert_eq!(names(std::slice::from_ref(&policies)), ["rows.json", "inside.yaml", "p.yaml"]);
         assert_eq!(names(&[policies.join("p.yaml")]), ["rows.json", "inside.yaml", "p.yaml"]);

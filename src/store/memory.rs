@@ -100,6 +100,7 @@ impl MemoryStore {
             for (charge, outcome) in admitted {
                 outcome.again = locked.shard(charge.counter).wait_for_same(charge, now);
             }
+            locked.tell_together(charges, &mut outcomes, now);
         }
         for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
             locked.shard(charge.counter).given_back.notify_waiters();
@@ -260,7 +261,45 @@ impl<'m> Locked<'m> {
         for (charge, outcome) in charges.iter().zip(outcomes) {
             if is_undone(charge) {
                 outcome.lease = None;
-                outcome.remaining = self.shard(charge.counter).look(charge, now).remaining;
+                let shard = self.shard(charge.counter);
+                outcome.remaining = match charge.limit.kind.is_concurrent() {
+                    // Without a copy of all its leases.
+                    true => charge.limit.amount.saturating_sub(shard.held(charge.counter, now)),
+                    false => shard.look(charge, now).remaining,
+                };
+            }
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Where a denied request charges one counter more than once, none of its charges is admitted
+    /// before all of them are: each is told the wait of all together.
+    fn tell_together(&mut self, charges: &[Charge<'_>], outcomes: &mut Outcomes, now: Timestamp) {
+        let takes = |charge: &Charge<'_>| {
+            charge.mode == Mode::Enforce && matches!(charge.hits, Hits::Take(1..))
+        };
+        let mut counters: SmallVec<[CounterKey; 8]> =
+            charges.iter().filter(|it| takes(it)).map(|it| it.counter).collect();
+        counters.sort_unstable();
+        let mut shared: SmallVec<[CounterKey; 2]> =
+            counters.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+        shared.dedup();
+        for counter in shared {
+            let own = |charge: &&Charge<'_>| takes(charge) && charge.counter == counter;
+            let hits = charges.iter().filter(own).fold(0_u64, |sum, charge| match charge.hits {
+                Hits::Take(hits) => sum.saturating_add(hits),
+                Hits::GiveBack(_) => sum,
+            });
+            let Some(first) = charges.iter().find(own) else { continue };
+            let mut state = self.shard(counter).state(first, now);
+            let all = first.limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+            let pairs = charges.iter().zip(outcomes.iter_mut());
+            for (_, outcome) in pairs.filter(|(charge, _)| own(charge)) {
+                if all.verdict.is_denial() && outcome.verdict.is_denial() {
+                    outcome.verdict = all.verdict;
+                    outcome.reset = outcome.reset.max(all.reset);
+                }
             }
         }
     }

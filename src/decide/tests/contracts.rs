@@ -88,13 +88,15 @@ fn text(rules: &[(usize, AnyRule)], more: u64) -> String {
     text
 }
 
-/// Milliseconds since the request before, the values of `a` and `b`, and hits.
-type Ask = (u64, &'static str, &'static str, u64);
+/// Milliseconds since the request before, the values of `a` and `b`, hits, and whether two
+/// descriptors say all of it.
+type Ask = (u64, &'static str, &'static str, u64, bool);
 
 fn any_ask() -> impl Strategy<Value = Ask> {
     let after = prop_oneof![6 => 0..400_u64, 2 => 0..9_000_u64, 1 => 0..200_000_u64];
     let value = || prop::sample::select(vec!["x", "y", "z"]);
-    (after, value(), value(), prop_oneof![8 => 0..6_u64, 1 => 0..60_u64])
+    let hits = prop_oneof![8 => 0..6_u64, 1 => 0..60_u64];
+    (after, value(), value(), hits, prop::bool::weighted(0.2))
 }
 
 fn numbered(rules: Vec<AnyRule>) -> Vec<(usize, AnyRule)> {
@@ -102,15 +104,16 @@ fn numbered(rules: Vec<AnyRule>) -> Vec<(usize, AnyRule)> {
 }
 
 impl Gate {
-    /// One request with one descriptor; also whether some limit can never admit it.
-    fn decide(&self, (_, a, b, hits): Ask) -> (Code, Option<Span>, bool) {
+    /// One request; also whether some limit can never admit it.
+    fn decide(&self, (_, a, b, hits, is_twice): Ask) -> (Code, Option<Span>, bool) {
         let entries = [("a", a), ("b", b)];
         let entries = entries
             .iter()
             .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
         let hits = Hits::Take(hits);
         let descriptor = Descriptor { entries: entries.collect(), hits, limit: None };
-        let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
+        let descriptors = std::iter::repeat_n(descriptor, 1 + usize::from(is_twice)).collect();
+        let request = Request { domain: b"d", descriptors };
         let plan = plan(&self.set, &request, self.now, |_| None);
         let outcomes = self.store.charge(&plan.charges, self.now);
         let decision = conclude(&plan, &outcomes);

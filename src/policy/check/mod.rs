@@ -10,7 +10,7 @@ use crate::limit::{Kind, LimitIdentity};
 use crate::policy::compile::sanitise;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::findings::{clean, shown};
-use crate::policy::model::{Body, Mode, NativePolicy, Node, Place, Placed, Policy, Rule};
+use crate::policy::model::{Body, Limit, Mode, NativePolicy, Node, Place, Placed, Policy, Rule};
 use crate::policy::suggest;
 
 /// Checks all policies of a load together.
@@ -130,8 +130,13 @@ fn check_wire_names(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
 
 /// Two limits of one window and kind are one counter.
 fn check_windows(found: &mut Vec<Diagnostic>, rule: &Rule) {
+    check_windows_of(found, &rule.limits);
+    rule.overrides.iter().for_each(|over| check_windows_of(found, &over.limits));
+}
+
+fn check_windows_of(found: &mut Vec<Diagnostic>, limits: &[Placed<Limit>]) {
     let mut windows: HashMap<LimitIdentity, &Place> = HashMap::new();
-    for limit in &rule.limits {
+    for limit in limits {
         if let Some(first) = windows.get(&limit.value.identity()) {
             let kind = match limit.value.of(0).kind {
                 Kind::Fixed(_) => String::new(),

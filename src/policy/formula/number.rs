@@ -30,6 +30,11 @@ impl Number {
         Self::whole(i128::from(value))
     }
 
+    /// Whether a text is a number of more digits than are read.
+    pub fn is_too_long(text: &[u8]) -> bool {
+        text.len() > MOST_DIGITS && text.iter().all(|c| c.is_ascii_digit() || *c == b'.')
+    }
+
     /// Reads `12`, `-3` and `2.50`: no exponent, no blanks, at most 30 digits.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let (negative, digits) = match text {

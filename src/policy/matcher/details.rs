@@ -110,8 +110,7 @@ impl Facts<'_> {
         let seen = |position: usize| self.seen(*slots.get(position)?, captures);
         let failure = match formula.eval(|position| Number::parse(seen(position)?)) {
             Ok(cost) if cost.is_negative() => Some("it comes to less than 0".to_owned()),
-            Ok(cost) if cost.ceil_u64().is_none() => Some("it comes to too much".to_owned()),
-            Ok(_) => None,
+            Ok(_) | Err(EvalError::Overflow) => None,
             Err(EvalError::Missing(position)) => {
                 let name = formula.names().get(position).map_or("", String::as_str);
                 Some(match seen(position) {
@@ -119,9 +118,7 @@ impl Facts<'_> {
                     Some(value) => format!("`{name}` is `{}`, which is no number", readable(value)),
                 })
             }
-            Err(error @ (EvalError::Overflow | EvalError::DivisionByZero)) => {
-                Some(error.to_string())
-            }
+            Err(error @ EvalError::DivisionByZero) => Some(error.to_string()),
         };
         Some(CostUsed { formula: formula.to_string(), failure })
     }

@@ -7,7 +7,7 @@ use super::attributes::{Attributes, Slot};
 use super::index::{Index, hook_choices};
 use super::pattern::CompiledPattern;
 use crate::policy::amounts::amount_tables;
-use crate::policy::formula::{Formula, Number};
+use crate::policy::formula::{EvalError, Formula, Number};
 use crate::policy::model;
 use crate::policy::set::{CounterHasher, CounterSeed};
 use crate::policy::when::When;
@@ -127,12 +127,21 @@ impl CompiledRule {
         conditions.map(|it| it.pattern.segment_count_max()).max().unwrap_or_default()
     }
 
-    /// What hits are multiplied by, rounded up; `None` where it cannot be worked out.
+    /// What hits are multiplied by, rounded up; `None` where it cannot be worked out. What is too
+    /// large to count is as much as there can be, so that no value is too large to be limited.
     pub(super) fn cost<'v>(&self, seen: impl Fn(Slot) -> Option<&'v [u8]>) -> Option<u64> {
         let Some((formula, slots)) = &self.cost else { return Some(1) };
+        let texts = slots.iter().filter_map(|slot| seen(*slot));
+        if texts.clone().any(Number::is_too_long) {
+            return Some(u64::MAX);
+        }
         let value = |position: usize| Number::parse(seen(*slots.get(position)?)?);
-        let cost = formula.eval(value).ok().filter(|cost| !cost.is_negative())?;
-        cost.ceil_u64()
+        match formula.eval(value) {
+            Ok(cost) if cost.is_negative() => None,
+            Ok(cost) => Some(cost.ceil_u64().unwrap_or(u64::MAX)),
+            Err(EvalError::Overflow) => Some(u64::MAX),
+            Err(EvalError::Missing(_) | EvalError::DivisionByZero) => None,
+        }
     }
 }
 

@@ -57,7 +57,8 @@ fn one_counter_charged_twice_counts_twice_or_not_at_all() {
     let now = Timestamp::from_seconds(0);
     let outcomes = store.charge(&[charge(1, 3, 2), charge(1, 3, 2)], now);
     let told: Vec<_> = outcomes.iter().map(|o| (o.verdict, o.remaining)).collect();
-    assert_eq!(told, [(Verdict::Admitted, 3), (Verdict::OverLimit, 3)]);
+    // Both together never fit.
+    assert_eq!(told, [(Verdict::Admitted, 3), (Verdict::ExceedsAmount, 3)]);
     assert!(admitted(&store.charge(&[charge(1, 3, 2), charge(1, 3, 1)], now)));
     assert!(!admitted(&store.charge(&[charge(1, 3, 1)], now)));
 }
