@@ -124,10 +124,10 @@ impl State {
         }
     }
 
-    /// The newest denials first: what was awaited for longer may never come.
+    /// The oldest denials first, so that the others are awaited for as long as they may take.
     fn give_back(&mut self, slots: u64) {
         let mut left = slots;
-        for (awaited, _) in self.denied.iter_mut().rev() {
+        for (awaited, _) in &mut self.denied {
             let swallowed = left.min(*awaited);
             *awaited -= swallowed;
             left -= swallowed;

@@ -558,7 +558,7 @@ proptest! {
                 Act::GiveBack(slots) => {
                     limit.step(&mut state, Hits::GiveBack(slots), ChargeWhen::Admitted, now);
                     let mut left = slots;
-                    for (awaited, _) in denied.iter_mut().rev() {
+                    for (awaited, _) in &mut denied {
                         let swallowed = left.min(*awaited);
                         *awaited -= swallowed;
                         left -= swallowed;
