@@ -10,6 +10,7 @@ use crate::policy::native::limits::{self, Limits};
 use crate::policy::native::pattern::Base;
 use crate::policy::native::{doubt, endpoint};
 use crate::policy::template::{Segment, Template};
+use crate::policy::units;
 use crate::yaml::{Node, Value};
 
 pub(super) const ROW_KEYS: &Keys = &[
@@ -112,13 +113,7 @@ fn read_row(
         format!("{} {}", methods.as_ref().map_or("*".to_owned(), |it| it.join(",")), text.text);
     let name = findings.placed(name, parts.template);
     let template = base.apply(findings, parts.template, template)?;
-    let limits = parts.limits;
-    let unlimited = limits.is_none_or(|limits| match limits {
-        [only] => only.scalar().is_some_and(|it| it.text.eq_ignore_ascii_case("unlimited")),
-        _ => false,
-    });
-    let limits = limits.filter(|_| !unlimited);
-    let limits = limits.map(|items| limits::read_all(findings, node, items, resume_below));
+    let (limits, unlimited) = read_limits(findings, node, parts.limits, resume_below)?;
     let key = specificity(&template, methods.is_none());
     let attribute = |name: &str, node| findings.placed(name.to_owned(), node);
     let mut conditions = vec![Condition {
@@ -133,8 +128,32 @@ fn read_row(
         };
         conditions.push(Condition { attribute: attribute("method", parts.method), pattern });
     }
-    let limits = limits.unwrap_or_default();
     Some((key, EndpointRow { name, conditions, limits, unlimited, rank: 0 }))
+}
+
+/// The limits of a row, or that it has none.
+fn read_limits(
+    findings: &mut Findings,
+    row: &Node,
+    limits: Option<&[Node]>,
+    resume_below: Option<Share>,
+) -> Option<(Limits, bool)> {
+    let Some(limits) = limits else { return Some((Limits::default(), true)) };
+    if let [only] = limits
+        && only.scalar().is_some_and(|it| it.text.eq_ignore_ascii_case("unlimited"))
+    {
+        return Some((Limits::default(), true));
+    }
+    let says_none = |item: &&Node| item.scalar().is_some_and(|it| units::is_no_limit(&it.text));
+    if let Some(item) = limits.iter().find(says_none) {
+        let (message, hint) = match limits {
+            [_] => ("a row without a limit says `unlimited`", "write `unlimited`"),
+            _ => ("an unlimited row has no other limits", "remove it, or the limits beside it"),
+        };
+        findings.error("bad-limit", &item.bytes, message, hint);
+        return None;
+    }
+    Some((limits::read_all(findings, row, limits, resume_below), false))
 }
 
 fn read_mapping<'n>(findings: &mut Findings, node: &'n Node) -> Option<Parts<'n>> {

@@ -72,6 +72,9 @@ impl<'c> Checker<'c> {
             self.findings.error("unknown-table", &place.bytes, message, hint);
             return false;
         };
+        if !table.is_read {
+            return false;
+        }
         let fields: Vec<&str> = match self.fields.get(table.name.value.as_str()) {
             Some(fields) if fields.contains(field) => return true,
             Some(fields) => fields.iter().copied().collect(),
