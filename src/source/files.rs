@@ -23,6 +23,11 @@ pub enum ReadError {
     )]
     NoFiles { paths: Vec<PathBuf>, has_folders: bool },
     #[error(
+        "`{0}` is a scenario file, and no policy; run it with `tollgate test {0}`",
+        path.display()
+    )]
+    Scenario { path: PathBuf },
+    #[error(
         "no scenario file in {}; write `NAME.test.yaml` beside the policy `NAME.yaml`, or name \
          another path",
         quoted(paths)
@@ -51,6 +56,10 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         }
     }
     if sources.is_empty() {
+        let scenario = paths.iter().find(|path| file_name(path).is_some_and(is_scenario_name));
+        if let Some(path) = scenario {
+            return Err(ReadError::Scenario { path: path.clone() });
+        }
         let has_folders = paths.iter().any(|path| has_folders(path));
         return Err(ReadError::NoFiles { paths: paths.to_vec(), has_folders });
     }

@@ -3,6 +3,8 @@
 //! Nothing here changes a policy; every finding names a rule that cannot do what it says.
 
 mod condition;
+mod reach;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 
@@ -78,12 +80,14 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
         check_windows(found, rule);
         check_replaces(found, rule, &rules);
         check_effect(found, rule);
+        reach::check(found, rule);
         condition::check(found, rule, &declared);
     }
     let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
     exempt.for_each(|it| condition::check_holds(found, it));
     check_same(found, &policy.rules);
     check_attributes(found, policy);
+    tables::check(found, policy);
 }
 
 /// The rules by their names, a table of endpoints by that of one of its rows.

@@ -297,7 +297,7 @@ fn may_match<'t>(
 }
 
 /// Whether a pattern may hold for a value, as far as text alone can tell.
-fn may_hold(pattern: &Pattern, value: Option<&str>) -> bool {
+pub(in crate::policy) fn may_hold(pattern: &Pattern, value: Option<&str>) -> bool {
     match (pattern, value) {
         (Pattern::Equals(text), value) => value == Some(text.as_str()),
         (Pattern::Prefix(prefix), value) => value.is_some_and(|it| it.starts_with(prefix.as_str())),

@@ -29,7 +29,7 @@ use crate::policy::template::{Segment, Template};
 use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
 
-pub(super) use formulas::{amount as amount_of, field as number_of};
+pub(super) use formulas::{amount as amount_of, field as number_of, may_hold};
 pub(super) use tables::{Rows, file_of as file_of_table, read_rows};
 
 use answer::Layer;
