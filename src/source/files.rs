@@ -23,8 +23,8 @@ pub enum ReadError {
     )]
     NoFiles { paths: Vec<PathBuf>, has_folders: bool },
     #[error(
-        "`{0}` is a scenario file, and no policy; run it with `tollgate test {0}`",
-        path.display()
+        "`{shown}` is a scenario file, and no policy; run it with `tollgate test {shown}`",
+        shown = path.display()
     )]
     Scenario { path: PathBuf },
     #[error(
@@ -276,6 +276,16 @@ mod tests {
         let error = read(&[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
         assert!(error.contains("put a `*.yaml` file there, or name another path"), "{error}");
+    }
+
+    #[test]
+    fn of_a_scenario_file_it_is_said_what_runs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.test.yaml");
+        std::fs::write(&file, "scenarios: []").unwrap();
+        let error = read(std::slice::from_ref(&file)).unwrap_err().to_string();
+        let command = format!("`tollgate test {}`", file.display());
+        assert!(error.contains(&command), "{error}");
     }
 
     #[test]
