@@ -145,8 +145,22 @@ impl Findings {
         self.error(misread.code, &bytes, misread.message, misread.hint);
     }
 
+    /// Whether a text is empty only because YAML took it for a tag, which has been reported.
+    fn is_tag(&self, node: &Node) -> bool {
+        let is_here = |found: &Diagnostic| {
+            let bytes = &found.place.bytes;
+            found.code == "yaml-tag"
+                && bytes.start <= node.bytes.end
+                && node.bytes.start <= bytes.end
+        };
+        node.bytes.is_empty() && self.found.iter().any(is_here)
+    }
+
     /// Something of the wrong kind stands here.
     pub(crate) fn unexpected(&mut self, node: &Node, expected: &str, hint: impl Into<String>) {
+        if self.is_tag(node) {
+            return;
+        }
         let found = match node.scalar() {
             Some(scalar) if scalar.text.is_empty() => "an empty text".to_owned(),
             Some(scalar) if scalar.quoted => shown(&format!("{:?}", scalar.text)),

@@ -3,6 +3,8 @@
 //! Every row becomes a rule of its own that counts by itself; of the rows that match a request the
 //! most specific one applies.
 
+use std::collections::HashMap;
+
 use crate::limit::Share;
 use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::{Condition, Pattern, Placed};
@@ -60,12 +62,55 @@ pub(super) fn read(
     for item in items {
         read.extend(read_row(findings, item, base, resume_below));
     }
+    check_templates(findings, &read);
     let mut order: Vec<usize> = (0..read.len()).collect();
     order.sort_by(|one, other| read[*one].0.cmp(&read[*other].0));
     for (position, rank) in order.into_iter().zip(0..) {
         read[position].1.rank = rank;
     }
     read.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Rows that are written differently and are for the same requests: only the first of them counts.
+fn check_templates(findings: &mut Findings, rows: &[(Vec<u8>, EndpointRow)]) {
+    let mut firsts: HashMap<Vec<String>, &EndpointRow> = HashMap::new();
+    for (_, row) in rows {
+        let mut key: Vec<String> =
+            row.conditions.iter().flat_map(|it| spelt(&it.pattern)).collect();
+        key.sort_unstable();
+        let Some(first) = firsts.get(&key) else {
+            firsts.insert(key, row);
+            continue;
+        };
+        // Two rows of one name are an error, which is found where names are.
+        if first.name.value != row.name.value {
+            let message = format!(
+                "this row never applies: {} is the same as {}",
+                shown(&row.name.value),
+                shown(&first.name.value)
+            );
+            let hint =
+                "keep one of the two; trailing slashes and the names of captures do not count";
+            findings.warning("unreachable", &row.name.place.bytes, message, hint);
+            findings.relate(&first.name.place.bytes, "the other row");
+        }
+    }
+}
+
+/// A template without the names of its captures, or methods.
+fn spelt(pattern: &Pattern) -> Vec<String> {
+    match pattern {
+        Pattern::AnyOf(patterns) => patterns.iter().flat_map(spelt).collect(),
+        Pattern::Endpoint(template) => {
+            let segment = |segment: &Segment| match segment {
+                Segment::Capture(_) => "/{}".to_owned(),
+                Segment::Literal(text) => format!("/{text}"),
+                Segment::Rest => "/**".to_owned(),
+            };
+            vec![format!("/{}", template.segments.iter().map(segment).collect::<String>())]
+        }
+        other => vec![other.to_string()],
+    }
 }
 
 /// The parts of a row before they are read.
