@@ -127,7 +127,11 @@ impl Findings {
 
     /// Gives the finding just recorded a second place.
     pub(crate) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
-        let place = self.place(bytes);
+        self.relate_place(self.place(bytes), label);
+    }
+
+    /// As `relate`, where the second place may be in another source.
+    pub(crate) fn relate_place(&mut self, place: Place, label: &str) {
         if let Some(last) = self.found.last_mut().filter(|_| !self.is_last_dropped) {
             last.related = Some((place, label.to_owned()));
         }

@@ -197,6 +197,13 @@ impl<'c> Checker<'c> {
         let (what, hint) = problem.in_words(formula);
         let message = format!("for {rows}, {what}");
         self.findings.error("no-amount", &limit.place.bytes, message, hint);
+        let place = tables.iter().zip(chosen.iter()).find_map(|(table, (name, _))| {
+            let position = table.rows.iter().position(|(row, _)| Some(row.as_str()) == *name)?;
+            table.places.get(position)
+        });
+        if let Some(place) = place {
+            self.findings.relate_place(place.clone(), "the row");
+        }
         false
     }
 }
