@@ -196,6 +196,9 @@ fn unread(error: &ReadError) -> String {
         ReadError::Unreadable { path, cause, .. } => {
             format!("cannot read the policy `{}`: {cause}", path.display())
         }
+        ReadError::Scenario { path } => {
+            format!("`{}` is a scenario file, and no policy", path.display())
+        }
         other @ (ReadError::NoFiles { .. } | ReadError::NoScenarios { .. }) => other.to_string(),
     }
 }

@@ -127,7 +127,11 @@ impl Findings {
 
     /// Gives the finding just recorded a second place.
     pub(crate) fn relate(&mut self, bytes: &Range<usize>, label: &str) {
-        let place = self.place(bytes);
+        self.relate_place(self.place(bytes), label);
+    }
+
+    /// As `relate`, where the second place may be in another source.
+    pub(crate) fn relate_place(&mut self, place: Place, label: &str) {
         if let Some(last) = self.found.last_mut().filter(|_| !self.is_last_dropped) {
             last.related = Some((place, label.to_owned()));
         }
@@ -145,8 +149,22 @@ impl Findings {
         self.error(misread.code, &bytes, misread.message, misread.hint);
     }
 
+    /// Whether a text is empty only because YAML took it for a tag, which has been reported.
+    fn is_tag(&self, node: &Node) -> bool {
+        let is_here = |found: &Diagnostic| {
+            let bytes = &found.place.bytes;
+            found.code == "yaml-tag"
+                && bytes.start <= node.bytes.end
+                && node.bytes.start <= bytes.end
+        };
+        node.bytes.is_empty() && self.found.iter().any(is_here)
+    }
+
     /// Something of the wrong kind stands here.
     pub(crate) fn unexpected(&mut self, node: &Node, expected: &str, hint: impl Into<String>) {
+        if self.is_tag(node) {
+            return;
+        }
         let found = match node.scalar() {
             Some(scalar) if scalar.text.is_empty() => "an empty text".to_owned(),
             Some(scalar) if scalar.quoted => shown(&format!("{:?}", scalar.text)),

@@ -215,6 +215,10 @@ pub struct Table {
     pub default: Option<Row>,
     /// In the order they were written in; each has what it does not say itself from `default`.
     pub rows: Vec<(String, Row)>,
+    /// Where the names of the rows were written.
+    pub places: Vec<Place>,
+    /// Whether its rows are known; one that is not read is an error already.
+    pub is_read: bool,
 }
 
 /// Fields by name.

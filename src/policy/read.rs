@@ -92,11 +92,27 @@ fn read_document(
         (None, None) if native::looks_alike(document) => native::read(findings, document, files),
         (None, None) => {
             let message = "this is no policy: it has neither `rules` nor `descriptors`";
-            let hint = "write `domain: NAME` and `rules:`, or remove the document";
+            let hint = match looks_like_a_table(document) {
+                true => {
+                    "if it is a table file, name it in a policy of its folder: `tables: { NAME: { \
+                     file: ... } }`"
+                }
+                false => "write `domain: NAME` and `rules:`, or remove the document",
+            };
             findings.error("no-policy", &start, message, hint);
             None
         }
     }
+}
+
+/// Rows of fields, and no key of a policy.
+fn looks_like_a_table(document: &Node) -> bool {
+    let yaml::Value::Mapping(rows) = &document.value else { return false };
+    let is_row = |row: &Node| match &row.value {
+        yaml::Value::Mapping(fields) => fields.iter().all(|(_, value)| value.scalar().is_some()),
+        yaml::Value::Scalar(_) | yaml::Value::Sequence(_) => false,
+    };
+    !rows.is_empty() && rows.iter().all(|(_, row)| is_row(row))
 }
 
 /// `dropped` findings were counted and not kept.

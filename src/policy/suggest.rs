@@ -19,6 +19,26 @@ pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Whether one text is the other with a slip of the finger in some of its words. Other first
+/// letters and other digits mean other things, as in `east` and `west`, or `v1` and `v2`.
+pub fn is_misspelt(left: &str, right: &str) -> bool {
+    let separates = |c: char| !c.is_alphanumeric();
+    let (left, right) = (left.to_lowercase(), right.to_lowercase());
+    let count = |text: &str| text.split(separates).count();
+    let are_alike = |(one, other): (&str, &str)| {
+        let length = one.chars().count().min(other.chars().count());
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let allowed = if length <= 5 { 1 } else { 2 };
+        one == other
+            || length >= 3
+                && one.chars().next() == other.chars().next()
+                && digits(one) == digits(other)
+                && distance(one, other, allowed) <= allowed
+    };
+    count(&left) == count(&right)
+        && left.split(separates).zip(right.split(separates)).all(are_alike)
+}
+
 /// `did you mean ...` when a candidate is near, else the list of all.
 pub fn hint(word: &str, candidates: &[&str]) -> String {
     match nearest(word, candidates.iter().copied()) {
@@ -79,6 +99,27 @@ mod tests {
             ("x", None),
         ] {
             assert_eq!(nearest(word, units), meant, "{word}");
+        }
+    }
+
+    #[test]
+    fn slips_of_the_finger_are_told_from_other_words() {
+        for (one, other, is_misspelt) in [
+            ("por", "pro", true),
+            ("Pro", "pro", true),
+            ("enterprize", "enterprise", true),
+            ("eu-wset", "eu-west", true),
+            ("east", "west", false),
+            ("eu-east", "eu-west", false),
+            ("tier-1", "tier-2", false),
+            ("plan1", "plan2", false),
+            ("eu", "us", false),
+            ("true", "false", false),
+            ("pro-x", "pro", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(super::is_misspelt(one, other), is_misspelt, "{one} {other}");
+            assert_eq!(super::is_misspelt(other, one), is_misspelt, "{other} {one}");
         }
     }
 

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use crate::policy::findings::Findings;
-use crate::policy::model::{Row, Source};
-use crate::policy::native::{file_of_table, read_rows};
+use crate::policy::model::Source;
+use crate::policy::native::{Rows, file_of_table, read_rows};
 use crate::yaml;
 
 /// The table files that a policy names, as the names that their texts go by; those that lead out
@@ -42,7 +42,7 @@ fn beside(name: &str, path: &str) -> Option<String> {
 /// What became of a table file.
 #[derive(Debug)]
 pub(super) enum FileTable<'t> {
-    Rows(&'t (Option<Row>, Vec<(String, Row)>)),
+    Rows(&'t Rows),
     /// Has faults of its own, which have been reported.
     Faulty,
     /// Leads out of the policy's folder.
@@ -50,12 +50,11 @@ pub(super) enum FileTable<'t> {
     Missing,
 }
 
-type Rows = Option<(Option<Row>, Vec<(String, Row)>)>;
-
 /// The table files of a load, by name.
 #[derive(Debug, Default)]
 pub(super) struct AllTables {
-    by_name: HashMap<String, Rows>,
+    /// `None` for one with faults.
+    by_name: HashMap<String, Option<Rows>>,
 }
 
 /// The table files as the policy called `name` names them.

@@ -88,9 +88,14 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
         let message = format!("{} is not a share of another rule's amount", shown(whole.text));
         return Err(whole.misread("bad-limit", message, "write `80% of RULE`"));
     }
-    if ["unlimited", "none", "infinite", "no limit"].contains(&whole.text) {
+    if is_no_limit(whole.text) {
         let message = format!("{} is not an amount per window", shown(whole.text));
-        return Err(whole.misread("bad-limit", message, "write `unlimited: true` on the rule"));
+        let hint = "write `unlimited: true` in place of `limits`";
+        return Err(whole.misread("bad-limit", message, hint));
+    }
+    if let Some(hint) = zoned(whole.text) {
+        let message = "a limit with a time zone has a long form".to_owned();
+        return Err(whole.misread("bad-limit", message, hint));
     }
     if let Some(hint) = listed(whole.text) {
         return Err(whole.misread("bad-limit", "several limits are a list".to_owned(), hint));
@@ -102,7 +107,7 @@ pub(super) fn limit(text: &str) -> Result<Limit, Misread> {
         let message = "a limit is an amount, a `/` and a window".to_owned();
         respelt(whole.text).map_or(misread, |hint| whole.misread("bad-limit", message, hint))
     })?;
-    let (span, kind) = split_kind(Piece::cut(text, slash + 1..text.len()));
+    let (span, kind) = split_kind(Piece::cut(text, slash + 1..text.len()))?;
     let window = read_window(span)?;
     let counting = match kind {
         None | Some(Word::Fixed) => Counting::Fixed(window),
@@ -146,16 +151,27 @@ enum Word {
     Bucket,
 }
 
-fn split_kind(piece: Piece<'_>) -> (Piece<'_>, Option<Word>) {
+/// A window, and the kind that may follow it.
+fn split_kind(piece: Piece<'_>) -> Result<(Piece<'_>, Option<Word>), Misread> {
     let kinds = [("fixed", Word::Fixed), ("rolling", Word::Rolling), ("bucket", Word::Bucket)];
-    for (word, kind) in kinds {
-        if let Some(span) = piece.text.strip_suffix(word)
-            && span.ends_with(char::is_whitespace)
-        {
-            return (Piece { text: span.trim_end(), ..piece }, Some(kind));
-        }
+    let Some((span, word)) = piece.text.rsplit_once(char::is_whitespace) else {
+        return Ok((piece, None));
+    };
+    let start = piece.start + piece.text.len() - word.len();
+    let (span, last) = (Piece { text: span.trim_end(), ..piece }, Piece { text: word, start });
+    if let Some((_, kind)) = kinds.iter().find(|(name, _)| *name == word) {
+        return Ok((span, Some(*kind)));
     }
-    (piece, None)
+    // What follows no window is no misspelt kind but part of a window.
+    if read_window(span).is_err() {
+        return Ok((piece, None));
+    }
+    if word == "concurrent" {
+        let message = "what is held at a time has no window".to_owned();
+        return Err(last.misread("bad-limit", message, "write `concurrent AMOUNT`"));
+    }
+    let hint = suggest::hint(word, &kinds.map(|(name, _)| name));
+    Err(last.misread("bad-limit", format!("{} is not a kind of limit", shown(word)), hint))
 }
 
 /// A whole number of hits.
@@ -171,6 +187,28 @@ pub(super) fn amount_or_formula(text: &str) -> Result<Amount, Misread> {
 /// A span such as `10s`, `15 minutes` or `month`.
 pub(super) fn window(text: &str) -> Result<Window, Misread> {
     read_window(Piece::cut(text, 0..text.len()))
+}
+
+/// What people write where there is to be no limit.
+pub(super) fn is_no_limit(text: &str) -> bool {
+    ["unlimited", "none", "infinite", "no limit"].contains(&text)
+}
+
+/// The long form to type for `100/day Europe/Berlin` and `100/day in Europe/Berlin`.
+pub(super) fn zoned(text: &str) -> Option<String> {
+    let (limited, zone) = text.trim().rsplit_once(char::is_whitespace)?;
+    let limited = limited.trim_end();
+    let limited = limited.strip_suffix(" in").unwrap_or(limited).trim_end();
+    let is_zone = |zone: &str| zone == "UTC" || zone.contains('/');
+    let zone = zone.trim_matches(['(', ')']);
+    if !is_zone(zone) || !zone.starts_with(|c: char| c.is_ascii_uppercase()) {
+        return None;
+    }
+    limit(limited).ok()?;
+    let (amount, window) = limited.rsplit_once('/')?;
+    let (amount, window) = (amount.trim(), window.trim());
+    let amount = digits(amount).unwrap_or_else(|| format!("{amount:?}"));
+    Some(format!("write `{{ amount: {amount}, window: {window}, timezone: {zone} }}`"))
 }
 
 /// The list to type for `100/min, 5/hour`.
@@ -220,7 +258,9 @@ const RATES: [(&str, &str); 8] = [
     ("rpd", "day"),
 ];
 
-/// The text to type for `10rps`, `10 req/s` and `10 requests per second`.
+const AT_A_TIME: [&str; 5] = ["concurrent", "at a time", "at once", "in flight", "under way"];
+
+/// The text to type for `10rps`, `10 req/s`, `10 requests per second` and `10 concurrent`.
 fn respelt(text: &str) -> Option<String> {
     let number_end = text.find(|c: char| !c.is_ascii_digit() && c != '_')?;
     let (number, rest) = text.split_at(number_end);
@@ -228,6 +268,9 @@ fn respelt(text: &str) -> Option<String> {
     let rest = rest.trim().to_ascii_lowercase();
     if let Some((_, unit)) = RATES.iter().find(|(rate, _)| *rate == rest) {
         return Some(format!("write `{number}/{unit}`"));
+    }
+    if AT_A_TIME.contains(&rest.as_str()) {
+        return Some(format!("write `concurrent {number}`"));
     }
     // Only a whole word is passed over: the `r` of `req` is not the requests.
     let after_word = |word: &&str| {
@@ -459,7 +502,22 @@ mod tests {
             ("1000", "1000", "bad-limit", "`1000/minute`"),
             ("1000 per minute", "1000 per minute", "bad-limit", "write `1000/minute`"),
             ("1000 requests per day", "1000 requests per day", "bad-limit", "write `1000/day`"),
-            ("unlimited", "unlimited", "bad-limit", "write `unlimited: true` on the rule"),
+            ("unlimited", "unlimited", "bad-limit", "write `unlimited: true` in place of"),
+            ("3 concurrent", "3 concurrent", "bad-limit", "write `concurrent 3`"),
+            ("100/hour rollling", "rollling", "bad-limit", "did you mean `rolling`?"),
+            ("100/15 min sliding", "sliding", "bad-limit", "`fixed`, `rolling`, `bucket`"),
+            (
+                "10_000/day Europe/Berlin",
+                "10_000/day Europe/Berlin",
+                "bad-limit",
+                "write `{ amount: 10000, window: day, timezone: Europe/Berlin }`",
+            ),
+            (
+                "10000 / 2 days in Europe/Berlin",
+                "10000 / 2 days in Europe/Berlin",
+                "bad-limit",
+                "write `{ amount: 10000, window: 2 days, timezone: Europe/Berlin }`",
+            ),
             ("many", "many", "bad-limit", "`1000/minute`"),
             ("10rps", "10rps", "bad-limit", "write `10/second`"),
             ("10 rps", "10 rps", "bad-limit", "write `10/second`"),

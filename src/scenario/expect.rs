@@ -147,9 +147,21 @@ fn limit(findings: &mut Findings, node: &Node) -> Option<Expected> {
     });
     if limit.is_none() {
         let message = format!("{} is not a limit", shown(text));
+        let hint = match without_zone(text) {
+            Some(limit) => format!("write `{limit}`; the time zone is not compared"),
+            None => hint.to_owned(),
+        };
         findings.error("bad-limit", &node.bytes, message, hint);
     }
     limit.map(|(amount, seconds)| Expected::Limit(amount, seconds, text.clone()))
+}
+
+/// The limit to type for `50/day in Europe/Berlin`, as answers tell it.
+fn without_zone(text: &str) -> Option<&str> {
+    let (limit, _) = text.split_once(" in ").or_else(|| text.rsplit_once(' '))?;
+    let (amount, window) = limit.split_once('/')?;
+    digits(amount.trim())?;
+    spans::window_seconds(window).map(|_| limit)
 }
 
 /// What is said about the answer as a whole.

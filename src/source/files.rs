@@ -23,6 +23,11 @@ pub enum ReadError {
     )]
     NoFiles { paths: Vec<PathBuf>, has_folders: bool },
     #[error(
+        "`{shown}` is a scenario file, and no policy; run it with `tollgate test {shown}`",
+        shown = path.display()
+    )]
+    Scenario { path: PathBuf },
+    #[error(
         "no scenario file in {}; write `NAME.test.yaml` beside the policy `NAME.yaml`, or name \
          another path",
         quoted(paths)
@@ -51,6 +56,10 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         }
     }
     if sources.is_empty() {
+        let scenario = paths.iter().find(|path| file_name(path).is_some_and(is_scenario_name));
+        if let Some(path) = scenario {
+            return Err(ReadError::Scenario { path: path.clone() });
+        }
         let has_folders = paths.iter().any(|path| has_folders(path));
         return Err(ReadError::NoFiles { paths: paths.to_vec(), has_folders });
     }
@@ -277,6 +286,16 @@ mod tests {
         let error = read(&[folder.path().to_owned()]).unwrap_err().to_string();
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
         assert!(error.contains("put a `*.yaml` file there, or name another path"), "{error}");
+    }
+
+    #[test]
+    fn of_a_scenario_file_it_is_said_what_runs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.test.yaml");
+        std::fs::write(&file, "scenarios: []").unwrap();
+        let error = read(std::slice::from_ref(&file)).unwrap_err().to_string();
+        let command = format!("`tollgate test {}`", file.display());
+        assert!(error.contains(&command), "{error}");
     }
 
     #[test]

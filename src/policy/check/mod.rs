@@ -3,6 +3,8 @@
 //! Nothing here changes a policy; every finding names a rule that cannot do what it says.
 
 mod condition;
+mod reach;
+mod tables;
 
 use std::collections::{HashMap, HashSet};
 
@@ -78,12 +80,14 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
         check_windows(found, rule);
         check_replaces(found, rule, &rules);
         check_effect(found, rule);
+        reach::check(found, rule);
         condition::check(found, rule, &declared);
     }
     let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
     exempt.for_each(|it| condition::check_holds(found, it));
     check_same(found, &policy.rules);
     check_attributes(found, policy);
+    tables::check(found, policy);
 }
 
 /// The rules by their names, a table of endpoints by that of one of its rows.
@@ -219,12 +223,20 @@ const NAME_A_RULE: &str = "write the `name` of another rule of this policy";
 
 fn unknown_rule_hint(name: &str, names: &[&str]) -> String {
     const MOST: usize = 8;
-    match suggest::nearest(name, names.iter().copied()) {
+    let near = suggest::nearest(name, names.iter().copied());
+    // Of short names all are near.
+    match near.filter(|near| shares_a_letter(name, near)) {
         Some(near) => format!("did you mean {}?", shown(near)),
         None if names.is_empty() => "this policy has no other rule; remove `replaces`".to_owned(),
+        None if names.len() == 1 => format!("the only other rule is {}", shown(names[0])),
         None if names.len() <= MOST => suggest::one_of(names),
         None => NAME_A_RULE.to_owned(),
     }
+}
+
+fn shares_a_letter(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_lowercase(), other.to_lowercase());
+    one.chars().any(|letter| other.contains(letter))
 }
 
 fn check_effect(found: &mut Vec<Diagnostic>, rule: &Rule) {
@@ -244,8 +256,13 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
         let counted = condition::counted(rule);
         for limit in &rule.limits {
             let key = (counted.clone(), rule.mode, limit.value.identity());
-            let Some(first) = seen.get(&key).filter(|first| first.name.value != rule.name.value)
-            else {
+            let table = |rule: &Rule| rule.row.as_ref().map(|row| row.table);
+            let is_other = |first: &&&Rule| {
+                // Of the rows of one table only one applies, so they count nothing twice.
+                let are_rows = table(first).is_some() && table(first) == table(rule);
+                first.name.value != rule.name.value && !are_rows
+            };
+            let Some(first) = seen.get(&key).filter(is_other) else {
                 seen.insert(key, rule);
                 continue;
             };

@@ -144,7 +144,9 @@ impl Facts<'_> {
                 Some((when, _)) => format!("`when: {when}` is not true"),
                 None => String::new(),
             },
-            Miss::WhenFailed(why) => format!("`when` cannot be worked out: {why}"),
+            Miss::WhenFailed(why) => {
+                format!("`when` cannot be worked out: {why}{}", self.asked_by_when(rule, &why))
+            }
             Miss::NoRow(table) => match self.values_of(&table) {
                 Some(value) => {
                     format!("the table `{table}` has no row for `{value}`, and no default")
@@ -165,6 +167,21 @@ impl Facts<'_> {
                 }
             }
         }
+    }
+
+    /// What the names of a condition stand for, as far as `told` does not say.
+    fn asked_by_when(&self, rule: &CompiledRule, told: &str) -> String {
+        const MOST: usize = 4;
+        let Some((when, slots)) = &rule.when else { return String::new() };
+        let segments = self.segments();
+        let captures = self.conditions_hold(&rule.conditions, &segments).unwrap_or_default();
+        let named = when.names().iter().map(|name| format!("`{name}`"));
+        let pairs = named.zip(slots).filter(|(name, _)| !told.contains(name.as_str()));
+        let shown = pairs.take(MOST).map(|(name, slot)| match self.seen(*slot, &captures) {
+            Some(value) => format!("; {name} is `{}`", readable(value)),
+            None => format!("; {name} is absent"),
+        });
+        shown.collect()
     }
 
     fn values_of(&self, attribute: &str) -> Option<String> {

@@ -40,6 +40,8 @@ fn native(rules: Vec<Rule>) -> NativeMatcher {
         name: placed(name.to_owned()),
         default,
         rows: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
+        places: Vec::new(),
+        is_read: true,
     };
     let tables = vec![table("a", Some(field("x"))), table("b", None)];
     let policy = NativePolicy { attributes, tables, rules, respond: Respond::NATIVE, load: None };

@@ -5,6 +5,7 @@
 use ipnet::IpNet;
 
 use crate::policy::findings::{Findings, shown};
+use crate::policy::suggest;
 use crate::yaml::Node;
 
 /// Names that people give to what the attribute `endpoint` is.
@@ -108,6 +109,12 @@ fn method(text: &str) -> Option<Doubt> {
         return Some(("method-list", message, hint));
     }
     let upper = text.to_ascii_uppercase();
+    if !KNOWN_METHODS.contains(&upper.as_str())
+        && let Some(near) = KNOWN_METHODS.into_iter().find(|it| suggest::is_misspelt(&upper, it))
+    {
+        let message = format!("{} is no known method", shown(text));
+        return Some(("method-name", message, format!("did you mean `{near}`?")));
+    }
     (upper != text && KNOWN_METHODS.contains(&upper.as_str())).then(|| {
         let message = format!("no method is sent as {}; case counts", shown(text));
         ("method-case", message, format!("write `{upper}`"))

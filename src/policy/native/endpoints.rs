@@ -3,6 +3,8 @@
 //! Every row becomes a rule of its own that counts by itself; of the rows that match a request the
 //! most specific one applies.
 
+use std::collections::HashMap;
+
 use crate::limit::Share;
 use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::{Condition, Pattern, Placed};
@@ -10,6 +12,7 @@ use crate::policy::native::limits::{self, Limits};
 use crate::policy::native::pattern::Base;
 use crate::policy::native::{doubt, endpoint};
 use crate::policy::template::{Segment, Template};
+use crate::policy::units;
 use crate::yaml::{Node, Value};
 
 pub(super) const ROW_KEYS: &Keys = &[
@@ -59,12 +62,55 @@ pub(super) fn read(
     for item in items {
         read.extend(read_row(findings, item, base, resume_below));
     }
+    check_templates(findings, &read);
     let mut order: Vec<usize> = (0..read.len()).collect();
     order.sort_by(|one, other| read[*one].0.cmp(&read[*other].0));
     for (position, rank) in order.into_iter().zip(0..) {
         read[position].1.rank = rank;
     }
     read.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Rows that are written differently and are for the same requests: only the first of them counts.
+fn check_templates(findings: &mut Findings, rows: &[(Vec<u8>, EndpointRow)]) {
+    let mut firsts: HashMap<Vec<String>, &EndpointRow> = HashMap::new();
+    for (_, row) in rows {
+        let mut key: Vec<String> =
+            row.conditions.iter().flat_map(|it| spelt(&it.pattern)).collect();
+        key.sort_unstable();
+        let Some(first) = firsts.get(&key) else {
+            firsts.insert(key, row);
+            continue;
+        };
+        // Two rows of one name are an error, which is found where names are.
+        if first.name.value != row.name.value {
+            let message = format!(
+                "this row never applies: {} is the same as {}",
+                shown(&row.name.value),
+                shown(&first.name.value)
+            );
+            let hint =
+                "keep one of the two; trailing slashes and the names of captures do not count";
+            findings.warning("unreachable", &row.name.place.bytes, message, hint);
+            findings.relate(&first.name.place.bytes, "the other row");
+        }
+    }
+}
+
+/// A template without the names of its captures, or methods.
+fn spelt(pattern: &Pattern) -> Vec<String> {
+    match pattern {
+        Pattern::AnyOf(patterns) => patterns.iter().flat_map(spelt).collect(),
+        Pattern::Endpoint(template) => {
+            let segment = |segment: &Segment| match segment {
+                Segment::Capture(_) => "/{}".to_owned(),
+                Segment::Literal(text) => format!("/{text}"),
+                Segment::Rest => "/**".to_owned(),
+            };
+            vec![format!("/{}", template.segments.iter().map(segment).collect::<String>())]
+        }
+        other => vec![other.to_string()],
+    }
 }
 
 /// The parts of a row before they are read.
@@ -112,13 +158,7 @@ fn read_row(
         format!("{} {}", methods.as_ref().map_or("*".to_owned(), |it| it.join(",")), text.text);
     let name = findings.placed(name, parts.template);
     let template = base.apply(findings, parts.template, template)?;
-    let limits = parts.limits;
-    let unlimited = limits.is_none_or(|limits| match limits {
-        [only] => only.scalar().is_some_and(|it| it.text.eq_ignore_ascii_case("unlimited")),
-        _ => false,
-    });
-    let limits = limits.filter(|_| !unlimited);
-    let limits = limits.map(|items| limits::read_all(findings, node, items, resume_below));
+    let (limits, unlimited) = read_limits(findings, node, parts.limits, resume_below)?;
     let key = specificity(&template, methods.is_none());
     let attribute = |name: &str, node| findings.placed(name.to_owned(), node);
     let mut conditions = vec![Condition {
@@ -133,8 +173,32 @@ fn read_row(
         };
         conditions.push(Condition { attribute: attribute("method", parts.method), pattern });
     }
-    let limits = limits.unwrap_or_default();
     Some((key, EndpointRow { name, conditions, limits, unlimited, rank: 0 }))
+}
+
+/// The limits of a row, or that it has none.
+fn read_limits(
+    findings: &mut Findings,
+    row: &Node,
+    limits: Option<&[Node]>,
+    resume_below: Option<Share>,
+) -> Option<(Limits, bool)> {
+    let Some(limits) = limits else { return Some((Limits::default(), true)) };
+    if let [only] = limits
+        && only.scalar().is_some_and(|it| it.text.eq_ignore_ascii_case("unlimited"))
+    {
+        return Some((Limits::default(), true));
+    }
+    let says_none = |item: &&Node| item.scalar().is_some_and(|it| units::is_no_limit(&it.text));
+    if let Some(item) = limits.iter().find(says_none) {
+        let (message, hint) = match limits {
+            [_] => ("a row without a limit says `unlimited`", "write `unlimited`"),
+            _ => ("an unlimited row has no other limits", "remove it, or the limits beside it"),
+        };
+        findings.error("bad-limit", &item.bytes, message, hint);
+        return None;
+    }
+    Some((limits::read_all(findings, row, limits, resume_below), false))
 }
 
 fn read_mapping<'n>(findings: &mut Findings, node: &'n Node) -> Option<Parts<'n>> {

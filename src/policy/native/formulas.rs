@@ -72,6 +72,9 @@ impl<'c> Checker<'c> {
             self.findings.error("unknown-table", &place.bytes, message, hint);
             return false;
         };
+        if !table.is_read {
+            return false;
+        }
         let fields: Vec<&str> = match self.fields.get(table.name.value.as_str()) {
             Some(fields) if fields.contains(field) => return true,
             Some(fields) => fields.iter().copied().collect(),
@@ -194,6 +197,13 @@ impl<'c> Checker<'c> {
         let (what, hint) = problem.in_words(formula);
         let message = format!("for {rows}, {what}");
         self.findings.error("no-amount", &limit.place.bytes, message, hint);
+        let place = tables.iter().zip(chosen.iter()).find_map(|(table, (name, _))| {
+            let position = table.rows.iter().position(|(row, _)| Some(row.as_str()) == *name)?;
+            table.places.get(position)
+        });
+        if let Some(place) = place {
+            self.findings.relate_place(place.clone(), "the row");
+        }
         false
     }
 }
@@ -294,7 +304,7 @@ fn may_match<'t>(
 }
 
 /// Whether a pattern may hold for a value, as far as text alone can tell.
-fn may_hold(pattern: &Pattern, value: Option<&str>) -> bool {
+pub(in crate::policy) fn may_hold(pattern: &Pattern, value: Option<&str>) -> bool {
     match (pattern, value) {
         (Pattern::Equals(text), value) => value == Some(text.as_str()),
         (Pattern::Prefix(prefix), value) => value.is_some_and(|it| it.starts_with(prefix.as_str())),

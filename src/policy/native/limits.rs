@@ -64,7 +64,16 @@ pub(super) fn read_all(
         items = &items[..MOST_LIMITS];
     }
     let mut limits = Limits::default();
-    for item in items {
+    while let Some((item, rest)) = items.split_first() {
+        let (parts, text) = torn_apart(items);
+        if let Some(last) = rest.get(parts.wrapping_sub(2)) {
+            let message = "in YAML this ends at the comma";
+            let hint = format!("quote the whole of it: `{text:?}`");
+            findings.error("bad-limit", &(item.bytes.start..last.bytes.end), message, hint);
+            items = &items[parts..];
+            continue;
+        }
+        items = rest;
         match read_limit(findings, item) {
             Some(Written::Own(mut limit)) => {
                 limit.resume_below = resume_below;
@@ -78,6 +87,21 @@ pub(super) fn read_all(
         }
     }
     limits
+}
+
+/// How many items a formula with commas has become, and what it was; 1 for what is whole.
+fn torn_apart(items: &[Node]) -> (usize, String) {
+    let mut text = String::new();
+    for (item, parts) in items.iter().zip(1..) {
+        let Some(scalar) = item.scalar().filter(|scalar| !scalar.quoted) else { break };
+        text.push_str(if parts == 1 { "" } else { ", " });
+        text.push_str(&scalar.text);
+        let count = |mark: char| text.matches(mark).count();
+        if count('(') <= count(')') {
+            return (parts, text);
+        }
+    }
+    (1, text)
 }
 
 enum Written {

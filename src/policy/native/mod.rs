@@ -29,8 +29,8 @@ use crate::policy::template::{Segment, Template};
 use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
 
-pub(super) use formulas::{amount as amount_of, field as number_of};
-pub(super) use tables::{file_of as file_of_table, read_rows};
+pub(super) use formulas::{amount as amount_of, field as number_of, may_hold};
+pub(super) use tables::{Rows, file_of as file_of_table, read_rows};
 
 use answer::Layer;
 use doubt::Role;
@@ -125,6 +125,8 @@ struct Defaults {
     base: Option<Template>,
     /// What conditions may ask of the tables.
     tables: Tables,
+    /// `NAME.` of each table that could not be read.
+    unread: Vec<String>,
 }
 
 pub(super) fn read(
@@ -146,6 +148,7 @@ pub(super) fn read(
             .map_or_else(Layer::default, |node| answer::read(findings, node)),
         base: fields.value("base").and_then(|node| read_base(findings, node)),
         tables: tables::kinds(&tables),
+        unread: tables::unread(&tables),
     };
     let load = fields
         .value("load")
@@ -232,9 +235,10 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<R
     let base = Base(own_base.as_ref().or(defaults.base.as_ref()));
     let conditions =
         fields.value("match").map_or_else(Vec::new, |node| pattern::read(findings, node, base));
-    let when = fields.value("when").and_then(|node| read_when(findings, node, &defaults.tables));
+    let when = fields.value("when").and_then(|node| read_when(findings, node, defaults));
     let per = fields.value("per").map_or_else(Vec::new, |node| read_per(findings, node));
-    let is_read_whole = findings.errors() == errors_before;
+    let is_read_whole =
+        findings.errors() == errors_before && (when.is_some() || fields.value("when").is_none());
     let name = read_name(findings, &fields, node);
     let replaces = fields.value("replaces").map_or_else(Vec::new, |node| {
         findings.names(node, "the name of a rule", "write the `name` of a rule of this policy")
@@ -333,11 +337,13 @@ fn read_base(findings: &mut Findings, node: &Node) -> Option<Template> {
     Some(template)
 }
 
-fn read_when(findings: &mut Findings, node: &Node, tables: &Tables) -> Option<Placed<When>> {
+fn read_when(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Option<Placed<When>> {
     let hint = "write a condition, as in `when: method == \"GET\" && size(user) > 0`";
     let scalar = findings.text(node, "a condition", hint)?;
-    match When::compile(&scalar.text, tables) {
+    match When::compile(&scalar.text, &defaults.tables) {
         Ok(when) => Some(findings.placed(when, node)),
+        // Of a table that could not be read nothing is known, so this may be right.
+        Err(_) if defaults.unread.iter().any(|table| scalar.text.contains(table.as_str())) => None,
         Err(misread) => {
             findings.misread(node, misread);
             None

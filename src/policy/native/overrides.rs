@@ -2,11 +2,13 @@
 //!
 //! The first override that applies stands in for the rule's limits; its counters are the same.
 
+use std::collections::HashMap;
+
 use jiff::civil::Date;
 
 use crate::limit::Share;
 use crate::policy::findings::{Findings, Keys, Standing, shown};
-use crate::policy::model::Override;
+use crate::policy::model::{Condition, Override, Pattern, Place};
 use crate::policy::native::{limits, pattern, pattern::Base};
 use crate::time::Timestamp;
 use crate::yaml::{Node, Value};
@@ -43,7 +45,84 @@ pub(super) fn read(
         return Vec::new();
     }
     let read = |item| read_one(findings, item, base, resume_below);
-    items.iter().filter_map(read).collect()
+    let overrides: Vec<Override> = items.iter().filter_map(read).collect();
+    check_reach(findings, &overrides);
+    overrides
+}
+
+/// What overrides with one condition and no end take for good.
+#[derive(Default)]
+struct Taken<'o> {
+    texts: HashMap<&'o str, &'o Place>,
+    /// Prefixes, and `present`, which is the prefix of everything.
+    prefixes: Vec<(&'o str, &'o Place)>,
+}
+
+impl<'o> Taken<'o> {
+    /// Each prefix is held against each text that comes after it.
+    const MOST_PREFIXES: usize = 100;
+
+    fn add(&mut self, pattern: &'o Pattern, place: &'o Place) {
+        let prefix = match pattern {
+            Pattern::Equals(text) => {
+                self.texts.entry(text).or_insert(place);
+                return;
+            }
+            Pattern::AnyOf(patterns) => return patterns.iter().for_each(|it| self.add(it, place)),
+            Pattern::Prefix(prefix) => prefix.as_str(),
+            Pattern::Present => "",
+            Pattern::Not(_) | Pattern::Absent | Pattern::Endpoint(_) | Pattern::Network(_) => {
+                return;
+            }
+        };
+        if self.prefixes.len() < Self::MOST_PREFIXES {
+            self.prefixes.push((prefix, place));
+        }
+    }
+
+    /// Where all that a pattern holds for was taken, as far as its last part tells.
+    fn find(&self, pattern: &Pattern) -> Option<&'o Place> {
+        let by_prefix = |text: &str| {
+            let taken = self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix));
+            taken.map(|(_, place)| *place)
+        };
+        match pattern {
+            Pattern::Equals(text) => {
+                self.texts.get(text.as_str()).copied().or_else(|| by_prefix(text))
+            }
+            Pattern::Prefix(prefix) => by_prefix(prefix),
+            Pattern::Present => by_prefix(""),
+            Pattern::AnyOf(patterns) => {
+                let places: Option<Vec<_>> = patterns.iter().map(|it| self.find(it)).collect();
+                places?.last().copied()
+            }
+            Pattern::Not(_) | Pattern::Absent | Pattern::Endpoint(_) | Pattern::Network(_) => None,
+        }
+    }
+}
+
+/// An override behind one that takes all its requests.
+fn check_reach(findings: &mut Findings, overrides: &[Override]) {
+    let mut taken: HashMap<&str, Taken<'_>> = HashMap::new();
+    for over in overrides {
+        let covered = over.conditions.iter().find_map(|condition| {
+            let place = taken.get(condition.attribute.value.as_str())?.find(&condition.pattern)?;
+            Some((condition, place))
+        });
+        if let Some((Condition { attribute, pattern }, place)) = covered {
+            let message = format!(
+                "this override never applies: {pattern} of {} has one before it",
+                shown(&attribute.value)
+            );
+            let hint = "the first that matches applies; put this one before it, or remove one";
+            findings.warning("unreachable", &attribute.place.bytes, message, hint);
+            findings.relate(&place.bytes, "the override before it");
+        }
+        if let ([condition], None) = (over.conditions.as_slice(), &over.until) {
+            let taken = taken.entry(&condition.attribute.value).or_default();
+            taken.add(&condition.pattern, &condition.attribute.place);
+        }
+    }
 }
 
 fn read_one(
@@ -79,6 +158,9 @@ fn read_one(
         let until = read_until(findings, node)?;
         Some(findings.placed(until, node))
     });
+    if until.is_none() && fields.value("until").is_some() {
+        return None;
+    }
     let reason = fields
         .value("reason")
         .and_then(|node| findings.text(node, "a reason", "say why, for those who meet it later"));

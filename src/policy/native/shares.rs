@@ -175,7 +175,16 @@ impl Resolver<'_> {
         let found: Vec<_> = limits.iter().filter(wanted).collect();
         if found.is_empty() && !limits.is_empty() {
             let message = "the other rule has no limit with this window";
-            let hint = "write `80% of RULE` for a share of all its limits";
+            let windows: Vec<String> = limits
+                .iter()
+                .filter_map(|limit| limit.value.window())
+                .map(|window| window.to_string())
+                .collect();
+            let all = "write `80% of RULE` for a share of all its limits";
+            let hint = match windows.is_empty() {
+                true => all.to_owned(),
+                false => format!("it has one per {}; {all}", windows.join(", per ")),
+            };
             self.findings.error("bad-limit", &share.place.bytes, message, hint);
         }
         let scale = |limit: &Placed<Limit>| Placed {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::policy::findings::{Findings, shown};
 use crate::policy::formula::Number;
-use crate::policy::model::{FieldKind, FieldValue, Row, Table};
+use crate::policy::model::{FieldKind, FieldValue, Place, Row, Table};
 use crate::policy::native::doubt::{self, Role};
 use crate::policy::tables::{FileTable, TableFiles};
 use crate::policy::when::{FieldKinds, Tables, Value};
@@ -39,9 +39,10 @@ pub(super) fn read(findings: &mut Findings, node: &Node, files: &TableFiles<'_>)
             Some(file) => read_file(findings, file, files),
             None => read_rows(findings, value),
         };
-        if let Some((default, rows)) = rows {
-            tables.push(Table { name: findings.placed(scalar.text.clone(), name), default, rows });
-        }
+        let is_read = rows.is_some();
+        let Rows { default, rows, places } = rows.unwrap_or_default();
+        let name = findings.placed(scalar.text.clone(), name);
+        tables.push(Table { name, default, rows, places, is_read });
     }
     tables.sort_by(|one, other| one.name.value.cmp(&other.name.value));
     tables
@@ -58,7 +59,14 @@ pub(in crate::policy) fn file_of(table: &Node) -> Option<&Node> {
     }
 }
 
-type Rows = (Option<Row>, Vec<(String, Row)>);
+/// The rows of a table.
+#[derive(Clone, Debug, Default)]
+pub(in crate::policy) struct Rows {
+    default: Option<Row>,
+    rows: Vec<(String, Row)>,
+    /// Where the names of `rows` were written.
+    places: Vec<Place>,
+}
 
 fn read_file(findings: &mut Findings, node: &Node, files: &TableFiles<'_>) -> Option<Rows> {
     let hint = "name a file in the folder of this policy, or below it, as in `file: tenants.yaml`";
@@ -89,6 +97,7 @@ pub(in crate::policy) fn read_rows(findings: &mut Findings, node: &Node) -> Opti
         return None;
     };
     let (mut default, mut rows) = (None, Vec::with_capacity(pairs.len()));
+    let mut places = Vec::with_capacity(pairs.len());
     for (name, value) in pairs {
         let Some(scalar) = name.scalar() else {
             findings.unexpected(name, "a value of the attribute", ROW_HINT);
@@ -97,7 +106,10 @@ pub(in crate::policy) fn read_rows(findings: &mut Findings, node: &Node) -> Opti
         let Some(row) = read_row(findings, value) else { continue };
         match scalar.text.as_str() {
             DEFAULT if !scalar.quoted => default = Some(row),
-            text => rows.push((text.to_owned(), row)),
+            text => {
+                rows.push((text.to_owned(), row));
+                places.push(findings.place(&name.bytes));
+            }
         }
     }
     for (_, row) in &mut rows {
@@ -105,7 +117,7 @@ pub(in crate::policy) fn read_rows(findings: &mut Findings, node: &Node) -> Opti
             row.entry(field.clone()).or_insert_with(|| value.clone());
         }
     }
-    Some((default, rows))
+    Some(Rows { default, rows, places })
 }
 
 fn read_row(findings: &mut Findings, node: &Node) -> Option<Row> {
@@ -168,7 +180,7 @@ impl FieldValue {
 /// What conditions may ask of the tables.
 pub(super) fn kinds(tables: &[Table]) -> Tables {
     let mut known: Tables = HashMap::new();
-    for table in tables {
+    for table in tables.iter().filter(|table| table.is_read) {
         let fields = known.entry(table.name.value.clone()).or_default();
         let rows = table.rows.iter().map(|(_, row)| row).chain(&table.default);
         for (name, value) in rows.flatten() {
@@ -177,4 +189,10 @@ pub(super) fn kinds(tables: &[Table]) -> Tables {
         }
     }
     known
+}
+
+/// The tables whose rows are not known, as the texts that a field of theirs begins with.
+pub(super) fn unread(tables: &[Table]) -> Vec<String> {
+    let unread = tables.iter().filter(|table| !table.is_read);
+    unread.map(|table| format!("{}.", table.name.value)).collect()
 }

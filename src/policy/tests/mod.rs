@@ -346,6 +346,18 @@ fn second_place_in_another_file_is_shown_by_its_name() {
 }
 
 #[test]
+fn rows_of_a_table_file_are_shown_where_they_are() {
+    let policy = "domain: d\ntables:\n  tenant: { file: t.yaml }\nrules:\n  - name: r\n    match: { tenant.plan: pro }\n    \
+                  per: [tenant]\n    limits: [\"tenant.seats / day\"]\n";
+    let source = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+    let rows = "acme: { plan: pro, seats: many }\nglobex: { plan: pro, seats: 5 }\ninitech: { plan: por, seats: 5 }\n";
+    let sources = [source("p.yaml", policy), source("t.yaml", rows)];
+    let shown = render(&sources, &read(&sources).1, false);
+    assert!(shown.contains("::: t.yaml:1:1"), "{shown}");
+    assert!(shown.contains("--> t.yaml:3:1") && shown.contains("did you mean `pro`?"), "{shown}");
+}
+
+#[test]
 fn shipped_policies_have_no_findings() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
