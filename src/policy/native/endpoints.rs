@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::limit::Share;
-use crate::policy::findings::{Findings, Keys, Standing, one_or_more, shown};
+use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::model::{Condition, Pattern, Placed};
 use crate::policy::native::limits::{self, Limits};
 use crate::policy::native::pattern::Base;
@@ -69,6 +69,26 @@ pub(super) fn read(
         read[position].1.rank = rank;
     }
     read.into_iter().map(|(_, row)| row).collect()
+}
+
+/// What a rule with a table of endpoints says in the rows.
+pub(super) fn refuse_beside(findings: &mut Findings, fields: &Fields<'_>) {
+    for (name, hint) in [
+        ("limits", "write the limits into the rows: `[GET, /orders, 100/minute]`"),
+        ("unlimited", "write it into a row: `[GET, /status, unlimited]`"),
+        ("overrides", "make a rule of its own for the endpoint that is overridden"),
+    ] {
+        if let Some(key) = fields.key(name) {
+            let message = format!("a rule has either `endpoints` or `{name}`");
+            findings.error("conflict", &key.bytes, message, hint);
+        }
+    }
+    let matched = fields.value("match").and_then(|node| node.member("endpoint"));
+    if let Some(node) = matched {
+        let message = "the rows of `endpoints` say which endpoint";
+        let hint = "write `base: /v1/...` for what all rows begin with";
+        findings.error("conflict", &node.bytes, message, hint);
+    }
 }
 
 /// Rows that are written differently and are for the same requests: only the first of them counts.

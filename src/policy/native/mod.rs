@@ -246,7 +246,7 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<R
     let unlimited = read_flag(findings, &fields, "unlimited");
     let resume_below = fields.value("resume_below").and_then(|node| read_share(findings, node));
     let rows = fields.value("endpoints").map(|node| {
-        refuse_beside_endpoints(findings, &fields);
+        endpoints::refuse_beside(findings, &fields);
         endpoints::read(findings, node, base, resume_below)
     });
     let limits = match rows {
@@ -296,26 +296,6 @@ fn rule_of_row(rule: &Rule, of: &Placed<String>, row: endpoints::EndpointRow) ->
         unlimited: row.unlimited,
         row: Some(EndpointRow { of: of.clone(), table: 0, rank: row.rank }),
         ..rule.clone()
-    }
-}
-
-/// What a rule with a table of endpoints says in the rows.
-fn refuse_beside_endpoints(findings: &mut Findings, fields: &Fields<'_>) {
-    for (name, hint) in [
-        ("limits", "write the limits into the rows: `[GET, /orders, 100/minute]`"),
-        ("unlimited", "write it into a row: `[GET, /status, unlimited]`"),
-        ("overrides", "make a rule of its own for the endpoint that is overridden"),
-    ] {
-        if let Some(key) = fields.key(name) {
-            let message = format!("a rule has either `endpoints` or `{name}`");
-            findings.error("conflict", &key.bytes, message, hint);
-        }
-    }
-    let matched = fields.value("match").and_then(|node| node.member("endpoint"));
-    if let Some(node) = matched {
-        let message = "the rows of `endpoints` say which endpoint";
-        let hint = "write `base: /v1/...` for what all rows begin with";
-        findings.error("conflict", &node.bytes, message, hint);
     }
 }
 
