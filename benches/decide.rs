@@ -238,6 +238,23 @@ fn many_endpoints(count: u32) -> Case {
     Case::new(&count.to_string(), &policy, "bench", (0..count).map(request).collect())
 }
 
+/// One rule for a list of templates; every request meets the one that is its own.
+fn many_templates(count: u32) -> Case {
+    let mut policy = "domain: bench\nrules:\n  - name: listed\n    per: [organization]\n    \
+                      limits: [1000000000/day]\n    match:\n      method: GET\n      \
+                      endpoint:\n"
+        .to_owned();
+    for number in 0..count {
+        let group = number % 100;
+        policy.push_str(&format!("        - \"/{{organization}}/g{group}/{{id}}/r{number}\"\n"));
+    }
+    let request = |number: u32| {
+        let path = format!("/acme/g{}/42/r{number}", number % 100);
+        one_descriptor([("method", "GET"), ("endpoint", &path)])
+    };
+    Case::new(&count.to_string(), &policy, "bench", (0..count).map(request).collect())
+}
+
 /// What the language can say beyond patterns, one rule each.
 fn language() -> Vec<Case> {
     let rule = |name: &str, tables: &str, rule: &str| {
@@ -360,6 +377,7 @@ fn main() {
     bench_scale(&mut criterion, "rules", rules, many_rules);
     let endpoints: &[u32] = if is_smoke { &[10, 1_000] } else { &[10, 1_000, 10_000] };
     bench_scale(&mut criterion, "endpoints", endpoints, many_endpoints);
+    bench_scale(&mut criterion, "templates", endpoints, many_templates);
     for case in language() {
         print_allocations(&format!("language/{}", case.name), &case);
         let mut group = criterion.benchmark_group("language");

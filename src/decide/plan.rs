@@ -135,9 +135,10 @@ fn times(hits: Hits, cost: u64) -> Hits {
     }
 }
 
-/// The rules that some matching rule replaces, whichever descriptors they match. A rule that is
-/// replaced itself replaces all the same, so that chains of exemptions work. Sorted, each once,
-/// so that a call of many descriptors costs no more than their number.
+/// The rules that some matching rule replaces, whichever descriptors they match; maybe also some
+/// that do not match. A rule that is replaced itself replaces all the same, so that chains of
+/// exemptions work. Sorted, each once, so that a call of many descriptors costs no more than their
+/// number.
 fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();
     let replaces = |found: &&Match| !domain.rule(**found).replaces.is_empty();
@@ -147,7 +148,13 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     let mut replaced = SmallVec::new();
     for rule in replacing {
         for positions in &domain.rules[rule as usize].replaces {
-            replaced.extend_from_slice(positions);
+            if positions.len() <= matches.found.len() {
+                replaced.extend_from_slice(positions);
+            } else {
+                // A table may have thousands of rows, in order: what matches is sought among them.
+                let matching = matches.found.iter().map(|found| found.rule);
+                replaced.extend(matching.filter(|rule| positions.binary_search(rule).is_ok()));
+            }
         }
     }
     replaced.sort_unstable();

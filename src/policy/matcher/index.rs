@@ -85,7 +85,8 @@ fn hooks(slot: Slot, pattern: &CompiledPattern) -> Option<Vec<Hook<'_>>> {
 }
 
 impl Index {
-    /// Hangs each rule, numbered by position, on that of its choices which is shared least.
+    /// Hangs each rule, numbered by position, on that of its choices which is shared least. Of
+    /// equals it is the paths, because more requests share a method than a path.
     pub(super) fn new(slot_count: usize, rules: &[Vec<Vec<Hook<'_>>>]) -> Self {
         let mut index = Self {
             by_slot: (0..slot_count).map(|_| SlotIndex::default()).collect(),
@@ -101,7 +102,8 @@ impl Index {
             choice.iter().filter_map(|hook| shared.get(hook)).max().copied().unwrap_or_default()
         };
         for (choices, rule) in rules.iter().zip(0_u32..) {
-            match choices.iter().min_by_key(busiest) {
+            let is_path = |choice: &Vec<_>| choice.iter().all(|it| matches!(it, Hook::Path(_)));
+            match choices.iter().min_by_key(|choice| (busiest(choice), !is_path(choice))) {
                 Some(choice) => choice.iter().for_each(|hook| index.hang(*hook, rule)),
                 None => index.unindexed.push(rule),
             }

@@ -16,14 +16,15 @@ pub struct PathTree {
 struct PathNode {
     literals: HashMap<Box<[u8]>, PathNode>,
     capture: Option<Box<PathNode>>,
-    /// Rules whose template ends here.
+    /// What hangs on a template that ends here.
     exact: Vec<u32>,
-    /// Rules whose template ends here with `**`.
+    /// What hangs on a template that ends here with `**`.
     rest: Vec<u32>,
 }
 
 impl PathTree {
-    pub fn insert(&mut self, template: &CompiledTemplate, rule: u32) {
+    /// Hangs a rule, or whatever else is known by number, on a template. Numbers only grow.
+    pub fn insert(&mut self, template: &CompiledTemplate, number: u32) {
         let mut node = &mut self.root;
         for segment in &template.segments {
             node = match segment {
@@ -31,13 +32,18 @@ impl PathTree {
                 CompiledSegment::Capture(_) => node.capture.get_or_insert_default(),
             };
         }
-        let rules = if template.has_rest { &mut node.rest } else { &mut node.exact };
-        rules.push(rule);
+        let numbers = if template.has_rest { &mut node.rest } else { &mut node.exact };
+        numbers.push(number);
     }
 
-    /// Calls `found` with each rule one of whose templates matches.
+    /// Calls `found` with each number one of whose templates matches.
     pub fn find(&self, path: &[&[u8]], found: &mut impl FnMut(u32)) {
         self.root.find(path, found);
+    }
+
+    /// The smallest number one of whose templates matches.
+    pub fn first(&self, path: &[&[u8]]) -> Option<u32> {
+        self.root.first(path)
     }
 }
 
@@ -54,5 +60,16 @@ impl PathNode {
         if let Some(node) = &self.capture {
             node.find(rest, found);
         }
+    }
+
+    /// Of one template's numbers the first is the smallest, because they only grow.
+    fn first(&self, path: &[&[u8]]) -> Option<u32> {
+        let here = self.rest.first().copied();
+        let Some((first, rest)) = path.split_first() else {
+            return here.into_iter().chain(self.exact.first().copied()).min();
+        };
+        let literal = self.literals.get(*first).and_then(|node| node.first(rest));
+        let captured = self.capture.as_ref().and_then(|node| node.first(rest));
+        [here, literal, captured].into_iter().flatten().min()
     }
 }

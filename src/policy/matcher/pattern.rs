@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::attributes::{Attributes, Slot};
+use super::paths::PathTree;
 use crate::policy::model::Pattern;
 use crate::policy::template::{Segment, Template};
 
@@ -20,12 +21,20 @@ pub enum CompiledPattern {
     Present,
     Absent,
     /// The first that matches lends its captures to the rule.
-    Endpoints(Vec<CompiledTemplate>),
+    Endpoints(Templates),
     Network(IpNet),
 }
 
-/// A template with its captures resolved to slots.
+/// Templates of which the first that matches counts.
 #[derive(Debug)]
+pub struct Templates {
+    all: Vec<CompiledTemplate>,
+    /// The positions of all of them, where they are too many to be tried one by one.
+    tree: Option<Box<PathTree>>,
+}
+
+/// A template with its captures resolved to slots.
+#[derive(Debug, PartialEq, Eq)]
 pub struct CompiledTemplate {
     pub segments: Vec<CompiledSegment>,
     pub has_rest: bool,
@@ -58,13 +67,14 @@ impl CompiledPattern {
             Pattern::Present => Self::Present,
             Pattern::Absent => Self::Absent,
             Pattern::Endpoint(template) => {
-                Self::Endpoints(vec![CompiledTemplate::compile(template, attributes)])
+                let template = CompiledTemplate::compile(template, attributes);
+                Self::Endpoints(Templates::new(vec![template]))
             }
             Pattern::Network(network) => Self::Network(*network),
         }
     }
 
-    /// Exact values become one set and templates one list, so that long lists stay quick.
+    /// Exact values become one set and templates one tree, so that long lists stay quick.
     fn compile_any(patterns: &[Pattern], attributes: &mut Attributes) -> Self {
         let mut exact: HashSet<Box<[u8]>> = HashSet::new();
         let mut templates = Vec::new();
@@ -72,7 +82,7 @@ impl CompiledPattern {
         for pattern in patterns {
             match Self::compile(pattern, attributes) {
                 Self::OneOf(values) => exact.extend(values),
-                Self::Endpoints(more) => templates.extend(more),
+                Self::Endpoints(more) => templates.extend(more.all),
                 other @ (Self::Prefix(_)
                 | Self::Any(_)
                 | Self::Not(_)
@@ -85,7 +95,7 @@ impl CompiledPattern {
             others.push(Self::OneOf(exact));
         }
         if !templates.is_empty() {
-            others.push(Self::Endpoints(templates));
+            others.push(Self::Endpoints(Templates::new(templates)));
         }
         match <[Self; 1]>::try_from(others) {
             Ok([only]) => only,
@@ -144,7 +154,7 @@ impl CompiledPattern {
     pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
         match self {
             Self::Endpoints(templates) if subject.value.is_some() => {
-                templates.iter().find(|template| template.matches(subject.segments))
+                templates.first(subject.segments)
             }
             Self::Any(patterns) => patterns.iter().find_map(|pattern| pattern.template(subject)),
             Self::Endpoints(_)
@@ -154,6 +164,31 @@ impl CompiledPattern {
             | Self::Present
             | Self::Absent
             | Self::Network(_) => None,
+        }
+    }
+}
+
+impl Templates {
+    /// Up to so many templates are told apart sooner by trying each than by walking a tree.
+    const TRIED_MAX: usize = 8;
+
+    fn new(all: Vec<CompiledTemplate>) -> Self {
+        let tree = (all.len() > Self::TRIED_MAX).then(|| {
+            let mut tree = PathTree::default();
+            all.iter().zip(0..).for_each(|(template, position)| tree.insert(template, position));
+            Box::new(tree)
+        });
+        Self { all, tree }
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, CompiledTemplate> {
+        self.all.iter()
+    }
+
+    fn first(&self, path: &[&[u8]]) -> Option<&CompiledTemplate> {
+        match &self.tree {
+            Some(tree) => self.all.get(tree.first(path)? as usize),
+            None => self.all.iter().find(|template| template.matches(path)),
         }
     }
 }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::attributes::Attributes;
 use super::native::NativeMatcher;
+use super::pattern::{CompiledPattern, Subject};
 use super::tree::{Level, Tree, TreeNode, TreeRule};
 use super::*;
 use crate::policy::model::{
@@ -64,6 +65,14 @@ fn any_template() -> impl Strategy<Value = Pattern> {
     })
 }
 
+/// Few enough to be tried one by one, or enough for a tree.
+fn any_templates() -> impl Strategy<Value = Vec<Pattern>> {
+    prop_oneof![
+        prop::collection::vec(any_template(), 1..3),
+        prop::collection::vec(any_template(), 7..24),
+    ]
+}
+
 fn any_pattern() -> impl Strategy<Value = Pattern> {
     let plain = prop_oneof![
         4 => any_word().prop_map(Pattern::Equals),
@@ -85,7 +94,7 @@ fn any_condition() -> impl Strategy<Value = Condition> {
         .prop_map(|(attribute, pattern)| Condition { attribute: placed(attribute), pattern });
     let templates = prop_oneof![
         any_template(),
-        prop::collection::vec(any_template(), 1..3).prop_map(Pattern::AnyOf),
+        any_templates().prop_map(Pattern::AnyOf),
         any_template().prop_map(|template| Pattern::Not(Box::new(template))),
     ];
     let endpoint = templates
@@ -153,6 +162,24 @@ proptest! {
     }
 
     #[test]
+    fn of_a_list_of_templates_the_first_that_matches_counts(
+        templates in any_templates(),
+        path in prop::collection::vec(any_word(), 0..4),
+    ) {
+        let mut attributes = Attributes::new(&[], &[]);
+        let segments: Vec<&[u8]> = path.iter().map(|word| word.as_bytes()).collect();
+        let subject = Subject { value: Some(b"/"), segments: &segments, ip: None };
+        let alone: Vec<CompiledPattern> = templates
+            .iter()
+            .map(|template| CompiledPattern::compile(template, &mut attributes))
+            .collect();
+        let listed = CompiledPattern::compile(&Pattern::AnyOf(templates), &mut attributes);
+        let scanned = alone.iter().find_map(|pattern| pattern.template(subject));
+        prop_assert_eq!(listed.template(subject), scanned);
+        prop_assert_eq!(listed.holds(subject), scanned.is_some());
+    }
+
+    #[test]
     fn wildcards_match_as_the_plain_definition_says(
         pattern in "[ab*]{1,6}",
         value in "[ab]{0,6}",
@@ -211,6 +238,25 @@ fn rules_hang_on_what_fewest_of_them_share() {
         entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
     let facts = matcher.facts(&entries, Timestamp::EPOCH);
     assert_eq!(facts.candidates(&facts.segments()).as_slice(), [7, 150]);
+}
+
+#[test]
+fn between_a_method_and_a_path_that_are_shared_alike_rules_hang_on_the_path() {
+    let condition =
+        |attribute: &str, pattern| Condition { attribute: placed(attribute.to_owned()), pattern };
+    let template = |text: &str| Pattern::Endpoint(Template::parse(text).unwrap());
+    let method = condition("method", Pattern::Equals("GET".to_owned()));
+    let paths = Pattern::AnyOf(vec![template("/things"), template("/things/{thing}")]);
+    let matcher = native(vec![rule(0, vec![method, condition("endpoint", paths)], &[])]);
+    let candidates = |path: &str| {
+        let entries = [("method", "GET"), ("endpoint", path)];
+        let entries =
+            entries.map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() });
+        let facts = matcher.facts(&entries, Timestamp::EPOCH);
+        facts.candidates(&facts.segments()).to_vec()
+    };
+    assert_eq!(candidates("/things/7"), [0]);
+    assert_eq!(candidates("/others"), [0; 0]);
 }
 
 #[test]
