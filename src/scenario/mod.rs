@@ -3,6 +3,7 @@
 //! A scenario file stands beside its policy and is read, linked to compiled policies and run; none
 //! of it reads a clock or a file. Answers come from the code that serving runs.
 
+mod bounds;
 mod compare;
 mod engine;
 mod expect;

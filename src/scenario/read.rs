@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use super::bounds::{Expanded, Sends};
 use super::model::{Action, PolicySource, Scenario, ScenarioFile};
 use super::rows::{self, Filled};
 use super::{spans, step};
@@ -50,6 +51,7 @@ pub(super) const POLICY_KEYS: &Keys = &[("text", Standing::Read)];
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) policies: Vec<Vec<PolicySource>>,
+    pub(super) sends: Sends,
 }
 
 /// What holds for the steps of one scenario.
@@ -114,7 +116,7 @@ fn read_document(findings: &mut Findings, document: &Node) -> Option<ScenarioFil
     let what = "a scenario file";
     let fields = findings.fields(document, what, FILE_KEYS)?;
     let own = fields.value("policies").map_or_else(Vec::new, |node| policies(findings, node));
-    let mut shared = Shared { policies: vec![own] };
+    let mut shared = Shared { policies: vec![own], sends: Sends::default() };
     let domain = fields.value("domain").and_then(|node| domain(findings, node));
     let start = fields.value("start").and_then(|node| moment(findings, node)).unwrap_or(START);
     let hint = "write `scenarios:` and a list of `name` and `steps`";
@@ -127,8 +129,9 @@ fn read_document(findings: &mut Findings, document: &Node) -> Option<ScenarioFil
         findings.error("no-scenarios", &list.bytes, "there is no scenario here", hint);
     }
     let mut scenarios: Vec<Scenario> = Vec::new();
+    let mut expanded = Expanded::default();
     for item in items {
-        for filled in rows::expand(findings, item) {
+        for filled in rows::expand(findings, &mut expanded, item) {
             let defaults = Defaults { domain: domain.clone(), start };
             scenarios.extend(read_scenario(findings, &mut shared, &filled, defaults));
         }

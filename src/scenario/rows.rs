@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use super::bounds::Expanded;
 use crate::policy::findings::{Findings, shown};
 use crate::policy::suggest;
 use crate::yaml::{Node, Scalar, Value};
@@ -21,13 +22,17 @@ pub(super) struct Filled {
 
 /// A piece of a text with placeholders.
 #[derive(Debug, PartialEq, Eq)]
-enum Piece<'t> {
+pub(super) enum Piece<'t> {
     Text(&'t str),
     Name(&'t str),
 }
 
 /// The scenarios that one item of `scenarios` stands for: itself, unless it has `each`.
-pub(super) fn expand(findings: &mut Findings, scenario: &Node) -> Vec<Filled> {
+pub(super) fn expand(
+    findings: &mut Findings,
+    expanded: &mut Expanded,
+    scenario: &Node,
+) -> Vec<Filled> {
     let Some(each) = scenario.member("each") else {
         return vec![Filled { node: scenario.clone(), shown: scenario.clone() }];
     };
@@ -39,6 +44,9 @@ pub(super) fn expand(findings: &mut Findings, scenario: &Node) -> Vec<Filled> {
     if rows.is_empty() || rows.len() > MOST_ROWS {
         let message = format!("a table has from 1 to {MOST_ROWS} rows");
         findings.error("bad-table", &each.bytes, message, "add a row, or remove `each`");
+        return Vec::new();
+    }
+    if !expanded.admits(findings, (scenario, each), rows) {
         return Vec::new();
     }
     let mut filler = Filler { findings, used: BTreeSet::new(), missed: HashSet::new() };
@@ -162,7 +170,7 @@ impl Filler<'_> {
 }
 
 /// Splits `a $b ${c}d $$e` at its placeholders; `$$` is a `$`.
-fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {

@@ -1,5 +1,6 @@
 //! Reads the steps of one scenario, and settles when each of them comes.
 
+use super::bounds::MOST_SENDS;
 use super::model::{Action, Expect, PolicySource, ReportedLoad, Send, SentDescriptor, Step};
 use super::read::{Defaults, Shared, domain, moment, number, policies};
 use super::{expect, spans};
@@ -44,9 +45,6 @@ pub(super) const LOAD_KEYS: &Keys =
 pub(super) const DESCRIPTOR_KEYS: &Keys =
     &[("entries", Standing::Read), ("hits", Standing::Read), ("give_back", Standing::Read)];
 
-/// Sendings of one step.
-const MOST_TIMES: u64 = 10_000_000;
-
 pub(super) fn read_all(
     findings: &mut Findings,
     shared: &mut Shared,
@@ -56,6 +54,7 @@ pub(super) fn read_all(
     let mut steps = Vec::new();
     let mut now = Span::ZERO;
     let mut leases: Vec<String> = Vec::new();
+    shared.sends.begin();
     for (item, number) in items.iter().zip(1..) {
         let Some(fields) = findings.fields(item, "a step", STEP_KEYS) else { continue };
         let offset = offset(findings, &fields, defaults, now);
@@ -63,6 +62,7 @@ pub(super) fn read_all(
         let Some(action) = action(findings, shared, defaults, (&fields, item)) else { continue };
         match &action {
             Action::Send(send) => {
+                shared.sends.add(findings, (item, number), send.times);
                 leases.extend(send.lease.iter().map(|lease| lease.value.clone()));
                 let spread = send.every.as_nanos().saturating_mul(send.times - 1);
                 now = Span::from_nanos(now.as_nanos().saturating_add(spread));
@@ -232,8 +232,8 @@ fn send(
 fn times(findings: &mut Findings, fields: &Fields<'_>) -> Option<u64> {
     let node = fields.value("times")?;
     let times = number(findings, node, "how often to send")?;
-    if times == 0 || times > MOST_TIMES {
-        let message = format!("a request is sent from 1 to {MOST_TIMES} times");
+    if times == 0 || times > MOST_SENDS {
+        let message = format!("a request is sent from 1 to {MOST_SENDS} times");
         let hint = "write `hits: N` to take N at once, or remove the step";
         findings.error("bad-times", &node.bytes, message, hint);
         return None;

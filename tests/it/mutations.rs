@@ -1,5 +1,5 @@
-//! Whether the scenarios of the shipped policies see every number: with one number changed in a
-//! policy, its scenarios fail.
+//! Whether the scenarios of the shipped policies see every number and what each rule is about: with
+//! one of them changed in a policy, its scenarios fail.
 
 use std::ops::Range;
 use std::path::Path;
@@ -102,5 +102,112 @@ fn no_number_of_scapi_may_as_well_be_another() {
         change(&mut wrong, threshold.clone());
         let line = policy[..threshold.end].lines().last().unwrap_or_default();
         assert_ne!(failed(folder.path(), &wrong, "load"), 0, "{line}");
+    }
+}
+
+/// Rules as someone may misread the page: of which policy, what stands there, and what in its place.
+const MISREAD: &[(&str, &str, &str)] = &[
+    (
+        "sap-service-manager",
+        "method: POST, endpoint: /v1/service_instances }",
+        "method: POST, endpoint: /v1/service_instances/** }",
+    ),
+    (
+        "sap-service-manager",
+        "method: POST, endpoint: /v1/service_instances }",
+        "method: [POST, PUT], endpoint: /v1/service_instances }",
+    ),
+    (
+        "sap-service-manager",
+        "PATCH, endpoint: /v1/service_instances/** }",
+        "PATCH, endpoint: \"/v1/service_instances/{id}\" }",
+    ),
+    (
+        "sap-service-manager",
+        "PATCH, endpoint: /v1/service_instances/** }",
+        "PATCH, endpoint: [/v1/service_instances, \"/v1/service_instances/{id}\"] }",
+    ),
+    (
+        "sap-service-manager",
+        "DELETE, endpoint: /v1/service_instances/** }",
+        "DELETE, endpoint: \"/v1/service_instances/{id}\" }",
+    ),
+    (
+        "sap-service-manager",
+        "DELETE, endpoint: /v1/service_instances/** }",
+        "DELETE, endpoint: [/v1/service_instances, \"/v1/service_instances/{id}\"] }",
+    ),
+    ("sap-service-manager", "method: PATCH,", "method: [PATCH, PUT],"),
+    ("sap-service-manager", "method: DELETE,", "method: [DELETE, PUT],"),
+    (
+        "sap-service-manager",
+        "/v1/service_bindings/** }",
+        "[/v1/service_bindings, \"/v1/service_bindings/{id}\"] }",
+    ),
+    (
+        "sap-service-manager",
+        "{ endpoint: /v1/service_bindings/** }",
+        "{ method: [GET, POST], endpoint: /v1/service_bindings/** }",
+    ),
+    ("sap-service-manager", "/v1/service_offerings/**", "/v1/service_offerings"),
+    (
+        "sap-service-manager",
+        "{ endpoint: /v1/service_offerings/** }",
+        "{ method: GET, endpoint: /v1/service_offerings/** }",
+    ),
+    ("sap-service-manager", "/v1/service_plans/**", "/v1/service_plans"),
+    (
+        "sap-service-manager",
+        "{ endpoint: /v1/service_plans/** }",
+        "{ method: GET, endpoint: /v1/service_plans/** }",
+    ),
+    ("salestim", "{ service: template-store }\n    per: [ip]", "{ service: template-store }"),
+    (
+        "salestim",
+        "{ service: catalog }\n    per: [ip, app]",
+        "{ service: catalog }\n    per: [app]",
+    ),
+    ("salestim", "per: [ip, app]\n    limits: [500/15m]", "per: [app]\n    limits: [500/15m]"),
+    (
+        "salestim",
+        "per: [ip, app]\n    limits: [concurrent 10]",
+        "per: [app]\n    limits: [concurrent 10]",
+    ),
+    (
+        "salestim",
+        "per: [ip, app]\n    limits: [concurrent 10]",
+        "per: [ip]\n    limits: [concurrent 10]",
+    ),
+    (
+        "force-backup",
+        "[80% of total-requests]\n    resume_below: 90%",
+        "[80% of total-requests]\n    resume_below: 89%",
+    ),
+    (
+        "force-backup",
+        "[80% of bulk-batches]\n    resume_below: 90%",
+        "[80% of bulk-batches]\n    resume_below: 89%",
+    ),
+    ("scapi", "endpoint: [/oauth2/jwks,", "method: GET\n      endpoint: [/oauth2/jwks,"),
+    (
+        "scapi",
+        "endpoint:\n        - /.well-known",
+        "method: GET\n      endpoint:\n        - /.well-known",
+    ),
+    ("scapi", "/shopper-orders/**]", "\"/shopper-orders/{rest}/**\"]"),
+    ("scapi", "[/shopper-baskets/**,", "[\"/shopper-baskets/{rest}/**\","),
+];
+
+#[test]
+fn no_rule_of_a_shipped_policy_may_as_well_be_about_something_else() {
+    let mut names: Vec<&str> = MISREAD.iter().map(|(name, ..)| *name).collect();
+    names.dedup();
+    for name in names {
+        let (folder, policy) = shipped(name);
+        for (_, from, to) in MISREAD.iter().filter(|(of, ..)| *of == name) {
+            assert_eq!(policy.matches(from).count(), 1, "{name}: {from}");
+            let wrong = policy.replace(from, to);
+            assert_ne!(failed(folder.path(), &wrong, ""), 0, "{name}: {to}");
+        }
     }
 }
