@@ -297,7 +297,9 @@ impl Locked<'_> {
             let pairs = charges.iter().zip(outcomes.iter_mut());
             for (_, outcome) in pairs.filter(|(charge, _)| own(charge)) {
                 if all.verdict.is_denial() && outcome.verdict.is_denial() {
-                    outcome.verdict = all.verdict;
+                    if all.verdict == Verdict::ExceedsAmount {
+                        outcome.verdict = all.verdict;
+                    }
                     outcome.reset = outcome.reset.max(all.reset);
                 }
             }
