@@ -52,13 +52,30 @@ pub(super) fn step(
     let Hits::Take(taken) = hits else {
         return limit.step(&mut state.state, hits, when, now);
     };
+    if taken == 0 {
+        // Looking neither begins a pause nor ends one.
+        let mut seen = state.clone();
+        return take(&mut seen, limit, share, 0, when, now);
+    }
+    take(state, limit, share, taken, when, now)
+}
+
+fn take(
+    state: &mut State,
+    limit: Limit,
+    share: Share,
+    taken: u64,
+    when: ChargeWhen,
+    now: Timestamp,
+) -> Outcome {
+    let hits = Hits::Take(taken);
     let capacity = limit.capacity();
     if state.is_paused && taken <= capacity {
         let room = capacity - share.most_below(capacity);
-        let asked = Hits::Take(room.max(taken));
         let mut tried = state.state.clone();
-        let outcome = limit.step(&mut tried, asked, ChargeWhen::Admitted, now);
-        if outcome.verdict.is_denial() {
+        let below = limit.step(&mut tried, Hits::Take(room), ChargeWhen::Admitted, now);
+        if below.verdict.is_denial() {
+            let asked = Hits::Take(room.max(taken));
             return still_paused(state, limit, (taken, asked), when, now);
         }
         state.is_paused = false;

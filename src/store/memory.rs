@@ -98,7 +98,7 @@ impl MemoryStore {
                 .zip(&mut outcomes)
                 .filter(|(charge, outcome)| charge.counts_denied() && !outcome.verdict.is_denial());
             for (charge, outcome) in admitted {
-                outcome.again = locked.shard(charge.counter).wait_for_same(charge, now);
+                outcome.again = locked.shard(charge.counter).wait_for(charge, charge.hits, now);
             }
             locked.tell_together(charges, &mut outcomes, now);
         }
@@ -294,8 +294,12 @@ impl Locked<'_> {
             let Some(first) = charges.iter().find(own) else { continue };
             let mut state = self.shard(counter).state(first, now);
             let all = first.limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+            let again = self.shard(counter).wait_for(first, Hits::Take(hits), now);
             let pairs = charges.iter().zip(outcomes.iter_mut());
-            for (_, outcome) in pairs.filter(|(charge, _)| own(charge)) {
+            for (charge, outcome) in pairs.filter(|(charge, _)| own(charge)) {
+                if !outcome.verdict.is_denial() && charge.counts_denied() {
+                    outcome.again = again;
+                }
                 if all.verdict.is_denial() && outcome.verdict.is_denial() {
                     if all.verdict == Verdict::ExceedsAmount {
                         outcome.verdict = all.verdict;
@@ -380,12 +384,12 @@ impl Shard {
         charge.limit.step(&mut state, Hits::Take(0), ChargeWhen::Admitted, now)
     }
 
-    /// How long until a charge that was counted has room a second time; `None` if it has now.
-    fn wait_for_same(&self, charge: &Charge<'_>, now: Timestamp) -> Option<Span> {
+    /// How long until a charge that was counted has room for these hits; `None` if it has now.
+    fn wait_for(&self, charge: &Charge<'_>, hits: Hits, now: Timestamp) -> Option<Span> {
         // Who was never denied by the limit is not paused by it either.
         let limit = Limit { resume_below: None, ..charge.limit };
         let mut state = self.state(charge, now);
-        let outcome = limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
+        let outcome = limit.step(&mut state, hits, ChargeWhen::Admitted, now);
         outcome.reset.filter(|_| outcome.verdict.is_denial())
     }
 
