@@ -111,7 +111,15 @@ fn check_field(found: &mut Vec<Diagnostic>, (table, field): (&Table, &str), aske
         if let Some((near, row)) = near.filter(|_| !known.contains(text)) {
             let of = shown(&table.name.value);
             let message = format!("no row of the table {of} has the `{field}` {}", shown(text));
-            let hint = format!("did you mean {}, as in the row {}?", shown(near), shown_row(row));
+            let hint = match asked.is_computed || asked.is_matched(near) {
+                true => format!("did you mean {}, as in the row {}?", shown(near), shown_row(row)),
+                // Which of the two is misspelt cannot be told.
+                false => format!(
+                    "the row {} has {}, which no rule matches; write the same in both",
+                    shown_row(row),
+                    shown(near)
+                ),
+            };
             let label = if row.is_some() { "the row" } else { "the table" };
             let related = (place(row), label);
             found.push(warning("unmatched-value", condition, message, hint).with(related));
