@@ -252,6 +252,14 @@ impl Limit {
         limit::Limit { amount, kind, resume_below: self.resume_below }
     }
 
+    /// How much it takes to hold it, about: one part for each step of its formula.
+    pub fn parts(&self) -> usize {
+        match &self.amount {
+            Amount::Number(_) => 1,
+            Amount::Formula(formula) => formula.step_count(),
+        }
+    }
+
     pub fn identity(&self) -> LimitIdentity {
         self.of(0).identity()
     }
@@ -300,6 +308,19 @@ impl Rule {
     }
 }
 
+impl Override {
+    /// How much it takes to hold it without its limits, about.
+    pub fn parts(&self) -> usize {
+        let matched = self.conditions.iter().map(|condition| condition.pattern.parts());
+        1 + text_parts(&self.reason) + matched.sum::<usize>()
+    }
+}
+
+/// What is long counts as several parts.
+fn text_parts(text: &str) -> usize {
+    text.len() / 64
+}
+
 #[derive(Clone, Debug)]
 pub struct Condition {
     pub attribute: Placed<String>,
@@ -319,6 +340,19 @@ pub enum Pattern {
     Endpoint(Template),
     /// Only of the attribute `ip`.
     Network(IpNet),
+}
+
+impl Pattern {
+    /// How much it takes to hold it, about: one part for each value.
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Equals(text) | Self::Prefix(text) => 1 + text_parts(text),
+            Self::AnyOf(patterns) => patterns.iter().map(Self::parts).sum(),
+            Self::Not(pattern) => 1 + pattern.parts(),
+            Self::Endpoint(template) => 1 + template.segments.len(),
+            Self::Present | Self::Absent | Self::Network(_) => 1,
+        }
+    }
 }
 
 /// As an operator would say it, values in backticks.

@@ -1,0 +1,83 @@
+//! What a policy may make of itself: texts whose work or room would grow without bound are refused.
+//!
+//! Measured by counts, never by time.
+
+use super::*;
+
+/// The findings of a policy of these rules.
+fn findings(rules: &str) -> Vec<String> {
+    check(&format!("domain: d\nrules:\n{rules}")).1
+}
+
+fn rules(text: &str) -> Vec<crate::policy::model::Rule> {
+    native(&format!("domain: d\nrules:\n{text}")).rules
+}
+
+/// `count` things, as the items of a list in one line.
+fn list(count: usize, item: impl Fn(usize) -> String) -> String {
+    (0..count).map(item).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn shares_of_shares_do_not_multiply() {
+    let limits = list(32, |i| format!("1000/{}s", i + 1));
+    let shares = list(32, |_| "50% of base".to_owned());
+    let base = format!("  - {{ name: base, per: [a], limits: [{limits}] }}\n");
+    let found = findings(&format!("{base}  - {{ name: r, per: [b], limits: [{shares}] }}\n"));
+    assert!(found[0].contains("make more than 32 limits"), "{found:?}");
+    let over = format!("overrides: [{{ match: {{ b: x }}, limits: [{shares}] }}]");
+    let found = findings(&format!("{base}  - {{ name: r, per: [b], limits: 1/s, {over} }}\n"));
+    assert!(found[0].contains("make more than 32 limits"), "{found:?}");
+}
+
+#[test]
+fn overrides_that_many_rules_follow_are_bounded() {
+    // One long list of values is as much as many overrides.
+    let values = list(10_000, |i| format!("t{i}"));
+    let over = format!("overrides: [{{ match: {{ tenant: [{values}] }}, limits: 5/s }}]");
+    let base = format!("  - {{ name: base, per: [tenant], limits: 10/s, {over} }}\n");
+    let share = |i| format!("  - {{ name: r{i}, per: [tenant, a{i}], limits: 50% of base }}\n");
+    let of =
+        |count: usize| findings(&format!("{base}{}", (0..count).map(share).collect::<String>()));
+    assert_eq!(of(2), Vec::<String>::new());
+    let found = of(110);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("more than 1000000 limits, overrides"), "{found:?}");
+}
+
+#[test]
+fn a_chain_of_shares_is_read_in_any_order() {
+    let chain = |count: usize| -> Vec<String> {
+        let of =
+            |i: usize| format!("  - {{ name: r{i}, per: [a{i}], limits: 50% of r{} }}\n", i - 1);
+        let first = "  - { name: r0, per: [z], limits: 1000000/s }\n".to_owned();
+        std::iter::once(first).chain((1..=count).map(of)).collect()
+    };
+    let reversed = |mut chain: Vec<String>| {
+        chain.reverse();
+        chain.concat()
+    };
+    for text in [chain(16).concat(), reversed(chain(16))] {
+        assert_eq!(findings(&text), Vec::<String>::new());
+        let rules = rules(&text);
+        let last = rules.iter().find(|rule| rule.name.value == "r16").unwrap();
+        assert_eq!(last.limits.len(), 1);
+    }
+    for text in [chain(80).concat(), reversed(chain(80))] {
+        let found = findings(&text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("more than 16 deep"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_share_of_a_window_names_the_override_that_lacks_it() {
+    let over = "overrides: [{ match: { tenant: acme }, limits: 5/s }]";
+    let found = findings(&format!(
+        "  - {{ name: base, per: [tenant], limits: 10/hour, {over} }}\n  - {{ name: r, per: \
+         [tenant, x], limits: [80% of base/hour] }}\n"
+    ));
+    assert_eq!(found.len(), 1, "{found:?}");
+    let told = "the override of `base` where tenant is `acme` has no limit with this window";
+    assert!(found[0].contains(told), "{found:?}");
+}
