@@ -77,12 +77,8 @@ fn native_rules(
         wire_name: sanitise(&rule.name.value).into(),
         applies_to: applies_to(&rule.conditions),
         per: rule.per.iter().map(|name| name.value.clone()).collect(),
-        limits: tables.limits(&rule.limits, &amount_tables(policy, rule)),
-        overrides: rule
-            .overrides
-            .iter()
-            .map(|it| tables.over(it, &amount_tables(policy, rule)))
-            .collect(),
+        limits: tables.limits(&rule.limits, &amount_tables(&policy.tables, rule)),
+        overrides: tables.overrides(rule),
         row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
         when: rule.when.as_ref().map(|when| when.value.to_string().into()),

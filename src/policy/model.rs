@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -211,10 +212,16 @@ pub struct EndpointRow {
 pub struct Table {
     /// The attribute that chooses the row.
     pub name: Placed<String>,
+    /// Those of a file are the same for all tables that name it.
+    pub rows: Arc<Rows>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
     /// For values that have no row.
     pub default: Option<Row>,
     /// In the order they were written in; each has what it does not say itself from `default`.
-    pub rows: Vec<(String, Row)>,
+    pub named: Vec<(String, Row)>,
 }
 
 /// Fields by name.

@@ -159,7 +159,7 @@ pub(super) fn read(
         findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
     }
     shares::work_out(findings, &mut rules);
-    formulas::check(findings, &rules, &tables);
+    formulas::check(findings, &rules, load.as_ref(), &tables);
     let respond = defaults.respond.complete();
     let load = load.map(Box::new);
     let body = Body::Native(Box::new(NativePolicy { attributes, tables, rules, respond, load }));

@@ -81,3 +81,47 @@ fn a_share_of_a_window_names_the_override_that_lacks_it() {
     let told = "the override of `base` where tenant is `acme` has no limit with this window";
     assert!(found[0].contains(told), "{found:?}");
 }
+
+/// A table with this name, of `count` rows with the field `n`.
+fn table(name: &str, count: usize) -> String {
+    format!("  {name}: {{ default: {{ n: 1 }}, {} }}\n", list(count, |i| format!("v{i}: {{}}")))
+}
+
+fn with_tables(tables: &str, rules: &str) -> Vec<String> {
+    check(&format!("domain: d\ntables:\n{tables}rules:\n{rules}")).1
+}
+
+#[test]
+fn amounts_are_counted_over_all_tables_that_a_rule_and_its_overrides_ask() {
+    let tables: String = ["a", "b", "c"].map(|name| table(name, 101)).concat();
+    // Each limit asks one table, all together ask three: 102 * 102 * 102 values for each.
+    let over = "overrides: [{ match: { a: v1 }, limits: [b.n/s] }, \
+                { match: { a: v2 }, limits: [c.n/s] }]";
+    let found = with_tables(
+        &tables,
+        &format!("  - {{ name: r, per: [a, b, c], limits: a.n/s, {over} }}\n"),
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("have more than 1000000 values"), "{found:?}");
+    let apart =
+        "  - { name: x, per: [a], limits: a.n/s }\n  - { name: y, per: [b], limits: b.n/s }\n";
+    assert_eq!(with_tables(&tables, apart), Vec::<String>::new());
+}
+
+#[test]
+fn the_steps_of_amounts_are_counted_before_they_are_taken() {
+    let sum = vec!["a.n"; 300].join(" + ");
+    let limits = list(32, |i| format!("\"{sum} / {} s\"", i + 1));
+    let found = with_tables(
+        &table("a", 2_000),
+        &format!("  - {{ name: r, per: [a], limits: [{limits}] }}\n"),
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("take more than 20000000 steps"), "{found:?}");
+    // What rows a rule meets takes work too: here each row is held against each value.
+    let values = list(5_000, |i| format!("x{i}"));
+    let rows = list(5_000, |i| format!("v{i}: {{ m: 1 }}"));
+    let rule = format!("  - {{ name: r, per: [a], match: {{ a: [{values}] }}, limits: a.n/s }}\n");
+    let found = with_tables(&format!("  a: {{ y: {{ n: 1 }}, {rows} }}\n"), &rule);
+    assert!(found[0].contains("take more than 20000000 steps"), "{found:?}");
+}
