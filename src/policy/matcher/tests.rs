@@ -8,7 +8,7 @@ use super::tree::{Level, Tree, TreeNode, TreeRule};
 use super::*;
 use crate::policy::model::{
     AttributeKeys, Condition, FieldKind, FieldValue, NativePolicy, NodeValue, Pattern, Placed, Row,
-    Rule, Table,
+    Rows, Rule, Table,
 };
 use crate::policy::respond::Respond;
 use crate::policy::set::{CounterHasher, CounterSeed};
@@ -38,8 +38,10 @@ fn native(rules: Vec<Rule>) -> NativeMatcher {
     // Keyed by an attribute that is sent and by one that paths may capture.
     let table = |name: &str, default| Table {
         name: placed(name.to_owned()),
-        default,
-        rows: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
+        rows: std::sync::Arc::new(Rows {
+            default,
+            named: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
+        }),
     };
     let tables = vec![table("a", Some(field("x"))), table("b", None)];
     let policy = NativePolicy { attributes, tables, rules, respond: Respond::NATIVE, load: None };

@@ -30,7 +30,7 @@ use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
 
 pub(super) use formulas::{amount as amount_of, field as number_of};
-pub(super) use tables::{file_of as file_of_table, read_rows};
+pub(super) use tables::{Room, file_of as file_of_table, read_rows};
 
 use answer::Layer;
 use doubt::Role;

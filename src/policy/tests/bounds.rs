@@ -125,3 +125,98 @@ fn the_steps_of_amounts_are_counted_before_they_are_taken() {
     let found = with_tables(&format!("  a: {{ y: {{ n: 1 }}, {rows} }}\n"), &rule);
     assert!(found[0].contains("take more than 20000000 steps"), "{found:?}");
 }
+
+#[test]
+fn a_table_file_is_held_once_and_counted_for_each_name() {
+    let load = |names: usize, rows: usize| {
+        let tables = list(names, |i| format!("t{i}: {{ file: rows.yaml }}"));
+        let text =
+            format!("domain: d\ntables: {{ {tables} }}\nrules: [{{ name: r, limits: 1/s }}]\n");
+        let rows = list(rows, |i| format!("v{i}: {{}}"));
+        let rows = format!("{{ default: {{ plan: free }}, {rows} }}");
+        let sources = [("p.yaml", text), ("rows.yaml", rows)]
+            .map(|(name, text)| Source { name: name.to_owned(), text });
+        read(&sources)
+    };
+    let (policies, found) = load(2, 10);
+    assert!(found.is_empty(), "{found:?}");
+    let Body::Native(native) = &policies[0].body else { panic!("a native policy") };
+    let [one, other] = native.tables.as_slice() else { panic!("two tables") };
+    assert!(std::sync::Arc::ptr_eq(&one.rows, &other.rows));
+    let (_, found) = load(101, 10_000);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].message, "the tables of this policy have more than 1000000 rows");
+}
+
+#[test]
+fn the_row_default_does_not_fill_a_table_without_end() {
+    let fields = list(1_500, |i| format!("f{i}: 1"));
+    let rows = list(1_500, |i| format!("v{i}: {{}}"));
+    let table = format!("  a: {{ default: {{ {fields} }}, {rows} }}\n");
+    let found = with_tables(&table, "  - { name: r, limits: 1/s }\n");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("more than 2000000 fields"), "{found:?}");
+}
+
+#[test]
+fn attributes_are_counted_wherever_they_are_named() {
+    let when = |i| format!("a{i} == '1'");
+    let whens: String = (0..1_001)
+        .map(|i| format!("  - {{ name: r{i}, when: \"{}\", limits: 1/s }}\n", when(i)))
+        .collect();
+    let costs: String =
+        (0..1_001).map(|i| format!("  - {{ name: r{i}, cost: a{i}, limits: 1/s }}\n")).collect();
+    let over = |i| format!("{{ match: {{ a{i}: x }}, limits: 2/s }}");
+    let overrides = format!("  - {{ name: r, limits: 1/s, overrides: [{}] }}\n", list(1_001, over));
+    for rules in [whens, costs, overrides] {
+        let found = findings(&rules);
+        let is_told = found.iter().any(|line| line.contains("more than 1000 attributes"));
+        assert!(is_told, "{:?}", &found[..found.len().min(3)]);
+    }
+}
+
+#[test]
+fn exemptions_name_fields_that_there_are() {
+    let text = "domain: d\ntables: { shop: { default: { kind: small } } }\nrules: []\n\
+                load: { exempt: [{ shop.knd: big }, { tenant.plan: paid }, { shop.kind: big }] }\n";
+    let (_, found) = check(text);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("no row of the table `shop` has `knd`"), "{found:?}");
+    assert!(found[1].contains("`tenant.plan` is matched by an entry"), "{found:?}");
+}
+
+#[test]
+fn an_override_that_is_only_not_unlimited_has_no_limits() {
+    let found = findings(
+        "  - { name: r, limits: 1/s, overrides: [{ match: { a: x }, unlimited: false }] }\n",
+    );
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("this override has no limits"), "{found:?}");
+}
+
+#[test]
+fn one_counter_for_several_amounts_is_a_warning() {
+    let found =
+        |rule: &str| with_tables(&table("tenant", 2), &format!("  - {{ name: r, {rule} }}\n"));
+    for (rule, hint) in [
+        ("limits: tenant.n/s", "write `per: [tenant]`"),
+        ("per: [user], limits: tenant.n/s", "write `per: [tenant, user]`"),
+        (
+            "match: { tenant: [v0, v1] }, limits: [tenant.n/s, 2 * tenant.n/m]",
+            "write `per: [tenant]`",
+        ),
+    ] {
+        let found = found(rule);
+        assert_eq!(found.len(), 1, "{rule}: {found:?}");
+        assert!(found[0].contains(hint), "{rule}: {found:?}");
+    }
+    for rule in [
+        "per: [tenant], limits: tenant.n/s",
+        "per: [tenant.n], limits: tenant.n/s",
+        "match: { tenant: v1 }, limits: tenant.n/s",
+        "match: { tenant: [v1] }, limits: tenant.n/s",
+        "limits: 1/s, overrides: [{ match: { tenant: v1 }, limits: tenant.n/s }]",
+    ] {
+        assert_eq!(found(rule), Vec::<String>::new(), "{rule}");
+    }
+}
