@@ -191,7 +191,7 @@ impl Resolver<'_> {
         let mut limits = Vec::new();
         if !over.limits.is_empty() {
             limits.extend_from_slice(own);
-            if self.is_in(&over.limits, source.window) {
+            if is_in(&over.limits, source.window) {
                 self.extend(&mut limits, &over.limits, share, source);
             } else {
                 self.lacks_window(over, share, source);
@@ -251,7 +251,7 @@ impl Resolver<'_> {
         share: &Placed<ShareOf>,
         source: &Source<'_>,
     ) {
-        if !self.is_in(of, source.window) {
+        if !is_in(of, source.window) {
             let message = "the other rule has no limit with this window";
             let hint = "write `80% of RULE` for a share of all its limits";
             self.findings.error("bad-limit", &share.place.bytes, message, hint);
@@ -270,11 +270,6 @@ impl Resolver<'_> {
             let value = scaled_one(&limit.value, &share.value);
             limits.push(Placed { value, place: share.place.clone() });
         }
-    }
-
-    /// Whether a share finds a limit; where there is none at all, that has been reported.
-    fn is_in(&self, limits: &[Placed<Limit>], window: Option<&str>) -> bool {
-        limits.is_empty() || wanted(limits, window).next().is_some()
     }
 
     fn lacks_window(&mut self, over: &Override, share: &Placed<ShareOf>, source: &Source<'_>) {
@@ -307,6 +302,11 @@ impl Resolver<'_> {
         }
         self.made <= MOST_MADE
     }
+}
+
+/// Whether a share finds a limit; where there is none at all, that has been reported.
+fn is_in(limits: &[Placed<Limit>], window: Option<&str>) -> bool {
+    limits.is_empty() || wanted(limits, window).next().is_some()
 }
 
 /// All limits, or those that have the window.
