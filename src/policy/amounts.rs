@@ -3,14 +3,15 @@
 //! A combination is one number: the row of each table that the rule's amounts ask, with the
 //! default row as 0 and the others from 1 on. Matchers say the number, limits have an amount for it.
 
-use super::model::{Amount, Limit, NativePolicy, Override, Placed, Row, Rule, Table};
+use super::model::{Amount, Limit, Override, Placed, Row, Rule, Table};
 use super::native::{amount_of, number_of};
 use super::set::{CounterSeed, RuleLimit, RuleOverride};
 
-/// The tables, by position, that the amounts of a rule and of its overrides ask.
-pub(super) fn amount_tables(policy: &NativePolicy, rule: &Rule) -> Vec<usize> {
+/// The tables, by position, that the amounts of a rule and of its overrides ask; `tables` are in
+/// the order of their names.
+pub(super) fn amount_tables(tables: &[Table], rule: &Rule) -> Vec<usize> {
     let overridden = rule.overrides.iter().flat_map(|over| &over.limits);
-    let mut tables: Vec<usize> = rule
+    let mut asked: Vec<usize> = rule
         .limits
         .iter()
         .chain(overridden)
@@ -20,12 +21,12 @@ pub(super) fn amount_tables(policy: &NativePolicy, rule: &Rule) -> Vec<usize> {
         })
         .filter_map(|name| {
             let (table, _) = name.split_once('.')?;
-            policy.tables.iter().position(|known| known.name.value == table)
+            tables.binary_search_by(|known| known.name.value.as_str().cmp(table)).ok()
         })
         .collect();
-    tables.sort_unstable();
-    tables.dedup();
-    tables
+    asked.sort_unstable();
+    asked.dedup();
+    asked
 }
 
 pub(super) struct Amounts<'p> {
@@ -34,7 +35,12 @@ pub(super) struct Amounts<'p> {
 }
 
 impl Amounts<'_> {
-    pub(super) fn over(&self, over: &Override, asked: &[usize]) -> RuleOverride {
+    pub(super) fn overrides(&self, rule: &Rule) -> Vec<RuleOverride> {
+        let asked = amount_tables(self.tables, rule);
+        rule.overrides.iter().map(|over| self.over(over, &asked)).collect()
+    }
+
+    fn over(&self, over: &Override, asked: &[usize]) -> RuleOverride {
         RuleOverride {
             limits: self.limits(&over.limits, asked),
             until: over.until.as_ref().map(|until| until.value),
@@ -52,16 +58,16 @@ impl Amounts<'_> {
             Amount::Formula(formula) => formula,
         };
         let sizes: Vec<usize> =
-            asked.iter().map(|table| self.tables[*table].rows.len() + 1).collect();
+            asked.iter().map(|table| self.tables[*table].rows.named.len() + 1).collect();
         let amount = |mut combination: usize| {
             let mut rows: Vec<(&str, (Option<&str>, &Row))> = Vec::with_capacity(asked.len());
             for (table, size) in asked.iter().zip(&sizes) {
                 let (table, row) = (&self.tables[*table], combination % size);
                 combination /= size;
                 let row = match row.checked_sub(1) {
-                    None => (None, table.default.as_ref()?),
+                    None => (None, table.rows.default.as_ref()?),
                     Some(row) => {
-                        let (name, row) = &table.rows[row];
+                        let (name, row) = &table.rows.named[row];
                         (Some(name.as_str()), row)
                     }
                 };
@@ -70,7 +76,10 @@ impl Amounts<'_> {
             let field = |name: &str| number_of(rows.iter().map(|(table, row)| (*table, row)), name);
             amount_of(formula, field).ok()
         };
-        let amounts = (0..sizes.iter().product()).map(amount).collect();
+        // No more than a million: that was checked.
+        let combinations =
+            sizes.iter().try_fold(1, |product: usize, size| product.checked_mul(*size));
+        let amounts = (0..combinations.unwrap_or_default()).map(amount).collect();
         RuleLimit::by_row(self.seed, limit, amounts, formula.to_string())
     }
 }

@@ -71,31 +71,28 @@ fn native_rules(
     let positions: HashMap<&str, Arc<[u32]>> =
         positions.into_iter().map(|(name, positions)| (name, positions.into())).collect();
     let tables = Amounts { tables: &policy.tables, seed };
-    let compile = |rule: &model::Rule| {
-        let asked = amount_tables(policy, rule);
-        Rule {
-            index: 0,
-            name: rule.name.value.as_str().into(),
-            wire_name: sanitise(&rule.name.value).into(),
-            applies_to: applies_to(&rule.conditions),
-            per: rule.per.iter().map(|name| name.value.clone()).collect(),
-            limits: tables.limits(&rule.limits, &asked),
-            overrides: rule.overrides.iter().map(|it| tables.over(it, &asked)).collect(),
-            row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
-            is_unlimited: rule.unlimited,
-            when: rule.when.as_ref().map(|when| when.value.to_string().into()),
-            cost: rule.cost.as_ref().map(|cost| cost.value.to_string().into()),
-            replaces: rule
-                .replaces
-                .iter()
-                .filter_map(|name| positions.get(name.value.as_str()).cloned())
-                .collect(),
-            charge: rule.charge,
-            mode: rule.mode,
-            is_shown_in_shadow: false,
-            has_refund: rule.refund,
-            respond: rule.respond.clone().map_or_else(|| Arc::clone(shared), Arc::new),
-        }
+    let compile = |rule: &model::Rule| Rule {
+        index: 0,
+        name: rule.name.value.as_str().into(),
+        wire_name: sanitise(&rule.name.value).into(),
+        applies_to: applies_to(&rule.conditions),
+        per: rule.per.iter().map(|name| name.value.clone()).collect(),
+        limits: tables.limits(&rule.limits, &amount_tables(&policy.tables, rule)),
+        overrides: tables.overrides(rule),
+        row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
+        is_unlimited: rule.unlimited,
+        when: rule.when.as_ref().map(|when| when.value.to_string().into()),
+        cost: rule.cost.as_ref().map(|cost| cost.value.to_string().into()),
+        replaces: rule
+            .replaces
+            .iter()
+            .filter_map(|name| positions.get(name.value.as_str()).cloned())
+            .collect(),
+        charge: rule.charge,
+        mode: rule.mode,
+        is_shown_in_shadow: false,
+        has_refund: rule.refund,
+        respond: rule.respond.clone().map_or_else(|| Arc::clone(shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()
 }

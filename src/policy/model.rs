@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
@@ -211,14 +212,20 @@ pub struct EndpointRow {
 pub struct Table {
     /// The attribute that chooses the row.
     pub name: Placed<String>,
+    /// Those of a file are the same for all tables that name it.
+    pub rows: Arc<Rows>,
+    /// Whether its rows are known; one that is not read is an error already.
+    pub is_read: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
     /// For values that have no row.
     pub default: Option<Row>,
     /// In the order they were written in; each has what it does not say itself from `default`.
-    pub rows: Vec<(String, Row)>,
+    pub named: Vec<(String, Row)>,
     /// Where the names of the rows were written.
     pub places: Vec<Place>,
-    /// Whether its rows are known; one that is not read is an error already.
-    pub is_read: bool,
 }
 
 /// Fields by name.
@@ -254,6 +261,14 @@ impl Limit {
             Counting::Concurrent { lease } => Kind::Concurrent { lease },
         };
         limit::Limit { amount, kind, resume_below: self.resume_below }
+    }
+
+    /// How much it takes to hold it, about: one part for each step of its formula.
+    pub fn parts(&self) -> usize {
+        match &self.amount {
+            Amount::Number(_) => 1,
+            Amount::Formula(formula) => formula.step_count(),
+        }
     }
 
     pub fn identity(&self) -> LimitIdentity {
@@ -304,6 +319,19 @@ impl Rule {
     }
 }
 
+impl Override {
+    /// How much it takes to hold it without its limits, about.
+    pub fn parts(&self) -> usize {
+        let matched = self.conditions.iter().map(|condition| condition.pattern.parts());
+        1 + text_parts(&self.reason) + matched.sum::<usize>()
+    }
+}
+
+/// What is long counts as several parts.
+fn text_parts(text: &str) -> usize {
+    text.len() / 64
+}
+
 #[derive(Clone, Debug)]
 pub struct Condition {
     pub attribute: Placed<String>,
@@ -323,6 +351,19 @@ pub enum Pattern {
     Endpoint(Template),
     /// Only of the attribute `ip`.
     Network(IpNet),
+}
+
+impl Pattern {
+    /// How much it takes to hold it, about: one part for each value.
+    pub fn parts(&self) -> usize {
+        match self {
+            Self::Equals(text) | Self::Prefix(text) => 1 + text_parts(text),
+            Self::AnyOf(patterns) => patterns.iter().map(Self::parts).sum(),
+            Self::Not(pattern) => 1 + pattern.parts(),
+            Self::Endpoint(template) => 1 + template.segments.len(),
+            Self::Present | Self::Absent | Self::Network(_) => 1,
+        }
+    }
 }
 
 /// As an operator would say it, values in backticks.

@@ -5,10 +5,11 @@
 //! folder names nothing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::policy::findings::Findings;
-use crate::policy::model::Source;
-use crate::policy::native::{Rows, file_of_table, read_rows};
+use crate::policy::model::{Rows, Source};
+use crate::policy::native::{Room, file_of_table, read_rows};
 use crate::yaml;
 
 /// The table files that a policy names, as the names that their texts go by; those that lead out
@@ -42,7 +43,7 @@ fn beside(name: &str, path: &str) -> Option<String> {
 /// What became of a table file.
 #[derive(Debug)]
 pub(super) enum FileTable<'t> {
-    Rows(&'t Rows),
+    Rows(&'t Arc<Rows>),
     /// Has faults of its own, which have been reported.
     Faulty,
     /// Leads out of the policy's folder.
@@ -53,8 +54,8 @@ pub(super) enum FileTable<'t> {
 /// The table files of a load, by name.
 #[derive(Debug, Default)]
 pub(super) struct AllTables {
-    /// `None` for one with faults.
-    by_name: HashMap<String, Option<Rows>>,
+    /// `None` where a file has faults.
+    by_name: HashMap<String, Option<Arc<Rows>>>,
 }
 
 /// The table files as the policy called `name` names them.
@@ -74,7 +75,7 @@ impl AllTables {
     pub(super) fn add(&mut self, findings: &mut Findings, name: &str, documents: &[yaml::Node]) {
         let errors_before = findings.errors();
         let rows = match documents {
-            [rows] => read_rows(findings, rows),
+            [rows] => read_rows(findings, rows, &mut Room::default()),
             documents => {
                 let start = documents.first().map_or(0..0, |document| document.bytes.clone());
                 let message = "a table file holds one mapping of values to rows";
@@ -84,7 +85,7 @@ impl AllTables {
             }
         };
         let is_whole = findings.errors() == errors_before;
-        self.by_name.insert(name.to_owned(), rows.filter(|_| is_whole));
+        self.by_name.insert(name.to_owned(), rows.filter(|_| is_whole).map(Arc::new));
     }
 
     pub(super) fn of<'t>(&'t self, name: &'t str) -> TableFiles<'t> {

@@ -17,12 +17,7 @@ use super::{error, warning};
 pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&str>) {
     for condition in &rule.conditions {
         let (name, place) = (&condition.attribute.value, &condition.attribute.place);
-        if name.contains('.') && !declared.contains(name.as_str()) {
-            let message = format!("{} is matched by an entry of this whole name", shown(name));
-            let hint = "a field needs its table under `tables`; if Envoy does send such an entry, \
-                        list it under `attributes`";
-            found.push(warning("dotted-attribute", place, message, hint));
-        }
+        check_dotted(found, condition, declared);
         check_holds(found, condition);
         let can = can_hold(&condition.pattern);
         if !can.present
@@ -36,6 +31,21 @@ pub(super) fn check(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet
         }
     }
     check_captures(found, rule, declared);
+}
+
+/// A name with a dot that is no field of a table.
+pub(super) fn check_dotted(
+    found: &mut Vec<Diagnostic>,
+    condition: &Condition,
+    declared: &HashSet<&str>,
+) {
+    let name = &condition.attribute.value;
+    if name.contains('.') && !declared.contains(name.as_str()) {
+        let message = format!("{} is matched by an entry of this whole name", shown(name));
+        let hint = "a field needs its table under `tables`; if Envoy does send such an entry, \
+                    list it under `attributes`";
+        found.push(warning("dotted-attribute", &condition.attribute.place, message, hint));
+    }
 }
 
 /// A condition that no request can meet.
@@ -81,15 +91,20 @@ fn check_captures(found: &mut Vec<Diagnostic>, rule: &Rule, declared: &HashSet<&
     }
 }
 
-/// All attributes that a rule names, some more than once.
+/// All attributes that the match and the `per` of a rule name, some more than once.
 pub(super) fn attributes(rule: &Rule) -> impl Iterator<Item = &str> {
+    let per = rule.per.iter().map(|per| per.value.as_str());
+    attributes_of(&rule.conditions).chain(per)
+}
+
+/// All attributes that conditions match or capture, some more than once.
+pub(super) fn attributes_of(conditions: &[Condition]) -> impl Iterator<Item = &str> {
     let mut templates = Vec::new();
-    for condition in &rule.conditions {
+    for condition in conditions {
         collect_templates(&condition.pattern, &mut templates);
     }
-    let matched = rule.conditions.iter().map(|condition| condition.attribute.value.as_str());
-    let per = rule.per.iter().map(|per| per.value.as_str());
-    matched.chain(per).chain(templates.into_iter().flat_map(Template::captures))
+    let matched = conditions.iter().map(|condition| condition.attribute.value.as_str());
+    matched.chain(templates.into_iter().flat_map(Template::captures))
 }
 
 /// The templates that may be what lets a rule match; those under `not` capture nothing.

@@ -6,9 +6,11 @@ mod condition;
 mod reach;
 mod tables;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use crate::limit::{Kind, LimitIdentity};
+use crate::policy::amounts::amount_tables;
 use crate::policy::compile::sanitise;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::findings::{clean, shown};
@@ -84,7 +86,13 @@ fn check_native(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
         condition::check(found, rule, &declared);
     }
     let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
-    exempt.for_each(|it| condition::check_holds(found, it));
+    for condition in exempt {
+        let is_field = is_field(&condition.attribute.value);
+        condition::check_holds(found, condition);
+        if !is_field {
+            condition::check_dotted(found, condition, &declared);
+        }
+    }
     check_same(found, &policy.rules);
     check_attributes(found, policy);
     tables::check(found, policy);
@@ -284,10 +292,19 @@ fn check_same(found: &mut Vec<Diagnostic>, rules: &[Rule]) {
 const MOST_ATTRIBUTES: usize = 1_000;
 
 fn check_attributes(found: &mut Vec<Diagnostic>, policy: &NativePolicy) {
-    let exempt = policy.load.iter().flat_map(|load| load.exempt.iter().flatten());
-    let mut names: HashSet<&str> = exempt.map(|it| it.attribute.value.as_str()).collect();
+    let exempt = policy.load.iter().flat_map(|load| &load.exempt);
+    let exempt = exempt.flat_map(|conditions| condition::attributes_of(conditions));
+    let mut names: HashSet<Cow<'_, str>> = exempt.map(Cow::Borrowed).collect();
     for rule in &policy.rules {
-        names.extend(condition::attributes(rule));
+        let overridden = rule.overrides.iter();
+        let overridden = overridden.flat_map(|over| condition::attributes_of(&over.conditions));
+        names.extend(condition::attributes(rule).chain(overridden).map(Cow::Borrowed));
+        let cost = rule.cost.iter().flat_map(|cost| cost.value.names());
+        names.extend(cost.map(|name| Cow::Borrowed(name.as_str())));
+        let when = rule.when.iter().flat_map(|when| when.value.names());
+        names.extend(when.map(|name| Cow::Owned(name.to_string())));
+        let asked = amount_tables(&policy.tables, rule).into_iter();
+        names.extend(asked.map(|table| Cow::Borrowed(policy.tables[table].name.value.as_str())));
         if names.len() > MOST_ATTRIBUTES {
             let message = format!("the rules name more than {MOST_ATTRIBUTES} attributes");
             let hint = "match values of a few attributes; call what templates capture alike";

@@ -89,11 +89,11 @@ type FirstRow<'p> = Option<(&'p str, Option<&'p Place>)>;
 
 fn check_field(found: &mut Vec<Diagnostic>, (table, field): (&Table, &str), asked: &Asked<'_>) {
     let mut held: BTreeMap<&str, FirstRow<'_>> = BTreeMap::new();
-    let named = table.rows.iter().zip(0..).map(|((name, row), position)| {
-        let place = table.places.get::<usize>(position);
+    let named = table.rows.named.iter().zip(0..).map(|((name, row), position)| {
+        let place = table.rows.places.get::<usize>(position);
         (Some((name.as_str(), place)), row)
     });
-    for (first, row) in table.default.iter().map(|row| (None, row)).chain(named) {
+    for (first, row) in table.rows.default.iter().map(|row| (None, row)).chain(named) {
         let value = row.get(field).filter(|it| !matches!(it.kind, FieldKind::Number(_)));
         if let Some(value) = value {
             held.entry(&value.text).or_insert(first);

@@ -76,6 +76,11 @@ impl Formula {
         &self.names
     }
 
+    /// The work of one evaluation, in steps.
+    pub fn step_count(&self) -> usize {
+        self.code.len()
+    }
+
     /// The value, given the number under the name with each index; `value` may be asked for one
     /// name several times.
     pub fn eval(

@@ -6,12 +6,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::policy::model::{AttributeKeys, FieldValue, Row, Table};
+use crate::policy::model::{AttributeKeys, FieldValue, Row, Rows, Table};
 use crate::policy::template;
 use crate::request::Entry;
 
@@ -33,12 +34,13 @@ pub type Slot = usize;
 #[derive(Debug, Default)]
 pub struct Attributes {
     names: Vec<String>,
+    slots: HashMap<String, Slot>,
     /// Which slots an entry key may fill, each with its rank: the lowest rank present wins.
     feeds: HashMap<Box<[u8]>, SmallVec<[Feed; 1]>>,
     endpoint: Option<Slot>,
     ip: Option<Slot>,
     declared: Vec<AttributeKeys>,
-    /// As many as the policy has, in its order.
+    /// As many as the policy has, in its order: that of their names.
     tables: Vec<CompiledTable>,
     /// The field that a slot stands for, where it stands for one.
     fields: Vec<Option<Field>>,
@@ -50,10 +52,9 @@ struct CompiledTable {
     name: String,
     /// The attribute that chooses the row; `None` where no rule asks for the table.
     key: Option<Slot>,
+    /// Those of the named rows, from 1 on.
     positions: HashMap<Box<[u8]>, u32>,
-    /// The default row first, if there is one, then the others.
-    default: Option<Row>,
-    rows: Vec<Row>,
+    rows: Arc<Rows>,
 }
 
 /// A field of a table.
@@ -67,26 +68,25 @@ pub struct Field {
 
 impl CompiledTable {
     fn new(table: &Table) -> Self {
-        let positions = table.rows.iter().map(|(name, _)| name.as_bytes().into()).zip(1..);
+        let positions = table.rows.named.iter().map(|(name, _)| name.as_bytes().into()).zip(1..);
         Self {
             name: table.name.value.clone(),
             key: None,
             positions: positions.collect(),
-            default: table.default.clone(),
-            rows: table.rows.iter().map(|(_, row)| row.clone()).collect(),
+            rows: Arc::clone(&table.rows),
         }
     }
 
     /// The row for a value: 0 is the default row.
     fn position(&self, value: &[u8]) -> Option<u32> {
         let own = self.positions.get(value).copied();
-        own.or_else(|| self.default.is_some().then_some(0))
+        own.or_else(|| self.rows.default.is_some().then_some(0))
     }
 
     fn row(&self, position: u32) -> Option<&Row> {
         match position.checked_sub(1) {
-            None => self.default.as_ref(),
-            Some(position) => self.rows.get(position as usize),
+            None => self.rows.default.as_ref(),
+            Some(position) => self.rows.named.get(position as usize).map(|(_, row)| row),
         }
     }
 }
@@ -141,21 +141,23 @@ impl Attributes {
         self.tables.iter().map(|table| {
             let named = table.positions.iter();
             let named = named.filter_map(|(name, row)| Some((name.as_ref(), table.row(*row)?)));
-            let default = table.default.iter().map(|row| (b"default".as_slice(), row));
+            let default = table.rows.default.iter().map(|row| (b"default".as_slice(), row));
             (table.name.as_str(), default.chain(named).collect())
         })
     }
 
     /// The slot of an attribute, made at its first use.
     pub fn slot(&mut self, name: &str) -> Slot {
-        if let Some(slot) = self.names.iter().position(|known| known == name) {
-            return slot;
+        if let Some(slot) = self.slots.get(name) {
+            return *slot;
         }
         let slot = self.names.len();
         self.names.push(name.to_owned());
+        self.slots.insert(name.to_owned(), slot);
         self.fields.push(None);
         let field = name.split_once('.').and_then(|(table, field)| {
-            Some((self.tables.iter().position(|known| known.name == table)?, field))
+            let found = self.tables.binary_search_by(|known| known.name.as_str().cmp(table));
+            Some((found.ok()?, field))
         });
         if let Some((table, field)) = field {
             let key = self.table_key(table);

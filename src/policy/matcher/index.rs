@@ -16,7 +16,8 @@ use super::pattern::{CompiledPattern, CompiledSegment, CompiledTemplate};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    by_slot: Vec<SlotIndex>,
+    /// Only of attributes that rules hang on, by slot.
+    by_slot: Vec<(Slot, SlotIndex)>,
     networks: Networks,
     paths: PathTree,
     /// Rules that nothing leads to, such as those for every request.
@@ -87,13 +88,8 @@ fn hooks(slot: Slot, pattern: &CompiledPattern) -> Option<Vec<Hook<'_>>> {
 impl Index {
     /// Hangs each rule, numbered by position, on that of its choices which is shared least. Of
     /// equals it is the paths, because more requests share a method than a path.
-    pub(super) fn new(slot_count: usize, rules: &[Vec<Vec<Hook<'_>>>]) -> Self {
-        let mut index = Self {
-            by_slot: (0..slot_count).map(|_| SlotIndex::default()).collect(),
-            networks: Networks::default(),
-            paths: PathTree::default(),
-            unindexed: Vec::new(),
-        };
+    pub(super) fn new(rules: &[Vec<Vec<Hook<'_>>>]) -> Self {
+        let mut index = Self::default();
         let mut shared: HashMap<Hook<'_>, usize> = HashMap::new();
         for hook in rules.iter().flatten().flatten() {
             *shared.entry(*hook).or_default() += 1;
@@ -111,18 +107,31 @@ impl Index {
         index
     }
 
+    /// What hangs on one attribute, made at its first use.
+    fn slot(&mut self, slot: Slot) -> &mut SlotIndex {
+        let position = match self.by_slot.binary_search_by_key(&slot, |(slot, _)| *slot) {
+            Ok(position) => position,
+            Err(position) => {
+                self.by_slot.insert(position, (slot, SlotIndex::default()));
+                position
+            }
+        };
+        &mut self.by_slot[position].1
+    }
+
     fn hang(&mut self, hook: Hook<'_>, rule: u32) {
         let rules = match hook {
-            Hook::Value(slot, value) => self.by_slot[slot].exact.entry(value.into()).or_default(),
+            Hook::Value(slot, value) => self.slot(slot).exact.entry(value.into()).or_default(),
             Hook::Prefix(slot, prefix) => {
-                self.by_slot[slot].prefix_lengths.insert(prefix.len());
-                self.by_slot[slot].prefixes.entry(prefix.into()).or_default()
+                let index = self.slot(slot);
+                index.prefix_lengths.insert(prefix.len());
+                index.prefixes.entry(prefix.into()).or_default()
             }
             Hook::Network(network) => {
                 self.networks.prefix_lengths.insert(network.prefix_len());
                 self.networks.rules.entry(network).or_default()
             }
-            Hook::Present(slot) => &mut self.by_slot[slot].present,
+            Hook::Present(slot) => &mut self.slot(slot).present,
             Hook::Path(Shape(template)) => return self.paths.insert(template, rule),
         };
         rules.push(rule);
@@ -136,8 +145,8 @@ impl Index {
         found: &mut impl FnMut(u32),
     ) {
         self.unindexed.iter().copied().for_each(&mut *found);
-        for (slot, index) in self.by_slot.iter().enumerate() {
-            if let Some(value) = values.get(slot) {
+        for (slot, index) in &self.by_slot {
+            if let Some(value) = values.get(*slot) {
                 index.find(value, found);
             }
         }

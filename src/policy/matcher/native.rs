@@ -60,13 +60,12 @@ impl NativeMatcher {
         let exempt = policy.load.iter().flat_map(|load| &load.exempt);
         let exempt: Vec<Vec<Condition>> =
             exempt.map(|conditions| compile_conditions(conditions, &mut attributes)).collect();
-        let slot_count = attributes.names().len();
         rules.iter_mut().for_each(|rule| rule.index_overrides(&attributes));
         let choices = rules.iter().map(|rule| {
             let conditions = rule.conditions.iter().map(|it| (it.slot, &it.pattern));
             hook_choices(conditions, &rule.per, |slot| rule.is_own(&attributes, *slot))
         });
-        let index = Index::new(slot_count, &choices.collect::<Vec<_>>());
+        let index = Index::new(&choices.collect::<Vec<_>>());
         let of_exempt = exempt.iter().flatten().map(|it| it.pattern.segment_count_max());
         let longest = rules.iter().map(CompiledRule::segment_count_max).chain(of_exempt).max();
         let segments_max = longest.unwrap_or_default() + 1;

@@ -65,11 +65,12 @@ impl CompiledRule {
         seed: CounterSeed,
         attributes: &mut Attributes,
     ) -> Self {
-        let mut stride = 1;
-        let amount_tables = amount_tables(policy, rule).into_iter().map(|table| {
+        let mut stride = 1_u32;
+        let amount_tables = amount_tables(&policy.tables, rule).into_iter().map(|table| {
             let own = stride;
             // No more combinations than a million: that was checked.
-            stride *= u32::try_from(policy.tables[table].rows.len() + 1).unwrap_or(u32::MAX);
+            let rows = u32::try_from(policy.tables[table].rows.named.len()).unwrap_or(u32::MAX);
+            stride = stride.saturating_mul(rows.saturating_add(1));
             AmountTable { table, key: attributes.table_key(table), stride: own }
         });
         let amount_tables = amount_tables.collect();
@@ -107,7 +108,7 @@ impl CompiledRule {
             let conditions = over.conditions.iter().map(|it| (it.slot, &it.pattern));
             hook_choices(conditions, &[], |slot| self.is_own(attributes, *slot))
         });
-        overrides.index = Index::new(attributes.names().len(), &choices.collect::<Vec<_>>());
+        overrides.index = Index::new(&choices.collect::<Vec<_>>());
         self.overrides = Some(overrides);
     }
 

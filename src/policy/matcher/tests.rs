@@ -9,7 +9,7 @@ use super::tree::{Level, Tree, TreeNode, TreeRule};
 use super::*;
 use crate::policy::model::{
     AttributeKeys, Condition, FieldKind, FieldValue, NativePolicy, NodeValue, Pattern, Placed, Row,
-    Rule, Table,
+    Rows, Rule, Table,
 };
 use crate::policy::respond::Respond;
 use crate::policy::set::{CounterHasher, CounterSeed};
@@ -39,9 +39,11 @@ fn native(rules: Vec<Rule>) -> NativeMatcher {
     // Keyed by an attribute that is sent and by one that paths may capture.
     let table = |name: &str, default| Table {
         name: placed(name.to_owned()),
-        default,
-        rows: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
-        places: Vec::new(),
+        rows: std::sync::Arc::new(Rows {
+            default,
+            named: vec![("x".to_owned(), field("y")), ("y".to_owned(), field("xy"))],
+            places: Vec::new(),
+        }),
         is_read: true,
     };
     let tables = vec![table("a", Some(field("x"))), table("b", None)];

@@ -2,53 +2,99 @@
 //!
 //! After this every formula has an amount wherever a request may ask for it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::policy::amounts::amount_tables;
 use crate::policy::findings::{Findings, shown};
 use crate::policy::formula::{EvalError, Formula, Number};
 use crate::policy::model::{
-    Amount, Condition, FieldKind, Limit, Pattern, Place, Placed, Row, Rule, Table,
+    Amount, Condition, FieldKind, Limit, Load, Pattern, Place, Placed, Row, Rule, Table,
 };
 use crate::policy::suggest;
 use crate::policy::when::{Name, When};
 
-/// Amounts of the formulas of one policy: one for each combination of rows of the tables that a
-/// formula asks.
-const MOST_AMOUNTS: usize = 2_000_000;
+/// Amounts of the formulas of one policy: each formula has one for every combination of rows of
+/// the tables that its rule asks.
+const MOST_AMOUNTS: usize = 1_000_000;
+
+/// Steps that it may take to work them out.
+const MOST_STEPS: usize = 20_000_000;
 
 /// Checks the names of all formulas, and that amounts can be worked out for every row that a
 /// request of the rule may have.
-pub(super) fn check(findings: &mut Findings, rules: &[Rule], tables: &[Table]) {
+pub(super) fn check(
+    findings: &mut Findings,
+    rules: &[Rule],
+    load: Option<&Load>,
+    tables: &[Table],
+) {
     let fields = tables.iter().map(|table| {
         let names = rows(table).flat_map(|(_, row)| row.keys().map(String::as_str));
         (table.name.value.as_str(), names.collect())
     });
-    let mut checker = Checker { findings, tables, fields: fields.collect(), amounts: 0 };
-    for rule in rules {
-        if let Some(cost) = &rule.cost {
-            checker.check_cost(cost);
-        }
-        let when = rule.when.as_ref().map(|when| &when.value);
-        for limit in &rule.limits {
-            checker.check_limit(limit, &rule.conditions, when);
-        }
-        for over in &rule.overrides {
-            let conditions = [rule.conditions.as_slice(), &over.conditions].concat();
-            for limit in &over.limits {
-                checker.check_limit(limit, &conditions, when);
-            }
-        }
-        checker.check_fields(rule);
-    }
+    let mut checker = Checker {
+        findings,
+        tables,
+        fields: fields.collect(),
+        amounts: 0,
+        steps: 0,
+        is_full: false,
+        shared: HashSet::new(),
+        endpoints: None,
+    };
+    rules.iter().for_each(|rule| checker.check_rule(rule));
+    let exempt = load.into_iter().flat_map(|load| load.exempt.iter().flatten());
+    checker.check_fields(exempt.map(|condition| &condition.attribute));
 }
 
 struct Checker<'c> {
     findings: &'c mut Findings,
+    /// By name.
     tables: &'c [Table],
     /// The fields that the rows of each table have.
     fields: HashMap<&'c str, BTreeSet<&'c str>>,
     /// Of the formulas so far.
     amounts: usize,
+    /// For the amounts, and for telling which rows rules meet.
+    steps: usize,
+    /// Too much was asked for, which has been reported: nothing more is worked out.
+    is_full: bool,
+    /// Tables of which it was said that the rule counts several of their rows together.
+    shared: HashSet<&'c str>,
+    /// The table of endpoints that the rule is a row of.
+    endpoints: Option<u32>,
+}
+
+/// What must hold for a request that asks for an amount.
+#[derive(Clone, Copy)]
+struct Guard<'g> {
+    /// Those of the rule, and those of its override.
+    conditions: [&'g [Condition]; 2],
+    when: Option<&'g When>,
+    /// The work of asking it, about.
+    parts: usize,
+}
+
+impl<'g> Guard<'g> {
+    fn of(rule: &'g Rule) -> Self {
+        let when = rule.when.as_ref().map(|when| &when.value);
+        // One step for a few letters of an expression.
+        let parts = 1 + parts(&rule.conditions) + when.map_or(0, |when| when.to_string().len() / 4);
+        Self { conditions: [&rule.conditions, &[]], when, parts }
+    }
+
+    fn and(self, conditions: &'g [Condition]) -> Self {
+        let parts = self.parts + parts(conditions);
+        Self { conditions: [self.conditions[0], conditions], parts, ..self }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'g Condition> {
+        self.conditions.into_iter().flatten()
+    }
+}
+
+fn parts(conditions: &[Condition]) -> usize {
+    conditions.iter().map(|condition| condition.pattern.parts()).sum()
 }
 
 /// One row of a table; `None` for the default row, which is for every value without one.
@@ -56,7 +102,82 @@ type RowOf<'t> = (Option<&'t str>, &'t Row);
 
 impl<'c> Checker<'c> {
     fn table(&self, name: &str) -> Option<&'c Table> {
-        self.tables.iter().find(|table| table.name.value == name)
+        let found = self.tables.binary_search_by(|table| table.name.value.as_str().cmp(name));
+        found.ok().map(|position| &self.tables[position])
+    }
+
+    fn check_rule(&mut self, rule: &Rule) {
+        if let Some(cost) = &rule.cost {
+            self.check_cost(cost);
+        }
+        let endpoints = rule.row.as_ref().map(|row| row.table);
+        if endpoints.is_none() || endpoints != self.endpoints {
+            self.shared.clear();
+        }
+        self.endpoints = endpoints;
+        self.count(rule);
+        let guard = Guard::of(rule);
+        for limit in &rule.limits {
+            self.check_limit(limit, rule, guard);
+        }
+        for over in &rule.overrides {
+            let has_formula =
+                over.limits.iter().any(|limit| matches!(limit.value.amount, Amount::Formula(_)));
+            if has_formula {
+                let guard = guard.and(&over.conditions);
+                over.limits.iter().for_each(|limit| self.check_limit(limit, rule, guard));
+            }
+        }
+        let matched = rule.conditions.iter().map(|condition| &condition.attribute);
+        let overridden = rule.overrides.iter().flat_map(|it| &it.conditions);
+        let names = matched.chain(overridden.map(|condition| &condition.attribute));
+        self.check_fields(names.chain(&rule.per));
+    }
+
+    /// Counts what the rule's amounts take, before any is worked out.
+    fn count(&mut self, rule: &Rule) {
+        let asked = amount_tables(self.tables, rule);
+        let combinations = asked.iter().try_fold(1_usize, |product, table| {
+            let rows = self.tables[*table].rows.named.len() + 1;
+            product.checked_mul(rows).filter(|product| *product <= MOST_AMOUNTS)
+        });
+        let combinations = combinations.unwrap_or(usize::MAX);
+        let overridden = rule.overrides.iter().flat_map(|over| &over.limits);
+        for limit in rule.limits.iter().chain(overridden) {
+            let Amount::Formula(formula) = &limit.value.amount else { continue };
+            // A name is looked for in the row of each table.
+            let steps = formula.step_count().saturating_mul(asked.len().max(1));
+            self.amounts = self.amounts.saturating_add(combinations);
+            self.take(combinations.saturating_mul(steps), &limit.place);
+        }
+    }
+
+    /// Takes of the work that a policy may make; says so where that is too much.
+    fn take(&mut self, steps: usize, place: &Place) {
+        self.steps = self.steps.saturating_add(steps);
+        if self.is_full || (self.amounts <= MOST_AMOUNTS && self.steps <= MOST_STEPS) {
+            return;
+        }
+        self.is_full = true;
+        let message = match self.amounts > MOST_AMOUNTS {
+            true => format!("the amounts of this policy have more than {MOST_AMOUNTS} values"),
+            false => format!("the amounts of this policy take more than {MOST_STEPS} steps"),
+        };
+        let hint = "let them depend on fewer tables, or on smaller ones";
+        self.findings.error("too-many-items", &place.bytes, message, hint);
+    }
+
+    /// Whether a request with these rows may meet all conditions; where telling takes too much,
+    /// none may.
+    fn may_match<'t>(
+        &mut self,
+        rows: impl Iterator<Item = (&'t str, &'t RowOf<'t>)>,
+        guard: Guard<'_>,
+        place: &Place,
+    ) -> bool {
+        let rows: Vec<_> = rows.collect();
+        self.take(guard.parts.saturating_mul(rows.len()), place);
+        !self.is_full && may_match(&rows, guard)
     }
 
     /// The field that a dotted name means; says so where there is none.
@@ -99,11 +220,8 @@ impl<'c> Checker<'c> {
     }
 
     /// Fields that conditions and `per` name.
-    fn check_fields(&mut self, rule: &Rule) {
-        let matched = rule.conditions.iter().map(|condition| &condition.attribute);
-        let overridden = rule.overrides.iter().flat_map(|it| &it.conditions);
-        let names = matched.chain(overridden.map(|condition| &condition.attribute));
-        for name in names.chain(&rule.per) {
+    fn check_fields<'n>(&mut self, names: impl Iterator<Item = &'n Placed<String>>) {
+        for name in names {
             let table = name.value.split_once('.').and_then(|(table, _)| self.table(table));
             if table.is_some() {
                 self.check_field(&name.value, &name.place);
@@ -111,14 +229,9 @@ impl<'c> Checker<'c> {
         }
     }
 
-    fn check_limit(
-        &mut self,
-        limit: &Placed<Limit>,
-        conditions: &[Condition],
-        when: Option<&When>,
-    ) {
+    fn check_limit(&mut self, limit: &Placed<Limit>, rule: &Rule, guard: Guard<'_>) {
         let Amount::Formula(formula) = &limit.value.amount else { return };
-        let mut tables: Vec<&Table> = Vec::new();
+        let (mut tables, mut held): (Vec<&Table>, HashSet<&str>) = Default::default();
         for name in formula.names() {
             if !name.contains('.') {
                 let message = format!("an amount cannot depend on the attribute {}", shown(name));
@@ -133,31 +246,52 @@ impl<'c> Checker<'c> {
                 return;
             }
             let table = name.split_once('.').and_then(|(table, _)| self.table(table));
-            tables.extend(table.filter(|it| !tables.iter().any(|held| std::ptr::eq(*held, *it))));
-        }
-        let combinations = tables.iter().try_fold(1_usize, |product, table| {
-            product.checked_mul(table.rows.len() + 1).filter(|product| *product <= MOST_AMOUNTS)
-        });
-        self.amounts = self.amounts.saturating_add(combinations.unwrap_or(usize::MAX));
-        if self.amounts > MOST_AMOUNTS {
-            let message =
-                format!("the amounts of this policy have more than {MOST_AMOUNTS} values");
-            let hint = "let them depend on fewer tables, or on smaller ones";
-            self.findings.error("too-many-items", &limit.place.bytes, message, hint);
-            return;
+            tables.extend(table.filter(|table| held.insert(table.name.value.as_str())));
         }
         for table in &tables {
+            self.check_per(limit, rule, table, guard);
             let nothing = (None, &Row::new());
             let without_row = std::iter::once((table.name.value.as_str(), &nothing));
-            if table.default.is_none() && may_match(without_row, conditions, when) {
+            if table.rows.default.is_none() && self.may_match(without_row, guard, &limit.place) {
                 let name = shown(&table.name.value);
                 let message = format!("values of {name} without a row are not limited here");
                 let hint = "add a row `default` to the table";
                 self.findings.warning("no-default", &limit.place.bytes, message, hint);
             }
         }
-        let mut chosen: Vec<RowOf<'_>> = Vec::new();
-        self.check_rows(limit, formula, &tables, &mut chosen, &(conditions, when));
+        if !self.is_full {
+            self.check_rows(limit, formula, &tables, &mut Vec::new(), guard);
+        }
+    }
+
+    /// Requests of one counter that have different amounts deny each other.
+    fn check_per(
+        &mut self,
+        limit: &Placed<Limit>,
+        rule: &Rule,
+        table: &'c Table,
+        guard: Guard<'_>,
+    ) {
+        let name = table.name.value.as_str();
+        let is_of_table =
+            |per: &str| per == name || per.split_once('.').is_some_and(|(table, _)| table == name);
+        let is_counted_by = rule.per.iter().any(|per| is_of_table(&per.value));
+        let is_one = |pattern: &Pattern| match pattern {
+            Pattern::AnyOf(patterns) => matches!(patterns.as_slice(), [Pattern::Equals(_)]),
+            pattern => matches!(pattern, Pattern::Equals(_)),
+        };
+        let mut matched = guard.all().filter(|condition| condition.attribute.value == name);
+        if is_counted_by
+            || matched.any(|condition| is_one(&condition.pattern))
+            || !self.shared.insert(name)
+        {
+            return;
+        }
+        let message =
+            format!("values of {} have amounts of their own and one counter", shown(name));
+        let per: Vec<&str> = rule.per.iter().map(|per| per.value.as_str()).collect();
+        let hint = format!("write `per: [{}]`", [&[name], per.as_slice()].concat().join(", "));
+        self.findings.warning("no-per", &limit.place.bytes, message, hint);
     }
 
     /// Tries every combination of rows; the first without an amount is reported.
@@ -167,7 +301,7 @@ impl<'c> Checker<'c> {
         formula: &Formula,
         tables: &[&'t Table],
         chosen: &mut Vec<RowOf<'t>>,
-        guard: &(&[Condition], Option<&When>),
+        guard: Guard<'_>,
     ) -> bool {
         if let Some(table) = tables.get(chosen.len()) {
             for row in rows(table) {
@@ -185,9 +319,8 @@ impl<'c> Checker<'c> {
             Ok(_) => return true,
             Err(problem) => problem,
         };
-        let (conditions, when) = *guard;
-        if !may_match(pairs(), conditions, when) {
-            return true;
+        if !self.may_match(pairs(), guard, &limit.place) {
+            return !self.is_full;
         }
         let names = pairs().map(|(table, (row, _))| match row {
             Some(row) => format!("the row {} of the table {}", shown(row), shown(table)),
@@ -198,8 +331,9 @@ impl<'c> Checker<'c> {
         let message = format!("for {rows}, {what}");
         self.findings.error("no-amount", &limit.place.bytes, message, hint);
         let place = tables.iter().zip(chosen.iter()).find_map(|(table, (name, _))| {
-            let position = table.rows.iter().position(|(row, _)| Some(row.as_str()) == *name)?;
-            table.places.get(position)
+            let position =
+                table.rows.named.iter().position(|(row, _)| Some(row.as_str()) == *name)?;
+            table.rows.places.get(position)
         });
         if let Some(place) = place {
             self.findings.relate_place(place.clone(), "the row");
@@ -209,8 +343,8 @@ impl<'c> Checker<'c> {
 }
 
 fn rows(table: &Table) -> impl Iterator<Item = RowOf<'_>> {
-    let named = table.rows.iter().map(|(name, row)| (Some(name.as_str()), row));
-    table.default.iter().map(|row| (None, row)).chain(named)
+    let named = table.rows.named.iter().map(|(name, row)| (Some(name.as_str()), row));
+    table.rows.default.iter().map(|row| (None, row)).chain(named)
 }
 
 /// Why a formula makes no amount.
@@ -263,15 +397,9 @@ pub(in crate::policy) fn field<'t>(
     }
 }
 
-/// Whether a request with these rows may meet all conditions.
-fn may_match<'t>(
-    rows: impl Iterator<Item = (&'t str, &'t RowOf<'t>)>,
-    conditions: &[Condition],
-    when: Option<&When>,
-) -> bool {
-    let rows: Vec<_> = rows.collect();
-    for (table, (name, row)) in &rows {
-        for condition in conditions {
+fn may_match(rows: &[(&str, &RowOf<'_>)], guard: Guard<'_>) -> bool {
+    for (table, (name, row)) in rows {
+        for condition in guard.all() {
             let attribute = condition.attribute.value.as_str();
             let own_field = attribute.split_once('.').filter(|(name, _)| name == table);
             let holds = match (own_field, name) {
@@ -288,7 +416,7 @@ fn may_match<'t>(
             }
         }
     }
-    let Some(when) = when else { return true };
+    let Some(when) = guard.when else { return true };
     let value = |position: usize| match when.names().get(position)? {
         Name::Field { table, field } => {
             let (_, (_, row)) = rows.iter().find(|(name, _)| name == table)?;

@@ -31,7 +31,7 @@ pub(super) const LIMIT_KEYS: &Keys = &[
 ];
 
 /// Every request of a rule is held against all of its limits.
-const MOST_LIMITS: usize = 32;
+pub(super) const MOST_LIMITS: usize = 32;
 
 const HINT: &str = "write an amount per window, as in `1000/minute`";
 

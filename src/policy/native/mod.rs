@@ -30,7 +30,7 @@ use crate::policy::when::{Tables, When};
 use crate::yaml::{Node, Value};
 
 pub(super) use formulas::{amount as amount_of, field as number_of, may_hold};
-pub(super) use tables::{Rows, file_of as file_of_table, read_rows};
+pub(super) use tables::{Room, file_of as file_of_table, read_rows};
 
 use answer::Layer;
 use doubt::Role;
@@ -162,7 +162,7 @@ pub(super) fn read(
         findings.warning("no-rules", &node.bytes, "this policy has no rules", hint);
     }
     shares::work_out(findings, &mut rules);
-    formulas::check(findings, &rules, &tables);
+    formulas::check(findings, &rules, load.as_ref(), &tables);
     let respond = defaults.respond.complete();
     let load = load.map(Box::new);
     let body = Body::Native(Box::new(NativePolicy { attributes, tables, rules, respond, load }));

@@ -146,7 +146,8 @@ fn read_one(
         (Some(node), _) => limits::read(findings, node, resume_below),
         (None, Some(true)) => limits::Limits::default(),
         (None, _) => {
-            if fields.misses("limits") && fields.misses("unlimited") {
+            let says_limited = unlimited == Some(false);
+            if fields.misses("limits") && (says_limited || fields.misses("unlimited")) {
                 let start = node.bytes.start..node.bytes.start;
                 let hint = "add `limits: [200/minute]`, or `unlimited: true`";
                 findings.error("missing-key", &start, "this override has no limits", hint);

@@ -4,10 +4,11 @@
 //! A row that lacks a field has it from the row `default`, so a table that was read has whole rows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::policy::findings::{Findings, shown};
 use crate::policy::formula::Number;
-use crate::policy::model::{FieldKind, FieldValue, Place, Row, Table};
+use crate::policy::model::{FieldKind, FieldValue, Row, Rows, Table};
 use crate::policy::native::doubt::{self, Role};
 use crate::policy::tables::{FileTable, TableFiles};
 use crate::policy::when::{FieldKinds, Tables, Value};
@@ -18,12 +19,25 @@ const HINT: &str = "write `NAME: { default: { plan: free }, acme: { plan: paid }
 const ROW_HINT: &str = "write a row as `acme: { plan: paid, units: 400 }`";
 const DEFAULT: &str = "default";
 
+/// Of all tables of a policy, those of a file once for each table that names it.
+const MOST_ROWS: usize = 1_000_000;
+/// Fields of all rows that are written in one text, with those that the row `default` gives to the
+/// others.
+const MOST_FIELDS: usize = 2_000_000;
+
+/// What the tables of one text have taken so far.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Room {
+    fields: usize,
+}
+
 pub(super) fn read(findings: &mut Findings, node: &Node, files: &TableFiles<'_>) -> Vec<Table> {
     let yaml::Value::Mapping(pairs) = &node.value else {
         findings.unexpected(node, "a mapping of attributes to tables", HINT);
         return Vec::new();
     };
     let mut tables = Vec::new();
+    let (mut room, mut row_count) = (Room::default(), 0);
     for (name, value) in pairs {
         let Some(scalar) = findings.text(name, "the attribute that chooses the row", HINT) else {
             continue;
@@ -37,12 +51,18 @@ pub(super) fn read(findings: &mut Findings, node: &Node, files: &TableFiles<'_>)
         }
         let rows = match file_of(value) {
             Some(file) => read_file(findings, file, files),
-            None => read_rows(findings, value),
+            None => read_rows(findings, value, &mut room).map(Arc::new),
         };
         let is_read = rows.is_some();
-        let Rows { default, rows, places } = rows.unwrap_or_default();
-        let name = findings.placed(scalar.text.clone(), name);
-        tables.push(Table { name, default, rows, places, is_read });
+        let rows = rows.unwrap_or_default();
+        row_count += rows.named.len() + 1;
+        if row_count > MOST_ROWS {
+            let message = format!("the tables of this policy have more than {MOST_ROWS} rows");
+            let hint = "let rules ask one table for what several have alike";
+            findings.error("too-many-items", &name.bytes, message, hint);
+            break;
+        }
+        tables.push(Table { name: findings.placed(scalar.text.clone(), name), rows, is_read });
     }
     tables.sort_by(|one, other| one.name.value.cmp(&other.name.value));
     tables
@@ -59,20 +79,11 @@ pub(in crate::policy) fn file_of(table: &Node) -> Option<&Node> {
     }
 }
 
-/// The rows of a table.
-#[derive(Clone, Debug, Default)]
-pub(in crate::policy) struct Rows {
-    default: Option<Row>,
-    rows: Vec<(String, Row)>,
-    /// Where the names of `rows` were written.
-    places: Vec<Place>,
-}
-
-fn read_file(findings: &mut Findings, node: &Node, files: &TableFiles<'_>) -> Option<Rows> {
+fn read_file(findings: &mut Findings, node: &Node, files: &TableFiles<'_>) -> Option<Arc<Rows>> {
     let hint = "name a file in the folder of this policy, or below it, as in `file: tenants.yaml`";
     let path = &findings.text(node, "the path of a file", hint)?.text;
     match files.get(path) {
-        FileTable::Rows(rows) => Some(rows.clone()),
+        FileTable::Rows(rows) => Some(Arc::clone(rows)),
         FileTable::Faulty => None,
         FileTable::Outside => {
             let message =
@@ -91,12 +102,16 @@ fn read_file(findings: &mut Findings, node: &Node, files: &TableFiles<'_>) -> Op
 }
 
 /// The rows of a table; those of a file are the whole of it.
-pub(in crate::policy) fn read_rows(findings: &mut Findings, node: &Node) -> Option<Rows> {
+pub(in crate::policy) fn read_rows(
+    findings: &mut Findings,
+    node: &Node,
+    room: &mut Room,
+) -> Option<Rows> {
     let yaml::Value::Mapping(pairs) = &node.value else {
         findings.unexpected(node, "a table as a mapping of values to rows", ROW_HINT);
         return None;
     };
-    let (mut default, mut rows) = (None, Vec::with_capacity(pairs.len()));
+    let (mut default, mut named) = (None, Vec::with_capacity(pairs.len()));
     let mut places = Vec::with_capacity(pairs.len());
     for (name, value) in pairs {
         let Some(scalar) = name.scalar() else {
@@ -107,17 +122,26 @@ pub(in crate::policy) fn read_rows(findings: &mut Findings, node: &Node) -> Opti
         match scalar.text.as_str() {
             DEFAULT if !scalar.quoted => default = Some(row),
             text => {
-                rows.push((text.to_owned(), row));
+                named.push((text.to_owned(), row));
                 places.push(findings.place(&name.bytes));
             }
         }
     }
-    for (_, row) in &mut rows {
+    let given = default.as_ref().map_or(0, Row::len).saturating_mul(named.len());
+    let written: usize = named.iter().map(|(_, row): &(String, Row)| row.len()).sum();
+    room.fields = room.fields.saturating_add(given).saturating_add(written);
+    if room.fields > MOST_FIELDS {
+        let message = format!("the rows of these tables have more than {MOST_FIELDS} fields");
+        let hint = "a row has all fields of `default`: keep those there that rules ask";
+        findings.error("too-many-items", &node.bytes, message, hint);
+        return None;
+    }
+    for (_, row) in &mut named {
         for (field, value) in default.iter().flatten() {
             row.entry(field.clone()).or_insert_with(|| value.clone());
         }
     }
-    Some(Rows { default, rows, places })
+    Some(Rows { default, named, places })
 }
 
 fn read_row(findings: &mut Findings, node: &Node) -> Option<Row> {
@@ -182,7 +206,7 @@ pub(super) fn kinds(tables: &[Table]) -> Tables {
     let mut known: Tables = HashMap::new();
     for table in tables.iter().filter(|table| table.is_read) {
         let fields = known.entry(table.name.value.clone()).or_default();
-        let rows = table.rows.iter().map(|(_, row)| row).chain(&table.default);
+        let rows = table.rows.named.iter().map(|(_, row)| row).chain(&table.rows.default);
         for (name, value) in rows.flatten() {
             let kinds: &mut FieldKinds = fields.entry(name.clone()).or_default();
             kinds.add(value.value());

@@ -72,3 +72,49 @@ fn what_would_take_room_for_every_pair_is_refused() {
     let (_, findings) = check(&format!("domain: d\ndescriptors:\n{limits}"));
     assert!(findings[0].contains("more than 1000000 pairs"), "{findings:?}");
 }
+
+/// What could take a machine down, or read what is not its own, is refused before it does.
+#[test]
+fn texts_made_to_harm_are_refused_with_their_codes() {
+    let bomb = {
+        let level =
+            |i: usize| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 10].join(", "));
+        format!("a0: &a0 [x, x]\n{}", (1..10).map(level).collect::<String>())
+    };
+    let policy = |tables: &str| format!("domain: d\ntables: {{ {tables} }}\nrules: []\n");
+    let file = |path: &str| policy(&format!("tenant: {{ file: {path} }}"));
+    let cases = [
+        ("aliases that repeat aliases", bomb, "too-many-values"),
+        ("10 MiB of blanks", " ".repeat(10 << 20), "file-too-large"),
+        (
+            "10 MiB of rules",
+            format!("domain: d\nrules:\n{}", "  - { name: r }\n".repeat(655_360)),
+            "file-too-large",
+        ),
+        ("deep lists", format!("domain: d\nrules: {}", "[".repeat(10_000)), "nested-too-deep"),
+        (
+            "deep mappings",
+            format!("domain: d\nrules: {}", "{ a: ".repeat(10_000)),
+            "nested-too-deep",
+        ),
+        ("deep items", format!("domain: d\nrules:\n  {}x", "- ".repeat(10_000)), "nested-too-deep"),
+        ("values without end", format!("[{}]", "a,".repeat(2_000_001)), "too-many-values"),
+        ("an include by tag", "domain: d\nrules: !include other.yaml\n".to_owned(), "yaml-tag"),
+        (
+            "an include by key",
+            "include: other.yaml\ndomain: d\nrules: []\n".to_owned(),
+            "unknown-key",
+        ),
+        ("a file above the folder", file("../tenants.yaml"), "table-file"),
+        ("a file by its whole path", file("/etc/passwd"), "table-file"),
+        ("a file by a detour", file("x/../../tenants.yaml"), "table-file"),
+        ("a file that is not there", file("tenants.yaml"), "table-file"),
+    ];
+    for (what, text, code) in cases {
+        let (_, found) = read(&[Source { name: "folder/p.yaml".to_owned(), text }]);
+        let told = found.iter().find(|it| it.code == code);
+        let codes: Vec<_> = found.iter().map(|it| it.code).take(5).collect();
+        let severity = told.map(|it| it.severity);
+        assert_eq!(severity, Some(Severity::Error), "{what}: {codes:?}");
+    }
+}

@@ -3,6 +3,7 @@
 //! `tests/policies/good` holds texts without any finding, `tests/policies/bad` texts with the
 //! findings that are shown for them. `TOLLGATE_GOLDEN=write` writes what is shown now.
 
+mod bounds;
 mod large;
 
 use std::fs;
