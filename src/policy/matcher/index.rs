@@ -216,3 +216,20 @@ impl Hash for Shape<'_> {
         parts.for_each(|part| part.hash(hasher));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_holds_only_attributes_that_rules_hang_on() {
+        let choices = [
+            vec![vec![Hook::Value(900, b"x")]],
+            vec![vec![Hook::Present(7)]],
+            vec![vec![Hook::Prefix(900, b"y")]],
+        ];
+        let index = Index::new(&choices);
+        let slots: Vec<Slot> = index.by_slot.iter().map(|(slot, _)| *slot).collect();
+        assert_eq!(slots, [7, 900]);
+    }
+}

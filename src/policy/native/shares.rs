@@ -22,6 +22,11 @@ pub(super) fn work_out(findings: &mut Findings, rules: &mut [Rule]) {
     for index in 0..rules.len() {
         resolver.resolve(rules, index);
     }
+    // What was not worked out has been reported.
+    for rule in rules {
+        rule.shares.clear();
+        rule.overrides.iter_mut().for_each(|over| over.shares.clear());
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -152,6 +157,7 @@ impl Resolver<'_> {
         let mut overrides = std::mem::take(&mut rules[index].overrides);
         let mut limits = std::mem::take(&mut rules[index].limits);
         let own = limits.clone();
+        let own_parts: usize = own.iter().map(|limit| limit.value.parts()).sum();
         let mut inherited: Vec<Override> = Vec::new();
         for share in &shares {
             let Some(source) = self.source(rules, share) else { continue };
@@ -163,7 +169,7 @@ impl Resolver<'_> {
                 continue;
             }
             for of_source in &source.rule.overrides {
-                if !self.makes(of_source.parts(), share) {
+                if !self.makes(of_source.parts() + own_parts, share) {
                     break;
                 }
                 inherited.push(self.inherited(of_source, &own, share, &source));

@@ -43,6 +43,15 @@ fn overrides_that_many_rules_follow_are_bounded() {
     let found = of(110);
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].contains("more than 1000000 limits, overrides"), "{found:?}");
+    // So are long limits of a rule's own beside the share.
+    let overrides = list(200, |i| format!("{{ match: {{ tenant: t{i} }}, limits: 5/s }}"));
+    let base =
+        format!("  - {{ name: base, per: [tenant], limits: 10/s, overrides: [{overrides}] }}\n");
+    let sum = vec!["a.n"; 500].join(" + ");
+    let own = list(6, |i| format!("\"{sum} / {} s\"", i + 2));
+    let rule = format!("  - {{ name: r, per: [tenant, a], limits: [{own}, 50% of base] }}\n");
+    let found = with_tables(&table("a", 1), &format!("{base}{rule}"));
+    assert!(found[0].contains("more than 1000000 limits, overrides"), "{found:?}");
 }
 
 #[test]
