@@ -57,6 +57,11 @@ impl<'n> Fields<'n> {
         self.value(name).is_none() && !self.misspelt.contains(&name)
     }
 
+    /// Whether a key was probably meant by another, which has been reported.
+    pub(crate) fn is_misspelt(&self, name: &str) -> bool {
+        self.misspelt.contains(&name)
+    }
+
     pub(crate) fn key(&self, name: &str) -> Option<&'n Node> {
         self.known.iter().find(|(known, ..)| *known == name).map(|(_, key, _)| *key)
     }

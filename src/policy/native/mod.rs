@@ -392,8 +392,9 @@ fn read_limits(
         }
         (_, Some(node)) => limits::read(findings, node, resume_below),
         _ => {
-            let is_missing = ["limits", "unlimited", "endpoints"].map(|key| fields.misses(key));
-            if is_missing == [true; 3] {
+            let is_missing = ["limits", "endpoints"].map(|key| fields.misses(key)) == [true; 2];
+            let is_unlimited = unlimited || fields.is_misspelt("unlimited");
+            if is_missing && !is_unlimited {
                 let place = fields.value("name").unwrap_or(rule);
                 let hint = "add `limits: [100/minute]`, or `unlimited: true` to exempt";
                 findings.error("missing-key", &place.bytes, "this rule has no limits", hint);
