@@ -1,6 +1,7 @@
 //! Concurrency: at most so many slots held at a time.
 //!
-//! State: the leases held, in the order in which they were given, 24 bytes each, and 64 bytes. A lease ends when
+//! State: the leases held, in the order in which they were given, 24 bytes each, and 72 bytes; what was
+//! denied lately adds 16 for each second. A lease ends when
 //! it is given back or runs out, whichever comes first; giving back twice gives back once. Callers
 //! that name no lease give back the oldest one. Those report the end of denied requests too, so
 //! denied takes are remembered for a while and swallow as much of what comes back unnamed: the

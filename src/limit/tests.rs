@@ -659,3 +659,11 @@ proptest! {
         prop_assert!(admitted <= most, "{admitted} of {most}");
     }
 }
+
+#[test]
+fn states_are_as_small_as_the_manual_says() {
+    assert_eq!(size_of::<concurrent::State>(), 72);
+    assert!(size_of::<LargeState>() <= 80, "{}", size_of::<LargeState>());
+    assert!(size_of::<pausing::State>() <= 24);
+    assert!(size_of::<token_bucket::State>() <= 32);
+}

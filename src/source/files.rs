@@ -181,7 +181,12 @@ fn read_text(path: &Path) -> Result<String, ReadError> {
     const LONGEST_CHARACTER: usize = 4;
     let most = (yaml::MAX_BYTES + LONGEST_CHARACTER) as u64;
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    let read = File::open(path).and_then(|file| {
+        // Room for the whole file at once: growing piece by piece would take twice as much.
+        let length = file.metadata().map_or(0, |metadata| metadata.len()).min(most);
+        bytes.reserve_exact(usize::try_from(length).unwrap_or(0) + 1);
+        file.take(most).read_to_end(&mut bytes)
+    });
     read.map_err(|error| unreadable(path, &error))?;
     String::from_utf8(bytes).or_else(|error| {
         let valid = error.utf8_error().valid_up_to();
