@@ -51,7 +51,7 @@ impl Expanded {
         };
         let message = format!("with this one, the tables of the file become {becomes}");
         let hint = format!(
-            "stay below {MOST_STEPS} steps and {MOST_BYTES} bytes: write fewer rows, `times` \
+            "{MOST_STEPS} steps and {MOST_BYTES} bytes are the most: write fewer rows, `times` \
              instead of equal steps, or several files"
         );
         findings.error("large-table", &each.bytes, message, hint);
