@@ -27,6 +27,11 @@ impl State {
         &self.state
     }
 
+    /// What the limit would say to a take, which is not made.
+    fn asked(&self, limit: Limit, hits: u64, now: Timestamp) -> Outcome {
+        limit.step(&mut self.state.clone(), Hits::Take(hits), ChargeWhen::Admitted, now)
+    }
+
     pub(super) fn inner(&mut self) -> &mut super::State {
         &mut self.state
     }
@@ -68,49 +73,25 @@ fn take(
     when: ChargeWhen,
     now: Timestamp,
 ) -> Outcome {
-    let hits = Hits::Take(taken);
     let capacity = limit.capacity();
+    // Fits only when usage is below the share.
+    let room = capacity - share.most_below(capacity);
     if state.is_paused && taken <= capacity {
-        let room = capacity - share.most_below(capacity);
-        let mut tried = state.state.clone();
-        let below = limit.step(&mut tried, Hits::Take(room), ChargeWhen::Admitted, now);
-        if below.verdict.is_denial() {
-            let asked = Hits::Take(room.max(taken));
-            return still_paused(state, limit, (taken, asked), when, now);
+        if state.asked(limit, room, now).verdict.is_denial() {
+            if when == ChargeWhen::Always && !limit.kind.is_concurrent() {
+                limit.step(&mut state.state, Hits::Take(taken), when, now);
+            }
+            let outcome = state.asked(limit, room.max(taken), now);
+            return Outcome { verdict: Verdict::Paused, lease: None, ..outcome };
         }
         state.is_paused = false;
     }
-    let outcome = limit.step(&mut state.state, hits, when, now);
-    match outcome.verdict {
-        Verdict::OverLimit if taken > 0 => {
-            state.is_paused = true;
-            // The wait of this denial is already that of the pause.
-            let room = capacity - share.most_below(capacity);
-            let asked = Hits::Take(room.max(taken));
-            let mut tried = state.state.clone();
-            let paused = limit.step(&mut tried, asked, ChargeWhen::Admitted, now);
-            Outcome { reset: paused.reset, ..outcome }
-        }
-        Verdict::OverLimit
-        | Verdict::Admitted
-        | Verdict::ExceedsAmount
-        | Verdict::Paused
-        | Verdict::Shed => outcome,
+    let outcome = limit.step(&mut state.state, Hits::Take(taken), when, now);
+    if outcome.verdict != Verdict::OverLimit || taken == 0 {
+        return outcome;
     }
-}
-
-/// `asked` is what stands for the hits taken: it fits only below the share.
-fn still_paused(
-    state: &mut State,
-    limit: Limit,
-    (taken, asked): (u64, Hits),
-    when: ChargeWhen,
-    now: Timestamp,
-) -> Outcome {
-    if when == ChargeWhen::Always && !limit.kind.is_concurrent() {
-        limit.step(&mut state.state, Hits::Take(taken), when, now);
-    }
-    let mut tried = state.state.clone();
-    let outcome = limit.step(&mut tried, asked, ChargeWhen::Admitted, now);
-    Outcome { verdict: Verdict::Paused, lease: None, ..outcome }
+    state.is_paused = true;
+    // The wait of this denial is already that of the pause.
+    let reset = state.asked(limit, room.max(taken), now).reset;
+    Outcome { reset, ..outcome }
 }

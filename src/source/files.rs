@@ -44,16 +44,9 @@ fn quoted(paths: &[PathBuf]) -> String {
 
 /// The texts of all policy files below `paths`, ordered by name; each file once.
 pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
-    let mut sources = BTreeMap::new();
+    let mut sources = Texts::new();
     for path in paths {
-        for file in policy_files(path)? {
-            // A file may be named itself and be in a named folder too.
-            let identity =
-                std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
-            let text = read_text(&file)?;
-            let name = file.display().to_string();
-            sources.entry(identity).or_insert(Source { name, text });
-        }
+        add_texts(&mut sources, policy_files(path)?)?;
     }
     if sources.is_empty() {
         let scenario = paths.iter().find(|path| file_name(path).is_some_and(is_scenario_name));
@@ -64,14 +57,32 @@ pub fn read(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
         return Err(ReadError::NoFiles { paths: paths.to_vec(), has_folders });
     }
     add_tables(&mut sources);
+    Ok(by_name(sources))
+}
+
+/// Texts by what their files are, however they are named: a file may be named itself and be in a
+/// named folder too.
+type Texts = BTreeMap<PathBuf, Source>;
+
+fn add_texts(sources: &mut Texts, files: Vec<PathBuf>) -> Result<(), ReadError> {
+    for file in files {
+        let identity = std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
+        let text = read_text(&file)?;
+        let name = file.display().to_string();
+        sources.entry(identity).or_insert(Source { name, text });
+    }
+    Ok(())
+}
+
+fn by_name(sources: Texts) -> Vec<Source> {
     let mut sources: Vec<Source> = sources.into_values().collect();
     sources.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(sources)
+    sources
 }
 
 /// Adds the table files that policies name. One that cannot be read, or that a link leads out of
 /// the folder of its policy, stays away: the reader of the policy then says so at its place.
-fn add_tables(sources: &mut BTreeMap<PathBuf, Source>) {
+fn add_tables(sources: &mut Texts) {
     let mut named: Vec<(PathBuf, String)> = Vec::new();
     let mut outside: Vec<String> = Vec::new();
     for source in sources.values() {
@@ -102,27 +113,19 @@ fn add_tables(sources: &mut BTreeMap<PathBuf, Source>) {
 /// The texts of all scenario files below `paths`, ordered by name; each file once. A folder stands
 /// for its own `*.test.yaml` and `*.test.yml` files.
 pub fn read_scenarios(paths: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
-    let mut sources = BTreeMap::new();
+    let mut sources = Texts::new();
     for path in paths {
         let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
         let files = match metadata.is_dir() {
             true => files_in(path, is_visible_scenario_name)?,
             false => vec![path.to_owned()],
         };
-        for file in files {
-            let identity =
-                std::fs::canonicalize(&file).map_err(|error| unreadable(&file, &error))?;
-            let text = read_text(&file)?;
-            let name = file.display().to_string();
-            sources.entry(identity).or_insert(Source { name, text });
-        }
+        add_texts(&mut sources, files)?;
     }
     if sources.is_empty() {
         return Err(ReadError::NoScenarios { paths: paths.to_vec() });
     }
-    let mut sources: Vec<Source> = sources.into_values().collect();
-    sources.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(sources)
+    Ok(by_name(sources))
 }
 
 fn policy_files(path: &Path) -> Result<Vec<PathBuf>, ReadError> {

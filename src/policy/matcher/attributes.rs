@@ -44,6 +44,8 @@ pub struct Attributes {
     tables: Vec<CompiledTable>,
     /// The field that a slot stands for, where it stands for one.
     fields: Vec<Option<Field>>,
+    /// The slots that stand for a field: most domains have none, and every request reads them.
+    field_slots: Vec<Slot>,
 }
 
 /// A table that rules ask, or that they do not.
@@ -162,6 +164,7 @@ impl Attributes {
         if let Some((table, field)) = field {
             let key = self.table_key(table);
             self.fields[slot] = Some(Field { table, key, name: field.to_owned() });
+            self.field_slots.push(slot);
             return slot;
         }
         for (rank, key) in self.keys_of(name).into_iter().enumerate() {
@@ -227,8 +230,8 @@ impl Attributes {
                 values.by_slot[slot] = Some(Cow::Owned(text));
             }
         }
-        for (slot, field) in self.fields.iter().enumerate() {
-            if let Some(field) = field
+        for slot in self.field_slots.iter().copied() {
+            if let Some(field) = self.field(slot)
                 && let Some(key) = values.get(field.key)
                 && let Some(value) = self.field_value(field, key)
             {
