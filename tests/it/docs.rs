@@ -18,6 +18,18 @@ fn policies(page: &str) -> Vec<String> {
     blocks.map(block).filter(|block| block.starts_with("domain:")).collect()
 }
 
+/// The blocks that are table files, which say their name in the first line, as beside the page.
+fn tables(path: &str, page: &str) -> Vec<Source> {
+    let blocks = page.split("```yaml\n# ").skip(1);
+    let table = |rest: &str| {
+        let (name, rows) = rest.split_once('\n')?;
+        let folder = path.rfind('/').map_or("", |slash| &path[..=slash]);
+        let text = rows.split("```").next()?.to_owned();
+        name.ends_with(".yaml").then(|| Source { name: format!("{folder}{name}"), text })
+    };
+    blocks.filter_map(table).collect()
+}
+
 #[test]
 fn every_policy_in_the_pages_loads() {
     let mut count = 0;
@@ -30,8 +42,11 @@ fn every_policy_in_the_pages_loads() {
     ];
     for path in pages {
         for text in policies(&page(path)) {
-            let source = [Source { name: path.to_owned(), text: text.clone() }];
-            let compiled = tollgate::policy::compile(&source, CounterSeed([0, 0]), Mode::Enforce);
+            let mut sources = vec![Source { name: path.to_owned(), text: text.clone() }];
+            if text.contains("file:") {
+                sources.extend(tables(path, &page(path)));
+            }
+            let compiled = tollgate::policy::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
             let errors = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error);
             assert_eq!(errors.count(), 0, "{path}:\n{text}\n{:#?}", compiled.diagnostics);
             count += 1;
