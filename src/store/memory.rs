@@ -304,7 +304,8 @@ impl Locked<'_> {
                     if all.verdict == Verdict::ExceedsAmount {
                         outcome.verdict = all.verdict;
                     }
-                    outcome.reset = outcome.reset.max(all.reset);
+                    // What one of them was told reckons with others that are undone now.
+                    outcome.reset = all.reset.or(outcome.reset);
                 }
             }
         }

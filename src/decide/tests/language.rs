@@ -311,3 +311,24 @@ respond: { body: { why: \"{reason}\", wait: \"{reset_seconds}\" } }
     gate.wait(1);
     assert_eq!(gate.one(&[("app", "a")]).code, Code::Ok);
 }
+
+#[test]
+fn a_pause_begun_by_two_charges_of_one_counter_waits_for_neither_of_them() {
+    let mut gate = Gate::new(
+        "
+domain: d
+rules:
+  - { name: drops, resume_below: 1%, limits: [{ amount: 16, window: 90s, kind: bucket, burst: 9 }] }
+",
+    );
+    let both: [&[(&str, &str)]; 2] = [&[("a", "x")], &[("a", "x")]];
+    assert_eq!(gate.ask_with("d", &both[..1], Hits::Take(2), None).code, Code::Ok);
+    let told = gate.ask_with("d", &both, Hits::Take(4), None);
+    let (_, limit) = told.statuses[1].clone();
+    // Empty when the two hits taken before have drained, at 16 in 90 s: after 11.25 s.
+    assert_eq!((told.code, limit.unwrap().3), (Code::OverLimit, 12));
+    gate.wait(11);
+    assert_eq!(gate.ask_with("d", &both, Hits::Take(4), None).code, Code::OverLimit);
+    gate.wait(1);
+    assert_eq!(gate.ask_with("d", &both, Hits::Take(4), None).code, Code::Ok);
+}
