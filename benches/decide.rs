@@ -87,7 +87,7 @@ struct Case {
 impl Case {
     fn new(name: &str, policy: &str, domain: &'static str, requests: Vec<Texts>) -> Self {
         let source = Source { name: "bench.yaml".to_owned(), text: policy.to_owned() };
-        let compiled = compile(&[source], SEED, Mode::Enforce);
+        let compiled = compile(&[source], SEED, &Mode::Enforce.into());
         let set = compiled.set.expect("the policy has no errors");
         Self::of(name, set, domain, requests)
     }
@@ -214,7 +214,7 @@ fn many_rules(count: u32) -> Case {
         let tenant = format!("t{rule}");
         one_descriptor([("tenant", &tenant), ("user", "u1")])
     };
-    let set = PolicySet::new(&[policy], SEED, Mode::Enforce);
+    let set = PolicySet::new(&[policy], SEED, &Mode::Enforce.into());
     Case::of(&count.to_string(), set, "bench", (0..count).map(request).collect())
 }
 

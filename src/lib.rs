@@ -26,6 +26,7 @@ pub mod reports;
 pub mod source;
 pub mod store;
 
+pub mod convert;
 pub mod scenario;
 
 pub mod schema;

@@ -98,7 +98,7 @@ impl Server {
         let policy_files = PolicyFiles::load(
             &settings.policies,
             random_seed()?,
-            settings.mode,
+            settings.policy_options(),
             Arc::clone(&metrics),
             clock.clone(),
         )?;

@@ -15,7 +15,7 @@ const ROWS: &[&[&str]] = &[
     &["decide"],
     &["store", "metrics", "reports", "explain"],
     &["source"],
-    &["scenario"],
+    &["scenario", "convert"],
     &["schema"],
     &["grpc"],
     &["admin"],
@@ -27,8 +27,10 @@ const ROWS: &[&[&str]] = &[
 ];
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
-const PURE: &[&str] =
-    &["time", "yaml", "limit", "request", "policy", "decide", "explain", "scenario", "schema"];
+const PURE: &[&str] = &[
+    "time", "yaml", "limit", "request", "policy", "decide", "explain", "scenario", "schema",
+    "convert",
+];
 
 const IMPURE_WORDS: &[&str] = &[
     "tokio::",

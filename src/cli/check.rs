@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{FAILED, USAGE, complain};
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::model::{Mode, Source};
+use crate::policy::model::{Options, Source};
 use crate::policy::set::CounterSeed;
 use crate::policy::{Compiled, render};
 use crate::source::{self, files};
@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let compiled = source::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
+    let compiled = source::compile(&sources, CounterSeed([0, 0]), &Options::default());
     match arguments.format {
         Format::Human => print_human(&sources, &compiled),
         Format::Json => print_json(&sources, &compiled),

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::explain::text::{Shown, harmless, render};
 use crate::explain::{Explanation, explain, unknown_domain};
 use crate::limit::Hits;
-use crate::policy::model::Mode;
+use crate::policy::model::Options;
 use crate::policy::set::CounterSeed;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::files;
@@ -121,7 +121,7 @@ fn failed(problem: &dyn std::fmt::Display, code: u8) -> u8 {
 
 fn from_files(arguments: &Arguments, descriptors: &[Entries<'_>]) -> Result<Explanation, u8> {
     let sources = files::read(&arguments.policies).map_err(|error| failed(&error, USAGE))?;
-    let compiled = crate::source::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
+    let compiled = crate::source::compile(&sources, CounterSeed([0, 0]), &Options::default());
     let Some(set) = compiled.set else {
         super::check::print_problems(&sources, &compiled.diagnostics);
         return Err(FAILED);

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::{FAILED, USAGE, complain};
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::model::{Mode, Place, Source};
+use crate::policy::model::{Options, Place, Source};
 use crate::policy::set::PolicySet;
 use crate::scenario::model::{PolicySource, ScenarioFile};
 use crate::scenario::report::{FileReport, Problems, Report, ScenarioReport};
@@ -133,7 +133,7 @@ fn load(source: &Source) -> Result<(ScenarioFile, Vec<PolicySet>), Vec<Problems>
     for list in &file.policies {
         let compiled = match policy_texts(source, list) {
             Ok(sources) => {
-                let compiled = source::compile(&sources, scenario::SEED, Mode::Enforce);
+                let compiled = source::compile(&sources, scenario::SEED, &Options::default());
                 let found = compiled.diagnostics;
                 compiled.set.ok_or(Problems { sources, diagnostics: found })
             }

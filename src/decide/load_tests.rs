@@ -55,7 +55,7 @@ impl Gate {
 
     fn with_mode(text: &str, mode: Mode) -> Self {
         let source = Source { name: "p.yaml".to_owned(), text: text.to_owned() };
-        let compiled = crate::policy::compile(&[source], CounterSeed([1, 2]), mode);
+        let compiled = crate::policy::compile(&[source], CounterSeed([1, 2]), &mode.into());
         let set = compiled.set.unwrap_or_else(|| panic!("{text}\n{:#?}", compiled.diagnostics));
         let now = Timestamp::from_seconds(1_795_000_020);
         Self { set, store: MemoryStore::default(), now, reported: None }

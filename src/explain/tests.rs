@@ -29,7 +29,7 @@ struct Gate {
 impl Gate {
     fn new(policy: &str) -> Self {
         let source = [Source { name: "p.yaml".to_owned(), text: policy.to_owned() }];
-        let compiled = crate::policy::compile(&source, CounterSeed([1, 2]), Mode::Enforce);
+        let compiled = crate::policy::compile(&source, CounterSeed([1, 2]), &Mode::Enforce.into());
         let set = compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics));
         Self { set, store: MemoryStore::default(), reported: None }
     }

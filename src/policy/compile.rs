@@ -9,13 +9,13 @@ use super::amounts::{Amounts, amount_tables};
 use super::load::Load;
 use super::matcher::native::NativeMatcher;
 use super::matcher::tree::{Level, Tree, TreeNode, TreeRule};
-use super::model::{self, Body, Mode, NodeValue, Policy};
+use super::model::{self, Body, Mode, NodeValue, Options, Policy};
 use super::respond::Respond;
 use super::set::{CounterHasher, CounterSeed, Domain, Matcher, Rule, RuleLimit};
 use crate::limit::ChargeWhen;
 
 /// The set numbers its domains and rules when all are there.
-pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
+pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> Domain {
     let name = policy.domain.value.as_str();
     let mut domain = match &policy.body {
         Body::Native(native) => {
@@ -49,7 +49,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, mode: Mode) -> Domain {
             }
         }
     };
-    if mode == Mode::Shadow {
+    if options.mode == Mode::Shadow {
         let load = domain.load.as_mut().map(|load| &mut load.rule);
         domain.rules.iter_mut().chain(load).for_each(|rule| rule.mode = Mode::Shadow);
     }

@@ -234,7 +234,7 @@ mod tests {
 
     fn set(text: &str) -> PolicySet {
         let source = Source { name: "p.yaml".to_owned(), text: text.to_owned() };
-        compile(&[source], CounterSeed([1, 2]), Mode::Enforce).set.unwrap()
+        compile(&[source], CounterSeed([1, 2]), &Mode::Enforce.into()).set.unwrap()
     }
 
     fn changes_to(after: &str) -> Vec<String> {

@@ -30,7 +30,7 @@ pub mod when;
 mod tests;
 
 use diagnostic::{Diagnostic, Severity};
-use model::{Mode, Source};
+use model::{Options, Source};
 use set::{CounterSeed, PolicySet};
 
 /// Every table of keys that a policy is read by, by the definition that its schema has for it.
@@ -52,11 +52,10 @@ pub struct Compiled {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Compiles all texts into one set; in `Mode::Shadow` every rule is measured and none enforced.
-/// The same texts in another order make the same set.
-pub fn compile(sources: &[Source], seed: CounterSeed, mode: Mode) -> Compiled {
+/// Compiles all texts into one set. The same texts in another order make the same set.
+pub fn compile(sources: &[Source], seed: CounterSeed, options: &Options) -> Compiled {
     let (policies, diagnostics) = read::read(sources);
     let is_error = |found: &Diagnostic| found.severity == Severity::Error;
-    let set = (!diagnostics.iter().any(is_error)).then(|| PolicySet::new(&policies, seed, mode));
+    let set = (!diagnostics.iter().any(is_error)).then(|| PolicySet::new(&policies, seed, options));
     Compiled { set, diagnostics }
 }

@@ -38,6 +38,44 @@ pub struct Placed<T> {
     pub place: Place,
 }
 
+/// What an operator says of all policies at once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// In `Mode::Shadow` every rule is measured and none enforced.
+    pub mode: Mode,
+    pub descriptors: DescriptorOptions,
+}
+
+/// What an operator says of all policies of the envoyproxy/ratelimit format: what that server takes from its
+/// environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DescriptorOptions {
+    /// Whether documents of one domain are one policy, instead of a mistake.
+    pub merges_domains: bool,
+    /// Whether every descriptor is in quota mode, also those without a limit.
+    pub quota_mode: bool,
+    /// Whether a limit counts what another one denies.
+    pub charges_admitted_only: bool,
+    /// The headers that every answer carries, where there are any.
+    pub headers: Option<DescriptorHeaders>,
+    /// Whether answers carry the request and the metadata of its limits.
+    pub has_metadata: bool,
+}
+
+/// Names of headers, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescriptorHeaders {
+    pub limit: String,
+    pub remaining: String,
+    pub reset: String,
+}
+
+impl From<Mode> for Options {
+    fn from(mode: Mode) -> Self {
+        Self { mode, ..Self::default() }
+    }
+}
+
 /// One YAML document: the policy of one domain.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -106,8 +144,9 @@ pub struct AttributeKeys {
     pub keys: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
+    #[default]
     Enforce,
     /// Measured, not enforced.
     Shadow,

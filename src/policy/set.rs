@@ -15,7 +15,7 @@ use crate::policy::load::Load;
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::model::{self, Counting, Mode};
+use crate::policy::model::{self, Counting, Mode, Options};
 use crate::policy::respond::Respond;
 use crate::request::Entry;
 use crate::time::Timestamp;
@@ -240,18 +240,20 @@ impl fmt::Display for RuleLimit {
 }
 
 impl PolicySet {
-    /// Compiles checked policies. In `Mode::Shadow` every rule is measured and none enforced.
-    pub fn new(policies: &[model::Policy], seed: CounterSeed, mode: Mode) -> Self {
+    /// Compiles checked policies.
+    pub fn new(policies: &[model::Policy], seed: CounterSeed, options: &Options) -> Self {
         let mut policies: Vec<&model::Policy> = policies.iter().collect();
         policies.sort_by(|a, b| a.domain.value.cmp(&b.domain.value));
-        let mut domains: Vec<Domain> =
-            policies.into_iter().map(|policy| super::compile::domain(policy, seed, mode)).collect();
+        let mut domains: Vec<Domain> = policies
+            .into_iter()
+            .map(|policy| super::compile::domain(policy, seed, options))
+            .collect();
         let rules = domains.iter_mut().flat_map(|domain| &mut domain.rules);
         rules.zip(0..).for_each(|(rule, index)| rule.index = index);
         domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
         let by_name =
             domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
-        Self { version: 0, domains, by_name, seed, mode }
+        Self { version: 0, domains, by_name, seed, mode: options.mode }
     }
 
     pub fn domain(&self, name: &[u8]) -> Option<&Domain> {

@@ -31,7 +31,7 @@ fn repository(path: &str) -> PathBuf {
 fn policies(texts: &[&str]) -> PolicySet {
     let source = |text: &&str| Source { name: "p.yaml".to_owned(), text: (*text).to_owned() };
     let sources: Vec<Source> = texts.iter().map(source).collect();
-    let compiled = crate::policy::compile(&sources, SEED, Mode::Enforce);
+    let compiled = crate::policy::compile(&sources, SEED, &Mode::Enforce.into());
     compiled.set.unwrap_or_else(|| panic!("{:?}", compiled.diagnostics))
 }
 

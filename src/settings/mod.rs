@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::policy::model::Mode;
+use crate::policy::model::{DescriptorOptions, Mode, Options};
 use crate::socket::Address;
 use crate::telemetry::LogFormat;
 pub use environment::misspelt;
@@ -29,12 +29,21 @@ pub struct Settings {
     /// For stores that write to disk; the memory store does not.
     pub data_dir: PathBuf,
     pub mode: Mode,
+    /// For policies of the envoyproxy/ratelimit format.
+    pub descriptors: DescriptorOptions,
     /// In bytes.
     pub message_size_max: usize,
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub log_level: String,
     pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// What policies are compiled with.
+    pub fn policy_options(&self) -> Options {
+        Options { mode: self.mode, descriptors: self.descriptors.clone() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,6 +309,7 @@ impl Gathered {
                 store: store?,
                 data_dir: data_dir?,
                 mode: mode?,
+                descriptors: DescriptorOptions::default(),
                 message_size_max: message_size_max?,
                 drain_delay: drain_delay?,
                 drain_timeout: drain_timeout?,

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::metrics::{Metrics, SetMetrics};
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::model::{Mode, Source};
+use crate::policy::model::{Options, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{Compiled, diff};
 use files::ReadError;
@@ -122,7 +122,7 @@ type Reading = Result<Vec<Source>, ReadError>;
 pub struct PolicyFiles {
     paths: Arc<[PathBuf]>,
     seed: CounterSeed,
-    mode: Mode,
+    options: Options,
     metrics: Arc<Metrics>,
     clock: Clock,
     active: Arc<Active>,
@@ -134,12 +134,12 @@ impl PolicyFiles {
     pub fn load(
         paths: &[PathBuf],
         seed: CounterSeed,
-        mode: Mode,
+        options: Options,
         metrics: Arc<Metrics>,
         clock: Clock,
     ) -> Result<Self, LoadError> {
         let sources = files::read(paths)?;
-        let Compiled { set, diagnostics } = compile(&sources, seed, mode);
+        let Compiled { set, diagnostics } = compile(&sources, seed, &options);
         let Some(mut set) = set else {
             return Err(LoadError::Problems { sources, diagnostics });
         };
@@ -155,7 +155,7 @@ impl PolicyFiles {
         );
         let published = Published::new(set, &metrics);
         let active = Arc::new(Active::new(published));
-        Ok(Self { paths: paths.into(), seed, mode, metrics, clock, active, last: Ok(sources) })
+        Ok(Self { paths: paths.into(), seed, options, metrics, clock, active, last: Ok(sources) })
     }
 
     pub fn active(&self) -> &Arc<Active> {
@@ -220,10 +220,10 @@ impl PolicyFiles {
     }
 
     async fn compile(&self, sources: Vec<Source>) -> Result<PolicySet, String> {
-        let (seed, mode) = (self.seed, self.mode);
+        let (seed, options) = (self.seed, self.options.clone());
         // Large sets take a while to compile; requests go on meanwhile.
         let compiled = tokio::task::spawn_blocking(move || {
-            let compiled = compile(&sources, seed, mode);
+            let compiled = compile(&sources, seed, &options);
             log_diagnostics(&sources, &compiled.diagnostics);
             compiled
         });
@@ -261,8 +261,8 @@ impl PolicyFiles {
 
 /// Compiles what was read. Files without a single policy are refused: nothing would be limited any
 /// more, and that is also how a file looks that was cut off before it is written anew.
-pub fn compile(sources: &[Source], seed: CounterSeed, mode: Mode) -> Compiled {
-    let mut compiled = crate::policy::compile(sources, seed, mode);
+pub fn compile(sources: &[Source], seed: CounterSeed, options: &Options) -> Compiled {
+    let mut compiled = crate::policy::compile(sources, seed, options);
     if compiled.set.as_ref().is_some_and(|set| set.domains.is_empty()) {
         compiled.set = None;
         for empty_file in &mut compiled.diagnostics {

@@ -46,7 +46,8 @@ fn every_policy_in_the_pages_loads() {
             if text.contains("file:") {
                 sources.extend(tables(path, &page(path)));
             }
-            let compiled = tollgate::policy::compile(&sources, CounterSeed([0, 0]), Mode::Enforce);
+            let compiled =
+                tollgate::policy::compile(&sources, CounterSeed([0, 0]), &Mode::Enforce.into());
             let errors = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error);
             assert_eq!(errors.count(), 0, "{path}:\n{text}\n{:#?}", compiled.diagnostics);
             count += 1;

@@ -123,7 +123,7 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
 
 fn compile(text: &str, mode: Mode) -> PolicySet {
     let sources = [Source { name: "policy.yaml".into(), text: text.into() }];
-    let compiled = policy::compile(&sources, CounterSeed([1, 2]), mode);
+    let compiled = policy::compile(&sources, CounterSeed([1, 2]), &mode.into());
     compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics))
 }
 

@@ -77,6 +77,7 @@ pub(crate) fn settings(policies: &Path) -> Settings {
         store: StoreChoice::Memory,
         data_dir: "data".into(),
         mode: Mode::Enforce,
+        descriptors: Default::default(),
         message_size_max: 1 << 20,
         drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_millis(1_500),
