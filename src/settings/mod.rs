@@ -176,7 +176,7 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL")]
     descriptors_merge_domains: Option<String>,
 
-    /// `true`: every descriptor of that format is in quota mode
+    /// `true`: every descriptor of the envoyproxy/ratelimit format is in quota mode
     ///
     /// A call is then denied only when all its descriptors are over their limits.
     ///
@@ -184,7 +184,7 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL")]
     descriptors_quota_mode: Option<String>,
 
-    /// What limits of that format count: `always`, or only what is `admitted`
+    /// What limits of the envoyproxy/ratelimit format count: `always`, or what is `admitted`
     ///
     /// With `admitted` a call that one limit denies is not counted by the others.
     ///
@@ -192,16 +192,18 @@ pub struct Flags {
     #[arg(long, value_name = "WHEN")]
     descriptors_charge: Option<String>,
 
-    /// Headers of every answer by that format: `off`, or three names: limit,remaining,reset
+    /// Headers of answers by the envoyproxy/ratelimit format: `off`, or limit,remaining,reset
     ///
-    /// The names stand in one value with commas, such as
+    /// Three names in one value with commas, such as
     /// `ratelimit-limit,ratelimit-remaining,ratelimit-reset`.
     ///
     /// [env: TOLLGATE_DESCRIPTORS_HEADERS] [default: off]
     #[arg(long, value_name = "NAMES")]
     descriptors_headers: Vec<String>,
 
-    /// `true`: answers by that format carry the request and the metadata of its limits
+    /// `true`: answers by the envoyproxy/ratelimit format carry its metadata
+    ///
+    /// That is the request, and the metadata of its limits.
     ///
     /// [env: TOLLGATE_DESCRIPTORS_METADATA] [default: false]
     #[arg(long, value_name = "BOOL")]

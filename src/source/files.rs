@@ -265,7 +265,7 @@ mod tests {
         let expected =
             ["b.test.yaml", "below", "d.YAML", "limits"].map(|name| folder.path().join(name));
         assert_eq!(passed_over(folder.path()), expected);
-        assert_eq!(passed_over(&folder.path().join("a.yaml")), [PathBuf::new(); 0]);
+        assert!(passed_over(&folder.path().join("a.yaml")).is_empty());
     }
 
     #[test]

@@ -195,11 +195,11 @@ pub(in crate::settings) fn unused_among(variables: &[(String, String)]) -> Vec<U
 
 /// The first one that has the name; so a name comes before the family that it is of.
 fn group_of(name: &str) -> Option<&'static Group> {
-    let is_named = |known: &&str| match known.strip_suffix('*') {
+    let is_named = |known: &str| match known.strip_suffix('*') {
         Some(family) => name.starts_with(family),
-        None => name == *known,
+        None => name == known,
     };
-    GROUPS.iter().find(|group| group.names.iter().any(|known| is_named(&known)))
+    GROUPS.iter().find(|group| group.names.iter().any(|known| is_named(known)))
 }
 
 #[cfg(test)]
