@@ -28,6 +28,7 @@ mod metrics;
 mod mutations;
 mod protocol;
 mod published;
+mod reference_environment;
 mod reload;
 mod rls;
 mod scenario;
