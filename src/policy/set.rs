@@ -58,6 +58,7 @@ impl LimitSalt {
             Some(WindowIdentity::LocalDays(local)) => (3, local.length),
             Some(WindowIdentity::LocalMonths(local)) => (4, local.length),
             None => (5, 0),
+            Some(WindowIdentity::FirstHit(seconds)) => (6, seconds),
         };
         let mut hasher = CounterHasher::new(seed);
         hasher.feed(b"limit");
