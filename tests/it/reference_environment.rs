@@ -125,3 +125,19 @@ fn print_config_shows_the_variables_as_origins() {
         assert!(line(name).contains(value) && line(name).ends_with(origin), "{stdout}");
     }
 }
+
+/// Deployments of that server start it by its name, without arguments.
+#[test]
+fn under_the_name_of_that_server_it_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("ratelimit");
+    symlink(env!("CARGO_BIN_EXE_tollgate"), &program).unwrap();
+    let mut command = std::process::Command::new(&program);
+    let command = command.env_clear().current_dir(folder.path());
+    let (status, _, stderr) = outcome(command.env("RUNTIME_ROOT", "nowhere"));
+    assert_eq!(status, 1, "{stderr}");
+    assert!(stderr.contains("nowhere/config"), "{stderr}");
+    // With arguments it is tollgate as ever.
+    let (status, stdout, _) = outcome(command.arg("--version"));
+    assert!(status == 0 && stdout.starts_with("tollgate "), "{stdout}");
+}
