@@ -77,6 +77,9 @@ impl Reading<'_> {
         if let Some(key) = keys::sought(node) {
             return Ok(keys::presence(&self.attribute(key)));
         }
+        if let Some(value) = self.constant(node) {
+            return Ok(value.to_string());
+        }
         let left = self.operand(text, &binary.left)?;
         let right = match bare_text(binary) {
             Some(value) => quoted(&value),

@@ -29,7 +29,7 @@ pub(super) fn read(reading: &mut Reading<'_>, per: &[String]) -> Result<Conditio
             _ => std::slice::from_ref(&whole),
         };
         for part in parts {
-            match constant(reading, part) {
+            match reading.constant(part) {
                 Some(true) => continue,
                 Some(false) => {
                     let why = format!("the condition {} never holds", shown(text));
@@ -74,33 +74,6 @@ fn joined(when: &[(String, bool)]) -> Option<String> {
             });
             Some(wrapped.collect::<Vec<_>>().join(" && "))
         }
-    }
-}
-
-/// What a part is for every request.
-fn constant(reading: &Reading<'_>, node: &Node) -> Option<bool> {
-    match &node.what {
-        Tree::Bool(value) => Some(*value),
-        Tree::Not(inner) => constant(reading, inner).map(|value| !value),
-        Tree::Binary(Binary { sign, left, right }) => match (*sign, &right.what) {
-            ("==", _) => Some(known(reading, left)? == known(reading, right)?),
-            ("!=", _) => Some(known(reading, left)? != known(reading, right)?),
-            ("in", Tree::List(items)) => {
-                let left = known(reading, left)?;
-                let items: Option<Vec<_>> = items.iter().map(|item| known(reading, item)).collect();
-                Some(items?.contains(&left))
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// A text that does not depend on the request; `Some(None)` for what the limit does not have.
-fn known<'n>(reading: &Reading<'n>, node: &'n Node) -> Option<Option<&'n str>> {
-    match &node.what {
-        Tree::Text(text) => Some(Some(text)),
-        _ => reading.of_limit(node),
     }
 }
 
@@ -150,14 +123,14 @@ fn compared(reading: &Reading<'_>, binary: &Binary) -> Option<(Key, String)> {
     let sides = [(&binary.left, &binary.right), (&binary.right, &binary.left)];
     sides
         .into_iter()
-        .find_map(|(entry, text)| Some((keys::key(entry)?, known(reading, text)??.to_owned())))
+        .find_map(|(entry, text)| Some((keys::key(entry)?, reading.known(text)??.to_owned())))
 }
 
 fn listed(reading: &Reading<'_>, binary: &Binary) -> Option<(Key, Vec<DraftPattern>)> {
     let Tree::List(items) = &binary.right.what else { return None };
     let mut patterns = Vec::new();
     for item in items {
-        let pattern = DraftPattern::Equals(known(reading, item)??.to_owned());
+        let pattern = DraftPattern::Equals(reading.known(item)??.to_owned());
         if !patterns.contains(&pattern) {
             patterns.push(pattern);
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::file::Limit;
 use super::keys::{AttributeNames, Key, LIMIT, is_word};
 use crate::policy::findings::shown;
-use crate::policy::when::parse::{self, Node, Tree};
+use crate::policy::when::parse::{self, Binary, Node, Tree};
 
 /// Why a limit does not become a rule.
 #[derive(Debug)]
@@ -59,6 +59,33 @@ impl<'l> Reading<'l> {
         match field {
             "name" => Some(self.limit.name.as_deref()),
             "id" => Some(self.limit.id.as_deref()),
+            _ => None,
+        }
+    }
+
+    /// A text that does not depend on the request; `Some(None)` for what the limit does not have.
+    pub(super) fn known<'n>(&'n self, node: &'n Node) -> Option<Option<&'n str>> {
+        match &node.what {
+            Tree::Text(text) => Some(Some(text)),
+            _ => self.of_limit(node),
+        }
+    }
+
+    /// What a part is for every request.
+    pub(super) fn constant(&self, node: &Node) -> Option<bool> {
+        match &node.what {
+            Tree::Bool(value) => Some(*value),
+            Tree::Not(inner) => self.constant(inner).map(|value| !value),
+            Tree::Binary(Binary { sign, left, right }) => match (*sign, &right.what) {
+                ("==", _) => Some(self.known(left)? == self.known(right)?),
+                ("!=", _) => Some(self.known(left)? != self.known(right)?),
+                ("in", Tree::List(items)) => {
+                    let left = self.known(left)?;
+                    let items: Option<Vec<_>> = items.iter().map(|item| self.known(item)).collect();
+                    Some(items?.contains(&left))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }

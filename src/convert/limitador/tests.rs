@@ -139,6 +139,7 @@ fn what_no_pattern_says_is_a_condition_in_cel() {
             "when-a:; when !has(attributes.a) || a == \"x\""),
         (&["descriptors[0].a == 'x' || has(descriptors[0].b)"],
             "when-a-and-b:; when a == \"x\" ? true : has(attributes.b)"),
+        (&["limit.name == 'x' || descriptors[0].a == 'y'"], "when-a:; when false ? true : a == \"y\""),
         (&["descriptors[0].a == 'x' ? descriptors[0].b == 'y' : false"],
             "when-a-and-b:; when a == \"x\" ? b == \"y\" : false"),
     ];

@@ -11,6 +11,9 @@
 //!
 //! What the server does to a message before it asks the library is done here too: 0 hits are 1,
 //! and of two entries with one key the last counts.
+//!
+//! A recording whose name begins with `differs-` has steps that a converted policy answers
+//! otherwise, for the reason that its `about` gives.
 
 use std::collections::HashMap;
 use std::error::Error;
