@@ -4,3 +4,4 @@
 //! at the place where it would stand, and counted.
 
 pub mod draft;
+pub mod limitador;

@@ -14,11 +14,11 @@ use crate::time::Span;
 
 /// Why a text is no amount, window or limit; `bytes` are of that text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Misread {
-    pub(super) code: &'static str,
-    pub(super) message: String,
-    pub(super) hint: String,
-    pub(super) bytes: Range<usize>,
+pub(crate) struct Misread {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) hint: String,
+    pub(crate) bytes: Range<usize>,
 }
 
 const LONGEST_WINDOW_SECONDS: u64 = 100 * Unit::Year.seconds();

@@ -11,7 +11,7 @@ mod calls;
 mod check;
 mod lex;
 mod operators;
-mod parse;
+pub(crate) mod parse;
 mod run;
 
 #[cfg(test)]
@@ -112,7 +112,7 @@ pub enum Failure<'w> {
 
 impl When {
     /// Reads and checks a condition; `tables` are those of its policy.
-    pub(super) fn compile(text: &str, tables: &Tables) -> Result<Self, Misread> {
+    pub(crate) fn compile(text: &str, tables: &Tables) -> Result<Self, Misread> {
         if text.len() > MOST_BYTES {
             let message = format!("the condition has more than {MOST_BYTES} bytes");
             return Err(wrong(0..text.len(), message, "split it into several rules"));

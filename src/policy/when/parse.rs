@@ -14,14 +14,14 @@ use crate::policy::units::Misread;
 pub(super) const MOST_DEPTH: usize = 24;
 
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) what: Tree,
-    pub(super) bytes: Range<usize>,
+pub(crate) struct Node {
+    pub(crate) what: Tree,
+    pub(crate) bytes: Range<usize>,
     depth: usize,
 }
 
 #[derive(Debug)]
-pub(super) enum Tree {
+pub(crate) enum Tree {
     Text(String),
     Whole(i64),
     Decimal(f64),
@@ -43,23 +43,23 @@ pub(super) enum Tree {
 }
 
 #[derive(Debug)]
-pub(super) struct Word {
-    pub(super) text: String,
-    pub(super) bytes: Range<usize>,
+pub(crate) struct Word {
+    pub(crate) text: String,
+    pub(crate) bytes: Range<usize>,
 }
 
 #[derive(Debug)]
-pub(super) struct Call {
-    pub(super) target: Option<Box<Node>>,
-    pub(super) name: Word,
-    pub(super) arguments: Vec<Node>,
+pub(crate) struct Call {
+    pub(crate) target: Option<Box<Node>>,
+    pub(crate) name: Word,
+    pub(crate) arguments: Vec<Node>,
 }
 
 #[derive(Debug)]
-pub(super) struct Binary {
-    pub(super) sign: &'static str,
-    pub(super) left: Box<Node>,
-    pub(super) right: Box<Node>,
+pub(crate) struct Binary {
+    pub(crate) sign: &'static str,
+    pub(crate) left: Box<Node>,
+    pub(crate) right: Box<Node>,
 }
 
 /// Operators of two operands, the loosest first; `in` is a word and a sign.
@@ -87,7 +87,7 @@ const RESERVED: [&str; 17] = [
     "while",
 ];
 
-pub(super) fn parse(text: &str) -> Result<Node, Misread> {
+pub(crate) fn parse(text: &str) -> Result<Node, Misread> {
     let tokens = lex::tokens(text)?;
     let mut parser = Parser { text, tokens, at: 0, depth: 0 };
     if parser.peek() == &What::End {
