@@ -1,0 +1,93 @@
+//! Policies of other servers in, native ones out.
+//!
+//! `tests/convert` holds what is converted and what comes out; `TOLLGATE_GOLDEN=write` writes that
+//! anew.
+
+mod same;
+mod written;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Format, convert, write};
+use crate::policy::compile;
+use crate::policy::diagnostic::Severity;
+use crate::policy::model::{Options, Source};
+use crate::policy::render::render;
+use crate::policy::set::{CounterSeed, PolicySet};
+
+/// What the source says so, or what the original warns of as well.
+const WARNINGS: [&str; 5] =
+    ["no-effect", "zero-amount", "no-rules", "doubtful-name", "mutual-replaces"];
+
+fn source(name: &str, text: &str) -> Source {
+    Source { name: name.to_owned(), text: text.to_owned() }
+}
+
+/// What a text is converted to.
+fn converted(text: &str, from: Option<Format>) -> String {
+    let sources = [source("source.yaml", text)];
+    let converted = convert(&sources, from);
+    let shown = render(&sources, &converted.diagnostics, false);
+    let drafts = converted.drafts.unwrap_or_else(|| panic!("{shown}{:?}", converted.problems));
+    write::documents(&drafts)
+}
+
+/// A policy without errors, and with no warnings but those it is meant to have.
+fn set(text: &str) -> PolicySet {
+    let sources = [source("converted.yaml", text)];
+    let compiled = compile(&sources, CounterSeed([1, 2]), &Options::default());
+    let is_meant = |code: &str| WARNINGS.contains(&code);
+    let odd = compiled
+        .diagnostics
+        .iter()
+        .any(|found| found.severity == Severity::Error || !is_meant(found.code));
+    assert!(!odd, "{text}\n{}", render(&sources, &compiled.diagnostics, false));
+    compiled.set.unwrap()
+}
+
+fn corpus(format: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/convert").join(format);
+    let entries = fs::read_dir(&folder).unwrap();
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    paths.sort();
+    paths
+}
+
+#[test]
+fn policies_come_out_as_expected() {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting")]
+    let write = std::env::var("TOLLGATE_GOLDEN").is_ok_and(|value| value == "write");
+    let paths = corpus("ratelimit");
+    assert!(paths.len() >= 12, "only {} sources", paths.len());
+    for path in paths {
+        let text = converted(&fs::read_to_string(&path).unwrap(), None);
+        set(&text);
+        let expected = path.with_extension("expected");
+        if write {
+            fs::write(&expected, &text).unwrap();
+        }
+        let expected = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(text, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn faults_of_the_source_have_their_places_and_nothing_comes_out() {
+    let sources = [source("p.yaml", "domain: d\ndescriptors:\n  - value: x\n")];
+    let converted = convert(&sources, None);
+    assert!(converted.drafts.is_none());
+    let shown = render(&sources, &converted.diagnostics, false);
+    assert!(shown.contains("missing-key") && shown.contains("p.yaml:3"), "{shown}");
+}
+
+#[test]
+fn a_native_policy_is_not_converted_whatever_is_said_of_it() {
+    for from in [None, Some(Format::Ratelimit)] {
+        let sources = [source("p.yaml", "domain: d\nrules: []\n")];
+        let converted = convert(&sources, from);
+        assert!(converted.drafts.is_none());
+        assert!(converted.problems[0].contains("native policy already"), "{converted:?}");
+    }
+}
