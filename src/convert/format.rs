@@ -51,7 +51,9 @@ pub(super) fn of_all(sources: &[Source]) -> Result<Format, Vec<String>> {
 }
 
 pub(super) fn native(name: &str) -> String {
-    format!("`{name}` is a native policy already; `tollgate check {name}` says what is wrong with it")
+    format!(
+        "`{name}` is a native policy already; `tollgate check {name}` says what is wrong with it"
+    )
 }
 
 pub(super) fn is_native(text: &str) -> bool {

@@ -104,25 +104,35 @@ fn condition(text: &mut String, when: &str) {
     text.push_str(&format!("      {line}\n"));
 }
 
-/// Parts that may stand on lines of their own: folding puts one blank between them again, so no
-/// part begins with one.
+/// The parts that `&&` joins, outside of brackets and texts, each with the `&&` after it: folding
+/// puts one blank between lines again.
 fn conjuncts(when: &str) -> Vec<&str> {
     let mut parts = Vec::new();
-    let mut start = 0;
-    for (at, _) in when.match_indices(" && ") {
-        let after = at + " && ".len();
-        if !when[after..].starts_with(' ') {
-            parts.push(&when[start..after - 1]);
-            start = after;
+    let (mut start, mut depth, mut quote, mut is_escaped) = (0, 0_u32, None, false);
+    for (at, c) in when.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(' | '[') => depth += 1,
+            (None, ')' | ']') => depth = depth.saturating_sub(1),
+            (None, ' ') if depth == 0 && when[..at].ends_with("&&") => {
+                parts.push(&when[start..at]);
+                start = at + 1;
+            }
+            (None, _) => {}
         }
     }
     parts.push(&when[start..]);
-    parts
+    parts.iter().map(|part| part.trim()).filter(|part| !part.is_empty()).collect()
 }
 
 fn pattern(pattern: &DraftPattern) -> Yaml {
     let mapping = |key: &str, value| Yaml::Mapping(vec![(key.to_owned(), value)]);
-    let list = |patterns: &[DraftPattern]| Yaml::Sequence(patterns.iter().map(self::pattern).collect());
+    let list =
+        |patterns: &[DraftPattern]| Yaml::Sequence(patterns.iter().map(self::pattern).collect());
     match pattern {
         DraftPattern::Equals(text) if is_taken_otherwise(text) => {
             mapping("equals", Yaml::text(text))
@@ -174,7 +184,8 @@ impl Yaml {
                 format!("[{}]", items.join(", "))
             }
             Self::Mapping(pairs) => {
-                let pair = |(key, value): &(String, Self)| format!("{key}: {}", value.on_one_line());
+                let pair =
+                    |(key, value): &(String, Self)| format!("{key}: {}", value.on_one_line());
                 let pairs: Vec<String> = pairs.iter().map(pair).collect();
                 format!("{{ {} }}", pairs.join(", "))
             }

@@ -43,7 +43,7 @@ pub(super) fn select(node: &Node, level: &[Node], attribute: &str) -> Option<Sel
                     several => format!("!({})", several.join(" && ")),
                 });
                 if written.is_wider {
-                    selection.notes.push(wider("Leaves out", &name));
+                    selection.notes.push(wider("Leaves out", wildcard, &name));
                 }
             }
         }
@@ -57,7 +57,7 @@ pub(super) fn select(node: &Node, level: &[Node], attribute: &str) -> Option<Sel
                 let written = wildcard.in_cel(&name);
                 selection.clauses.splice(0..0, written.clauses);
                 if written.is_wider {
-                    selection.notes.push(wider("Takes", &name));
+                    selection.notes.push(wider("Takes", &wildcard, &name));
                 }
             }
             match (wildcard.first(), wildcard.prefix()) {
@@ -82,10 +82,10 @@ fn is_counted(node: &Node) -> bool {
     }
 }
 
-fn wider(does: &str, name: &str) -> String {
+fn wider(does: &str, wildcard: &Wildcard<'_>, name: &str) -> String {
     format!(
-        "{does} more than the wildcard there: `{name}` is asked for the texts between the stars, \
-         not for their order and not whether they overlap."
+        "{does} more than `{wildcard}`: `{name}` is asked for the texts between the stars, not for \
+         their order and not whether they overlap."
     )
 }
 

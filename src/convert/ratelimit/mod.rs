@@ -55,8 +55,9 @@ struct Walk<'n> {
 
 fn draft(domain: &str, nodes: &[Node]) -> Draft {
     let mut keys = Vec::new();
-    collect_keys(nodes, &mut keys, &mut HashSet::new());
-    let attributes = Attributes::new(keys);
+    let mut paths = HashSet::new();
+    collect_keys(nodes, &mut keys, &mut HashSet::new(), &mut paths);
+    let attributes = Attributes::new(keys, &paths);
     let mut walk = Walk::default();
     walk.level(nodes, &attributes, &[]);
     let named: Vec<(&[&Node], Option<&str>)> = walk
@@ -84,25 +85,45 @@ fn draft(domain: &str, nodes: &[Node]) -> Draft {
     }
 }
 
-/// Every key once, in the order of the policy.
-fn collect_keys<'n>(nodes: &'n [Node], keys: &mut Vec<&'n str>, seen: &mut HashSet<&'n str>) {
+/// Every key once, in the order of the policy, and those that have values with a slash.
+fn collect_keys<'n>(
+    nodes: &'n [Node],
+    keys: &mut Vec<&'n str>,
+    seen: &mut HashSet<&'n str>,
+    paths: &mut HashSet<&'n str>,
+) {
     for node in nodes {
         if seen.insert(&node.key) {
             keys.push(&node.key);
         }
-        collect_keys(&node.children, keys, seen);
+        let has_slash = match &node.value {
+            NodeValue::Any => false,
+            NodeValue::Exact(value) => value.contains('/'),
+            NodeValue::Wildcard(parts) => parts.iter().any(|part| part.contains('/')),
+        };
+        if has_slash {
+            paths.insert(&node.key);
+        }
+        collect_keys(&node.children, keys, seen, paths);
     }
 }
 
 impl<'n> Walk<'n> {
-    fn level(&mut self, nodes: &'n [Node], attributes: &Attributes<'_>, above: &[(&'n Node, Selection)]) {
+    fn level(
+        &mut self,
+        nodes: &'n [Node],
+        attributes: &Attributes<'_>,
+        above: &[(&'n Node, Selection)],
+    ) {
         for node in nodes {
             let selection = level::select(node, nodes, attributes.of(&node.key));
             let why = match &selection {
-                None => Some("others on its level take all its values, there too"),
-                Some(_) if above.iter().any(|(it, _)| it.key == node.key) => {
-                    Some("one key stands twice on its path, and only the first entry of a key is seen here")
+                None => {
+                    Some("not reached there either, for others on its level take all its values")
                 }
+                Some(_) if above.iter().any(|(it, _)| it.key == node.key) => Some(
+                    "its path has one key twice, and only the first entry of a key is seen here",
+                ),
                 Some(_) => None,
             };
             let path: Vec<&Node> = above.iter().map(|(it, _)| *it).chain([node]).collect();
@@ -114,7 +135,7 @@ impl<'n> Walk<'n> {
             whole.push((node, selection));
             if let Some(limit) = &node.limit {
                 if whole.iter().filter(|(_, it)| it.is_counted).count() > MOST_PER {
-                    self.leave_out_one(&path, limit, "it counts by too many entries");
+                    self.leave_out_one(&path, limit, "it counts by more entries than a rule can");
                 } else {
                     let selections = whole.iter().map(|(_, it)| it.clone()).collect();
                     self.found.push(Found { path, limit, selections });
@@ -223,7 +244,7 @@ fn rule(
         && own.value != name
     {
         rule.notes.push(format!(
-            "Named `{}` there, as other limits are; names of rules are unique.",
+            "Named `{}` there; names of rules are unique and without control characters.",
             own.value
         ));
     }
@@ -284,9 +305,8 @@ fn replaces(
     let mut rules: Vec<String> = Vec::new();
     for name in names {
         match replaced.get(name.value.as_str()) {
-            Some(of_name) => {
-                rules.extend(of_name.iter().filter(|rule| !rules.contains(rule)).cloned().collect::<Vec<_>>());
-            }
+            Some(of_name) if of_name.iter().all(|rule| rules.contains(rule)) => {}
+            Some(of_name) => rules.extend(of_name.iter().cloned()),
             None => notes.push(format!(
                 "Replaces `{}` there, a name that no rule with a limit has.",
                 name.value
@@ -299,9 +319,9 @@ fn replaces(
 /// What differs for the policy as a whole.
 fn policy_notes(rules: &[DraftRule], attributes: &Attributes<'_>) -> Vec<String> {
     let mut notes = vec![
-        "Rules see which entries a descriptor has. In envoyproxy/ratelimit a descriptor is also \
-         without a limit when it has an entry that this policy does not name, one key twice, or \
-         its entries in another order; here the rule for the entries it knows applies."
+        "A descriptor with an entry that no rule names, with one key twice or with its entries in \
+         another order is without a limit in envoyproxy/ratelimit. Here the rules for the entries \
+         it has apply."
             .to_owned(),
         "Denials have Retry-After and a problem body here, unless `respond` says otherwise. A limit \
          that a request brings along takes nothing from a request that is denied."

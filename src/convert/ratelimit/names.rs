@@ -3,23 +3,15 @@
 //! An entry is compared as the text it is. Where the attribute of its name would be more than
 //! that, or could not be named, it is read under another name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::policy::model::{Node, NodeValue};
 
-/// Attributes that are more than the text of the entry of their name, or that are doubted.
-const KNOWN: [&str; 10] = [
-    "ip",
-    "method",
-    ":method",
-    "endpoint",
-    "path",
-    ":path",
-    "url",
-    "uri",
-    "route",
-    "request_path",
-];
+/// Attributes that are more than the text of the entry of their name, or whose texts are held to
+/// be methods.
+const KNOWN: [&str; 4] = ["endpoint", "method", "ip", ":method"];
+/// Attributes whose texts are held to be paths when they look like one.
+const PATHS: [&str; 6] = ["path", ":path", "url", "uri", "route", "request_path"];
 
 /// The attribute that each entry key of a policy is read as.
 pub(super) struct Attributes<'n> {
@@ -31,18 +23,21 @@ pub(super) struct Attributes<'n> {
 }
 
 impl<'n> Attributes<'n> {
-    pub(super) fn new(keys: Vec<&'n str>) -> Self {
+    /// `paths` are those keys that have values with a slash.
+    pub(super) fn new(keys: Vec<&'n str>, paths: &HashSet<&str>) -> Self {
+        let is_known =
+            |key: &str| KNOWN.contains(&key) || (PATHS.contains(&key) && paths.contains(key));
         let mut taken: HashMap<String, u32> =
             keys.iter().map(|key| ((*key).to_owned(), 1)).collect();
         let mut by_key = HashMap::new();
         for key in &keys {
-            let name = match KNOWN.contains(key) || !is_plain(key) {
+            let name = match is_known(key) || !is_plain(key) {
                 true => unique(&format!("{}_text", cleaned(key, '_')), '_', &mut taken),
                 false => (*key).to_owned(),
             };
             by_key.insert(*key, name);
         }
-        let known = keys.iter().copied().filter(|key| KNOWN.contains(key)).collect();
+        let known = keys.iter().copied().filter(|key| is_known(key)).collect();
         Self { by_key, keys, known }
     }
 

@@ -4,6 +4,8 @@
 //! begins, how it ends and what it contains; where that takes more than the wildcard does, the
 //! condition says so.
 
+use std::fmt;
+
 use super::super::draft::DraftPattern;
 
 /// The text around and between the stars.
@@ -65,7 +67,8 @@ impl<'n> Wildcard<'n> {
 
     /// Whether some value may match both; where that is not certain, it may.
     pub(super) fn may_meet(&self, other: &Self) -> bool {
-        let begin_alike = self.first.starts_with(other.first) || other.first.starts_with(self.first);
+        let begin_alike =
+            self.first.starts_with(other.first) || other.first.starts_with(self.first);
         let end_alike = self.last.ends_with(other.last) || other.last.ends_with(self.last);
         begin_alike && end_alike
     }
@@ -102,6 +105,15 @@ impl<'n> Wildcard<'n> {
     }
 }
 
+/// As a policy writes it.
+impl fmt::Display for Wildcard<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}*", self.first)?;
+        self.middle.iter().try_for_each(|part| write!(f, "{part}*"))?;
+        f.write_str(self.last)
+    }
+}
+
 /// The lengths of texts that `first` ends and `last` begins with.
 fn shared(first: &str, last: &str) -> impl Iterator<Item = usize> {
     let lengths = (1..=last.len()).filter(|length| last.is_char_boundary(*length));
@@ -134,8 +146,27 @@ pub(super) fn quoted(text: &str) -> String {
 
 /// Words of CEL that cannot stand for an attribute.
 const KEPT_WORDS: [&str; 22] = [
-    "as", "attributes", "break", "const", "continue", "else", "false", "for", "function", "if",
-    "import", "in", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void",
+    "as",
+    "attributes",
+    "break",
+    "const",
+    "continue",
+    "else",
+    "false",
+    "for",
+    "function",
+    "if",
+    "import",
+    "in",
+    "let",
+    "loop",
+    "namespace",
+    "null",
+    "package",
+    "return",
+    "true",
+    "var",
+    "void",
     "while",
 ];
 
@@ -176,11 +207,7 @@ mod tests {
         for (pattern, clauses, is_wider) in [
             ("*z", "x.endsWith(\"z\")", false),
             ("a*a", "x.startsWith(\"a\") && x.endsWith(\"a\") && x != \"a\"", false),
-            (
-                "aab*aba",
-                "x.startsWith(\"aab\") && x.endsWith(\"aba\") && x != \"aaba\"",
-                false,
-            ),
+            ("aab*aba", "x.startsWith(\"aab\") && x.endsWith(\"aba\") && x != \"aaba\"", false),
             ("a*m*z", "x.startsWith(\"a\") && x.contains(\"m\") && x.endsWith(\"z\")", false),
             ("/a*/b*", "x.startsWith(\"/a\") && x.contains(\"/b\")", false),
             ("a/*/b*", "x.startsWith(\"a/\") && x.contains(\"/b\")", true),

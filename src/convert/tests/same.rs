@@ -138,7 +138,8 @@ fn step() -> impl Strategy<Value = Step> {
         let values = vec(select(&SENT[..]), keys.len());
         (Just(keys), values).prop_map(|(keys, values)| keys.into_iter().zip(values).collect())
     });
-    let hits = prop_oneof![6 => (0..4_u64).prop_map(Hits::Take), 1 => (0..3_u64).prop_map(Hits::GiveBack)];
+    let hits =
+        prop_oneof![6 => (0..4_u64).prop_map(Hits::Take), 1 => (0..3_u64).prop_map(Hits::GiveBack)];
     let wait = select(vec![0, 0, 0, 0, 1, 40, 3_600, 200_000, 3_000_000]);
     (wait, vec((entries, hits), 1..4)).prop_map(|(wait, descriptors)| Step { wait, descriptors })
 }

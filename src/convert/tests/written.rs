@@ -56,8 +56,9 @@ fn long_lines_are_broken_and_mean_the_same() {
     let values: Vec<String> = (0..60).map(|number| format!("tenant {number}")).collect();
     let equals = values.iter().map(|value| DraftPattern::Equals(value.clone()));
     let not = DraftPattern::Not(equals.collect());
-    let clauses: Vec<String> =
-        (0..9).map(|number| format!("!a.endsWith(\"{number} &&  x && y\")")).collect();
+    let clauses: Vec<String> = (0..9)
+        .map(|number| format!("!(b == 'it\"s' && a.endsWith(\"{number} \\\" &&  x && y\"))"))
+        .collect();
     let when = clauses.join(" && ");
     let document = with(DraftRule {
         matches: vec![("a".to_owned(), not)],
@@ -78,7 +79,10 @@ fn notes_stand_above_what_they_are_about_and_are_comments_whatever_they_hold() {
         notes: vec!["one\nrules: []".to_owned(), "two\u{2028}x".to_owned()],
         ..DraftRule::default()
     });
-    assert!(document.contains("rules:\n  # - one rules: []\n  # - two x\n  - name: r\n"), "{document}");
+    assert!(
+        document.contains("rules:\n  # - one rules: []\n  # - two x\n  - name: r\n"),
+        "{document}"
+    );
     set(&document);
 }
 
