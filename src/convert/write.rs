@@ -81,11 +81,16 @@ fn limit(limit: &DraftLimit) -> Yaml {
     Yaml::Scalar(format!("{}/{}", limit.amount, limit.window))
 }
 
-/// A condition is a text of its own kind, full of quotes: folded lines need no others.
+/// A condition is full of quotes and brackets, which YAML minds only at the beginning; where it
+/// does, folded lines need no others.
 fn condition(text: &mut String, when: &str) {
     let when = when.replace(['\n', '\r'], " ");
     let when = when.trim();
-    if scalar(when) == when && "    when: ".len() + when.len() <= WIDTH {
+    let is_plain = when.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && !when.contains(": ")
+        && !when.contains(" #")
+        && !when.ends_with(':');
+    if is_plain && "    when: ".len() + when.chars().count() <= WIDTH {
         text.push_str(&format!("    when: {when}\n"));
         return;
     }

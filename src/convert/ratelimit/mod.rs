@@ -18,8 +18,6 @@ use crate::policy::read;
 use level::Selection;
 use names::Attributes;
 
-/// A rule counts by so many attributes at most.
-const MOST_PER: usize = 32;
 /// Bytes of the longest condition.
 const LONGEST_CONDITION: usize = 4096;
 
@@ -134,12 +132,8 @@ impl<'n> Walk<'n> {
             let mut whole = above.to_vec();
             whole.push((node, selection));
             if let Some(limit) = &node.limit {
-                if whole.iter().filter(|(_, it)| it.is_counted).count() > MOST_PER {
-                    self.leave_out_one(&path, limit, "it counts by more entries than a rule can");
-                } else {
-                    let selections = whole.iter().map(|(_, it)| it.clone()).collect();
-                    self.found.push(Found { path, limit, selections });
-                }
+                let selections = whole.iter().map(|(_, it)| it.clone()).collect();
+                self.found.push(Found { path, limit, selections });
             }
             self.level(&node.children, attributes, &whole);
         }
@@ -149,19 +143,15 @@ impl<'n> Walk<'n> {
     fn leave_out(&mut self, path: &[&'n Node], why: &str) {
         let Some(node) = path.last() else { return };
         if let Some(limit) = &node.limit {
-            self.leave_out_one(path, limit, why);
+            let limit = match &limit.limit {
+                Some(limit) => format!("{}/{}", limit.amount, unit(limit).name()),
+                None => "unlimited".to_owned(),
+            };
+            self.left_out.push(format!("Left out: `{}`, {limit}: {why}.", path_text(path)));
         }
         for child in &node.children {
             self.leave_out(&[path, &[child]].concat(), why);
         }
-    }
-
-    fn leave_out_one(&mut self, path: &[&Node], limit: &NodeLimit, why: &str) {
-        let limit = match &limit.limit {
-            Some(limit) => format!("{}/{}", limit.amount, unit(limit).name()),
-            None => "unlimited".to_owned(),
-        };
-        self.left_out.push(format!("Left out: `{}`, {limit}: {why}.", path_text(path)));
     }
 }
 
@@ -255,11 +245,14 @@ fn rule(
 
 /// The clauses as one condition, as many as fit.
 fn condition(mut clauses: Vec<String>, notes: &mut Vec<String>) -> Option<String> {
-    let all = clauses.len();
-    while clauses.join(" && ").len() > LONGEST_CONDITION {
-        clauses.pop();
-    }
-    if clauses.len() < all {
+    let mut length = 0;
+    let fits = clauses.iter().take_while(|clause| {
+        length += clause.len() + " && ".len();
+        length <= LONGEST_CONDITION
+    });
+    let fitting = fits.count();
+    if fitting < clauses.len() {
+        clauses.truncate(fitting);
         notes.push(
             "Applies to more values than there: not all wildcards that come before it fit into \
              its condition."

@@ -91,3 +91,16 @@ fn a_native_policy_is_not_converted_whatever_is_said_of_it() {
         assert!(converted.problems[0].contains("native policy already"), "{converted:?}");
     }
 }
+
+#[test]
+fn a_condition_that_would_be_too_long_is_cut_and_says_so() {
+    let mut text = "domain: d\ndescriptors:\n- { key: a, rate_limit: { unit: minute, \
+                    requests_per_unit: 1 } }\n"
+        .to_owned();
+    for number in 0..300 {
+        text.push_str(&format!("- {{ key: a, value: '*-{number}-end' }}\n"));
+    }
+    let native = converted(&text, None);
+    assert!(native.contains("Applies to more values than there"), "{native}");
+    set(&native);
+}
