@@ -83,7 +83,7 @@ fn print_json(sources: &[Source], compiled: &Compiled) {
     anstream::println!("{document:#}");
 }
 
-fn counted(count: usize, one: &str, more: &str) -> String {
+pub(super) fn counted(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 

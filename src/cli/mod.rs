@@ -5,6 +5,7 @@
 mod ask;
 mod bench;
 mod check;
+mod convert;
 mod explain;
 mod schema;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Run scenario files in virtual time
     Test(test::Arguments),
+    /// Convert policies of envoyproxy/ratelimit and Limitador to native ones
+    Convert(convert::Arguments),
     /// Print the JSON Schema that editors complete and check policies by
     Schema(schema::Arguments),
     /// Drive an RLS server and print throughput and latencies
@@ -76,6 +79,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Convert(arguments) => convert::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }

@@ -13,6 +13,7 @@ mod bench_cli;
 mod chart;
 mod cli;
 mod concurrent;
+mod convert;
 mod docs;
 mod drain;
 mod envoy;

@@ -18,6 +18,6 @@ use crate::convert::draft::Draft;
 
 /// The drafts of a limits file, in the order in which its namespaces come; or all that is wrong
 /// with the file, each with its place.
-pub fn read(text: &str) -> Result<Vec<Draft>, Vec<String>> {
+pub(super) fn read(text: &str) -> Result<Vec<Draft>, Vec<String>> {
     file::read(text).map(|limits| drafts::drafts(&limits))
 }

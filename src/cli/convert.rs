@@ -1,0 +1,201 @@
+//! `tollgate convert`: policies of other servers as native ones.
+//!
+//! What is written has been loaded by our own compiler before, and takes the place of no file
+//! unless that is asked for.
+
+use std::collections::HashSet;
+use std::fs::OpenOptions;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::check::{counted, print_problems};
+use super::{FAILED, Merging, USAGE, complain};
+use crate::convert::draft::Draft;
+use crate::convert::{self, Converted, Counts, Format, write};
+use crate::policy::diagnostic::{Diagnostic, Severity};
+use crate::policy::model::{Options, Source};
+use crate::policy::set::CounterSeed;
+use crate::source::{self, files};
+use crate::yaml;
+
+const AFTER_HELP: &str = "\
+Examples:
+  tollgate convert ratelimit.yaml                       # to standard output
+  tollgate convert config/ --output policies/           # a file for each domain
+  kubectl get configmap limits -o yaml | tollgate convert - --output limits.yaml
+
+What the native language says otherwise, or cannot say, stands as a comment above the rule that it
+is about. Read the comments, then try the policy with `tollgate explain` and `tollgate test`.
+
+Exit codes: 0 converted, 1 it did not work out, 2 wrong usage.";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(super) struct Arguments {
+    /// Files or folders with policies of another server; `-` is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The server that the policies are for [default: what their keys say]
+    #[arg(long, value_enum)]
+    from: Option<From>,
+
+    #[command(flatten)]
+    merging: Merging,
+
+    /// A file, or a folder for one file per domain [default: standard output]
+    #[arg(long, value_name = "FILE|DIR")]
+    output: Option<PathBuf>,
+
+    /// Write over files that exist
+    #[arg(long, requires = "output")]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum From {
+    /// Documents with `descriptors:`
+    EnvoyproxyRatelimit,
+    /// Lists of limits with a `namespace`, and Kubernetes objects that hold them
+    Limitador,
+}
+
+pub(super) fn run(arguments: &Arguments) -> ExitCode {
+    let sources = match read(&arguments.paths) {
+        Ok(sources) => sources,
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(USAGE);
+        }
+    };
+    let from = arguments.from.map(|from| match from {
+        From::EnvoyproxyRatelimit => Format::Ratelimit,
+        From::Limitador => Format::Limitador,
+    });
+    let Converted { drafts, diagnostics, problems } =
+        convert::convert(&sources, from, &arguments.merging.options().descriptors);
+    print_problems(&sources, &diagnostics);
+    problems.iter().for_each(|problem| complain(problem));
+    let Some(drafts) = drafts else {
+        return ExitCode::from(FAILED);
+    };
+    let written = written(&drafts, arguments.output.as_deref());
+    if let Err(problem) = check(&written).and_then(|()| put(&written, arguments)) {
+        complain(&problem);
+        return ExitCode::from(FAILED);
+    }
+    let counts = Counts::of(&drafts);
+    anstream::eprintln!(
+        "{} of {}, {} about what differs or could not be carried",
+        counted(counts.rules, "rule", "rules"),
+        counted(counts.domains, "domain", "domains"),
+        counted(counts.notes, "note", "notes"),
+    );
+    ExitCode::SUCCESS
+}
+
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
+    let (inputs, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path == Path::new("-"));
+    let mut sources = match paths.is_empty() {
+        true => Vec::new(),
+        false => files::read(&paths)?,
+    };
+    if !inputs.is_empty() {
+        let mut text = String::new();
+        let read = io::stdin().take(yaml::MAX_BYTES as u64 + 1).read_to_string(&mut text);
+        read.map_err(|error| anyhow::anyhow!("cannot read standard input: {error}"))?;
+        sources.push(Source { name: "-".to_owned(), text });
+    }
+    Ok(sources)
+}
+
+/// The texts to write, each with the path of its file; with none for standard output.
+fn written(drafts: &[Draft], output: Option<&Path>) -> Vec<(Option<PathBuf>, String)> {
+    let Some(output) = output else {
+        return vec![(None, write::documents(drafts))];
+    };
+    let is_folder = output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    if !is_folder {
+        return vec![(Some(output.to_owned()), write::documents(drafts))];
+    }
+    let mut taken = HashSet::new();
+    let file = |draft: &Draft| {
+        let name = file_name(&draft.domain, &mut taken);
+        (Some(output.join(name)), write::document(draft))
+    };
+    drafts.iter().map(file).collect()
+}
+
+/// A name that is a file of the folder, and not hidden in it, whatever the domain is called.
+fn file_name(domain: &str, taken: &mut HashSet<String>) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = domain.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let name = name.trim_start_matches('.').trim_end_matches(".test");
+    let stem = if name.is_empty() { "policy" } else { name };
+    let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
+    let mut names = std::iter::once(stem.to_owned()).chain(numbered);
+    let free = names.find(|name| taken.insert(name.to_lowercase())).unwrap_or_default();
+    format!("{free}.yaml")
+}
+
+/// Loads what is about to be written, as a server would.
+fn check(written: &[(Option<PathBuf>, String)]) -> Result<(), String> {
+    let source = |(path, text): &(Option<PathBuf>, String)| Source {
+        name: path.as_ref().map_or("converted".to_owned(), |path| path.display().to_string()),
+        text: text.clone(),
+    };
+    let sources: Vec<Source> = written.iter().map(source).collect();
+    if let Some(large) = sources.iter().find(|source| source.text.len() > yaml::MAX_BYTES) {
+        return Err(format!(
+            "the policy `{}` would be larger than {} MiB, the most that is loaded; convert parts of \
+             it, or write a folder with `--output`",
+            large.name,
+            yaml::MAX_BYTES >> 20
+        ));
+    }
+    let mut compiled = source::compile(&sources, CounterSeed([0, 0]), &Options::default());
+    if compiled.set.is_some() {
+        return Ok(());
+    }
+    compiled.diagnostics.retain(|found: &Diagnostic| found.severity == Severity::Error);
+    print_problems(&sources, &compiled.diagnostics);
+    Err("the converted policy does not load, so nothing is written; this is a fault of tollgate: \
+         please report it with the policy that you converted"
+        .to_owned())
+}
+
+/// Writes all files, or none if one of them exists.
+fn put(written: &[(Option<PathBuf>, String)], arguments: &Arguments) -> Result<(), String> {
+    let paths = || written.iter().filter_map(|(path, _)| path.as_deref());
+    if !arguments.force
+        && let Some(path) = paths().find(|path| path.symlink_metadata().is_ok())
+    {
+        return Err(format!(
+            "`{}` exists; name another output, or write over it with `--force`",
+            path.display()
+        ));
+    }
+    for (path, text) in written {
+        match path {
+            None => anstream::print!("{text}"),
+            Some(path) => put_file(path, text, arguments.force)
+                .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?,
+        }
+    }
+    Ok(())
+}
+
+fn put_file(path: &Path, text: &str, force: bool) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    options.write(true);
+    match force {
+        true => options.create(true).truncate(true),
+        false => options.create_new(true),
+    };
+    options.open(path)?.write_all(text.as_bytes())
+}

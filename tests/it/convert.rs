@@ -1,0 +1,104 @@
+//! `tollgate convert`: what goes where, and what is never written over.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::support::*;
+
+const TWO_DOMAINS: &str = "\
+domain: shop
+descriptors:
+  - key: tenant
+    rate_limit: { unit: month, requests_per_unit: 100 }
+---
+domain: ../Shop
+descriptors: []
+";
+
+fn folder() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ratelimit.yaml"), TWO_DOMAINS).unwrap();
+    let path = folder.path().join("ratelimit.yaml").display().to_string();
+    (folder, path)
+}
+
+#[test]
+fn a_policy_goes_to_standard_output_and_is_summed_up_beside_it() {
+    let (_folder, path) = folder();
+    let (code, stdout, stderr) = outcome(&mut tollgate(&["convert", &path]));
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.contains("limits: [100/720h]") && stdout.contains("\n---\n"), "{stdout}");
+    let summary = "1 rule of 2 domains, 5 notes about what differs or could not be carried\n";
+    assert_eq!(stderr, summary);
+}
+
+#[test]
+fn standard_input_is_read_where_the_path_is_a_dash() {
+    let mut command = tollgate(&["convert", "-"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(TWO_DOMAINS.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && stdout.contains("domain: shop"), "{stdout}");
+}
+
+#[test]
+fn a_folder_gets_a_file_for_each_domain_and_no_file_is_written_over_unasked() {
+    let (folder, path) = folder();
+    let output = format!("{}/native/", folder.path().display());
+    let convert = |more: &[&str]| {
+        outcome(&mut tollgate(&[&["convert", &path, "--output", &output], more].concat()))
+    };
+    let (code, stdout, stderr) = convert(&[]);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    let text = |name: &str| std::fs::read_to_string(format!("{output}{name}")).unwrap();
+    assert!(text("shop.yaml").contains("domain: shop"));
+    assert!(text("-Shop.yaml").contains("domain: ../Shop"), "{}", text("-Shop.yaml"));
+    let (code, checked, _) = outcome(&mut tollgate(&["check", &output]));
+    assert_eq!(code, 0, "{checked}");
+
+    std::fs::remove_file(format!("{output}-Shop.yaml")).unwrap();
+    std::fs::write(format!("{output}shop.yaml"), "mine").unwrap();
+    let (code, _, stderr) = convert(&[]);
+    assert!(code == 1 && stderr.contains("shop.yaml` exists"), "{stderr}");
+    assert!(stderr.contains("--force"), "{stderr}");
+    assert!(
+        !std::fs::exists(format!("{output}-Shop.yaml")).unwrap(),
+        "nothing is written by halves"
+    );
+    assert_eq!(text("shop.yaml"), "mine");
+    assert_eq!(convert(&["--force"]).0, 0);
+    assert!(text("shop.yaml").contains("domain: shop"));
+}
+
+#[test]
+fn a_source_with_faults_is_shown_as_check_shows_it_and_writes_nothing() {
+    let (folder, path) = folder();
+    std::fs::write(&path, TWO_DOMAINS.replace("month", "fortnight")).unwrap();
+    let output = folder.path().join("native.yaml");
+    let shown = output.display().to_string();
+    let (code, stdout, stderr) = outcome(&mut tollgate(&["convert", &path, "--output", &shown]));
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    let (_, checked, _) = outcome(&mut tollgate(&["check", &path]));
+    let problem = checked.lines().next().unwrap();
+    assert!(stderr.contains(problem), "{stderr}");
+    assert!(!output.exists());
+}
+
+#[test]
+fn what_is_no_policy_of_another_server_is_refused_with_the_next_step() {
+    let (_folder, path) = folder();
+    for (text, part) in [
+        ("domain: d\nrules: []", "is a native policy already"),
+        ("a: b", "say which it is with `--from`"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let (code, stdout, stderr) = outcome(&mut tollgate(&["convert", &path]));
+        assert_eq!((code, stdout.as_str()), (1, ""));
+        assert!(stderr.starts_with("error: ") && stderr.contains(part), "{stderr}");
+    }
+    let missing = outcome(&mut tollgate(&["convert", "no/such/path"]));
+    assert!(missing.0 == 2 && missing.2.contains("does not exist"), "{missing:?}");
+    assert_eq!(outcome(&mut tollgate(&["convert", &path, "--force"])).0, 2, "force without output");
+}
