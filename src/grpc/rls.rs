@@ -116,7 +116,8 @@ async fn caught<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
-fn request_of(call: &pb::rls::RateLimitRequest) -> Request<'_> {
+/// What a call asks, borrowed from it.
+pub fn request_of(call: &pb::rls::RateLimitRequest) -> Request<'_> {
     let descriptors = call.descriptors.iter().map(|descriptor| Descriptor {
         entries: descriptor
             .entries
@@ -155,7 +156,8 @@ fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) 
     Some(Limit::new(u64::from(brought.requests_per_unit), Kind::Fixed(window)))
 }
 
-fn response_of(decision: &Decision<'_>, answer: Answer<'_>) -> pb::rls::RateLimitResponse {
+/// A decision and what goes out beside it, as the wire has them.
+pub fn response_of(decision: &Decision<'_>, answer: Answer<'_>) -> pb::rls::RateLimitResponse {
     let headers = answer.headers.into_iter().map(|(name, value)| pb::core::HeaderValue {
         key: name.to_owned(),
         value,

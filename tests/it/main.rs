@@ -28,6 +28,7 @@ mod metrics;
 mod mutations;
 mod protocol;
 mod published;
+mod reference;
 mod reload;
 mod rls;
 mod scenario;
