@@ -1,12 +1,13 @@
 """A slow model of envoyproxy/ratelimit, and what it answers to the sequences beside it.
 
 Written from what that server is known to do, never from tollgate's code, so that a mistake would
-have to be made twice. `python3 tests/reference/ratelimit/model.py` writes all recordings anew; the
-same sequences always give the same bytes.
+have to be made twice. `python3 tests/reference/ratelimit/model.py` writes all recordings anew, with `--check` it
+says which differ; the same sequences always give the same bytes.
 
 Where tollgate differs on purpose (docs/compatibility.md) the model is of tollgate: keys and values are
 compared and counted apart, units never share a counter, the metadata of a limit is never lost, a
 star in a key is a star, and with STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT a denied request counts nothing.
+No sequence takes hits and gives hits of the same counter back in one call: there tollgate takes first.
 """
 
 import math
@@ -276,4 +277,4 @@ if __name__ == "__main__":
     sys.dont_write_bytecode = True
     import record
 
-    record.write_all()
+    sys.exit(record.check() if "--check" in sys.argv else record.write_all())

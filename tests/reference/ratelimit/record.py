@@ -25,6 +25,18 @@ GROUPS = [
 
 
 def write_all():
+    for path, text in recordings():
+        path.write_text(text)
+
+
+def check():
+    """What stands there and is not what would be written; None if nothing does."""
+    stale = [path.name for path, text in recordings() if not path.exists() or path.read_text() != text]
+    return f"run `python3 tests/reference/ratelimit/model.py`, these differ: {', '.join(stale)}" if stale else None
+
+
+def recordings():
+    """Each file and its text."""
     names = set()
     for group in GROUPS:
         module = importlib.import_module(f"scenarios.{group}")
@@ -33,11 +45,10 @@ def write_all():
             assert sequence.name not in names, f"two sequences are called {sequence.name}"
             names.add(sequence.name)
         about = module.__doc__.strip().split("\n")[0]
-        write(FOLDER / f"{group}.json", {"about": about, "sequences": [recorded(it) for it in sequences]})
-        print(f"{group}: {len(sequences)}")
-    refused = importlib.import_module("scenarios.refused").refused()
-    write(FOLDER / "refused.json", {"about": "Configurations that are refused.", "sequences": refused})
-    print(f"{len(names)} sequences, {len(refused)} refused configurations")
+        yield FOLDER / f"{group}.json", written(about, [recorded(it) for it in sequences])
+    refused = importlib.import_module("scenarios.refused")
+    about = refused.__doc__.strip().split("\n")[0]
+    yield FOLDER / "refused.json", written(about, refused.refused())
 
 
 def recorded(sequence):
@@ -99,10 +110,10 @@ def is_plain(descriptor, keys):
     )
 
 
-def write(path, recording):
+def written(about, sequences):
     """One line for each step, so that a difference of two versions reads well."""
-    lines = ["{", f' "about": {json.dumps(recording["about"])},', ' "sequences": [']
-    for sequence in recording["sequences"]:
+    lines = ["{", f' "about": {json.dumps(about)},', ' "sequences": [']
+    for sequence in sequences:
         head = {name: value for name, value in sequence.items() if name != "steps"}
         text = "  " + json.dumps(head)
         if "steps" in sequence:
@@ -111,4 +122,4 @@ def write(path, recording):
         lines.append(text + ",")
     lines[-1] = lines[-1][:-1]
     lines += [" ]", "}"]
-    path.write_text("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"

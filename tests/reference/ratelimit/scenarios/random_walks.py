@@ -28,6 +28,9 @@ def drawn(chance, name, kind):
     at = chance.choice([MINUTE, HOUR]) + chance.randrange(60)
     for _ in range(chance.randrange(6, 13)):
         descriptors = [draw_descriptor(chance, kind, rules) for _ in range(chance.choice([1, 1, 1, 2, 3]))]
+        # Of one call tollgate counts what is taken before what is given back, so no call does both.
+        back = [it for it in descriptors if "is_negative_hits" in it]
+        descriptors = back[:1] or descriptors
         hits = chance.choice([None, None, None, 0, 1, 2, 3])
         steps += ask(at, *descriptors, hits=hits, domain=chance.choice(["d"] * 15 + ["other"]))
         at += chance.choice([0, 0, 0, 0, 0.5, 1, 30, 60, 3_600])
