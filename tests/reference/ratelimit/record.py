@@ -72,6 +72,8 @@ def converts(sequence):
     """Whether a native policy can say the same, for all that these steps ask."""
     if sequence.settings or not all(fits(rules_of(it), ()) for it in sequence.documents):
         return False
+    if any(has_reordered(paths(rules_of(it), ())) for it in sequence.documents):
+        return False
     keys = {str(it["domain"]): keys_by_depth(rules_of(it)) for it in sequence.documents}
     return all(
         is_plain(descriptor, keys.get(step["request"]["domain"]))
@@ -85,11 +87,24 @@ def rules_of(document):
 
 
 def fits(rules, above):
-    """No quota, and no key twice on a path."""
+    """No quota, no key twice on a path, no wildcard of which a native rule takes more."""
     return all(
-        not rule.get("quota_mode") and rule["key"] not in above and fits(rules_of(rule), (*above, rule["key"]))
+        not rule.get("quota_mode")
+        and rule["key"] not in above
+        and (str(rule.get("value")).count("*") < 2 or sum(map(bool, rule["value"].split("*"))) < 2)
+        and fits(rules_of(rule), (*above, rule["key"]))
         for rule in rules
     )
+
+
+def paths(rules, above):
+    made = {(*above, rule["key"]) for rule in rules}
+    return made.union(*(paths(rules_of(rule), (*above, rule["key"])) for rule in rules))
+
+
+def has_reordered(paths):
+    """Whether two paths have the same keys: native rules know no order of entries."""
+    return len({frozenset(path) for path in paths}) < len(paths)
 
 
 def keys_by_depth(rules):
@@ -101,11 +116,11 @@ def keys_by_depth(rules):
 
 
 def is_plain(descriptor, keys):
-    """No limit of its own, no empty texts, no key that the policy does not know at that depth."""
+    """No limit of its own, no empty texts, no star, no key that the policy does not know at that depth."""
     pairs = descriptor["entries"]
     return (
         "limit" not in descriptor
-        and all(key and value for key, value in pairs)
+        and all(key and value and "*" not in value for key, value in pairs)
         and (keys is None or all(at < len(keys) and key in keys[at] for at, (key, _) in enumerate(pairs)))
     )
 
