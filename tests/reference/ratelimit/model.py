@@ -6,7 +6,8 @@ says which differ; the same sequences always give the same bytes.
 
 Where tollgate differs on purpose (docs/compatibility.md) the model is of tollgate: keys and values are
 compared and counted apart, units never share a counter, the metadata of a limit is never lost, a
-star in a key is a star, and with STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT a denied request counts nothing.
+star in a key is a star, and with STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT a denied request counts nothing,
+which every status of it says.
 No sequence takes hits and gives hits of the same counter back in one call: there tollgate takes first.
 """
 
@@ -172,10 +173,9 @@ class Server:
         is_denied = self.overall(statuses, quota) == "OVER_LIMIT"
         if is_denied and self.has("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT"):
             self.counters = before
-            for position, (status, limit) in enumerate(zip(statuses, limits)):
-                if limit is not None and status["code"] == "OK":
-                    key = counter_key(now, request["domain"], request["descriptors"][position], limit)
-                    used = self.counters.get(key, 0)
+            for descriptor, limit, status in zip(request["descriptors"], limits, statuses):
+                if limit is not None:
+                    used = before.get(counter_key(now, request["domain"], descriptor, limit), 0)
                     status["remaining"] = max(limit.amount - used, 0)
         return statuses
 

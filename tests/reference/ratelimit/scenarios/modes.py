@@ -80,7 +80,9 @@ def all_shadow():
 
 def admitted_only():
     on = {"STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT": "true"}
-    yield Sequence("STOP_CACHE: a denied request takes nothing from the others", QUOTAS, ask(MINUTE, "service=one", "user=u", times=5) + ask(MINUTE, "user=u"), on)
+    plain = config(rule("service", None, ONE), rule("user", None, FIVE))
+    yield Sequence("STOP_CACHE: a denied request takes nothing from the others", plain, ask(MINUTE, "service=one", "user=u", times=5) + ask(MINUTE, "user=u"), on)
+    yield Sequence("STOP_CACHE: a request that a quota denies takes nothing from the others", QUOTAS, ask(MINUTE, "service=one", "user=u", times=5) + ask(MINUTE, "user=u"), on)
     yield Sequence("STOP_CACHE: hits that do not fit take nothing", config(rule("k", None, FIVE)), ask(MINUTE, "k=v", hits=3, times=2) + ask(MINUTE, "k=v", hits=2) + ask(MINUTE, "k=v"), on)
     yield Sequence("STOP_CACHE: the next window", config(rule("k", None, ONE), rule("l", None, per(3, "hour"))), [step for at in (0, 1, 2, 60, 61) for step in ask(MINUTE + at, "k=v", "l=v")], on)
     yield Sequence("STOP_CACHE: a limit of 0 spares the others", config(rule("k", "bad", per(0, "minute")), rule("l", None, TWO)), ask(MINUTE, "k=bad", "l=v", times=3) + ask(MINUTE, "l=v", times=3), on)
