@@ -80,6 +80,12 @@ impl Span {
         self.0 / NANOS_PER_SECOND
     }
 
+    /// The least span of whole seconds that is no shorter.
+    #[must_use]
+    pub const fn whole_seconds(self) -> Self {
+        Self::from_seconds(self.seconds_ceil())
+    }
+
     /// The nanoseconds beyond the last whole second.
     pub const fn subsecond_nanos(self) -> u32 {
         (self.0 % NANOS_PER_SECOND) as u32

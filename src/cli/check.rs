@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::{FAILED, USAGE, complain};
+use super::{FAILED, Merging, USAGE, complain};
 use crate::policy::diagnostic::{Diagnostic, Severity};
-use crate::policy::model::{Options, Source};
+use crate::policy::model::Source;
 use crate::policy::set::CounterSeed;
 use crate::policy::{Compiled, render};
 use crate::source::{self, files};
@@ -18,6 +18,9 @@ pub(super) struct Arguments {
     /// Files or folders with policies
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    merging: Merging,
 
     /// How problems are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -40,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    let compiled = source::compile(&sources, CounterSeed([0, 0]), &Options::default());
+    let compiled = source::compile(&sources, CounterSeed([0, 0]), &arguments.merging.options());
     match arguments.format {
         Format::Human => print_human(&sources, &compiled),
         Format::Json => print_json(&sources, &compiled),

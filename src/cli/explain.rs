@@ -17,7 +17,6 @@ use crate::clock::Clock;
 use crate::explain::text::{Shown, harmless, render};
 use crate::explain::{Explanation, explain, unknown_domain};
 use crate::limit::Hits;
-use crate::policy::model::Options;
 use crate::policy::set::CounterSeed;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::files;
@@ -39,6 +38,9 @@ pub(super) struct Arguments {
     /// Files or folders with policies
     #[arg(long, value_name = "PATH", default_value = "policies", conflicts_with = "server")]
     policies: Vec<PathBuf>,
+
+    #[command(flatten)]
+    merging: super::Merging,
 
     /// Ask a running server instead, with its policies and counters
     #[arg(long, value_name = "URL")]
@@ -121,7 +123,8 @@ fn failed(problem: &dyn std::fmt::Display, code: u8) -> u8 {
 
 fn from_files(arguments: &Arguments, descriptors: &[Entries<'_>]) -> Result<Explanation, u8> {
     let sources = files::read(&arguments.policies).map_err(|error| failed(&error, USAGE))?;
-    let compiled = crate::source::compile(&sources, CounterSeed([0, 0]), &Options::default());
+    let compiled =
+        crate::source::compile(&sources, CounterSeed([0, 0]), &arguments.merging.options());
     let Some(set) = compiled.set else {
         super::check::print_problems(&sources, &compiled.diagnostics);
         return Err(FAILED);

@@ -10,9 +10,13 @@ mod schema;
 mod serve;
 mod test;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+use crate::policy::model::{DescriptorOptions, Options};
 
 /// A quota sidecar: answers Envoy's rate limit protocol from YAML policies.
 #[derive(Debug, Parser)]
@@ -38,12 +42,36 @@ enum Command {
     Bench(Box<bench::Arguments>),
 }
 
+/// For commands that read policies as `serve` is told to by its settings.
+#[derive(Debug, clap::Args)]
+struct Merging {
+    /// Take `descriptors:` documents of one domain for one policy, as MERGE_DOMAIN_CONFIG does
+    #[arg(long)]
+    descriptors_merge_domains: bool,
+}
+
+impl Merging {
+    fn options(&self) -> Options {
+        let merges_domains = self.descriptors_merge_domains;
+        let descriptors = DescriptorOptions { merges_domains, ..DescriptorOptions::default() };
+        Options { descriptors, ..Options::default() }
+    }
+}
+
+/// What the program is called where a deployment of envoyproxy/ratelimit starts it: that server
+/// takes no arguments.
+const REFERENCE_NAME: &str = "ratelimit";
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    if words.len() == 1 && Path::new(&words[0]).file_name() == Some(REFERENCE_NAME.as_ref()) {
+        words.push("serve".into());
+    }
+    match Arguments::parse_from(words).command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

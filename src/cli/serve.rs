@@ -11,12 +11,13 @@ use crate::clock::Clock;
 use crate::policy::model::Mode;
 use crate::server::{BuildError, Listeners, Server};
 use crate::settings::{self, Flags, Gathered, Settings};
-use crate::source::LoadError;
+use crate::source::{LoadError, files};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Each setting can be given as flag, as environment variable or in the \
-    settings file; a flag wins over a variable, and a variable over the file.")]
+    settings file; a flag wins over a variable, and a variable over the file. After these come the \
+    variables of envoyproxy/ratelimit, such as RUNTIME_ROOT and GRPC_PORT.")]
 pub(super) struct Arguments {
     #[command(flatten)]
     flags: Flags,
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     telemetry::start(&settings.log_level, settings.log_format);
-    settings::misspelt().iter().for_each(|variable| tracing::warn!("{variable}"));
+    log_environment(&gathered, &settings);
     // One thread decides: a runtime of several wakes a connection for every single answer, which
     // takes half as much CPU again. What takes long (reading and compiling policies, rendering
     // metrics) runs on threads of its own. `docs/performance.md` has the figures.
@@ -56,6 +57,26 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     // What did not finish draining in its time does not hold up the end.
     runtime.shutdown_timeout(Duration::ZERO);
     ending
+}
+
+/// What the environment has that decides, and what it has in vain.
+fn log_environment(gathered: &Gathered, settings: &Settings) {
+    let names = gathered.reference_variables();
+    if !names.is_empty() {
+        let names = names.join(", ");
+        tracing::info!("variables of envoyproxy/ratelimit are in use: {names}");
+    }
+    let warnings = gathered.warnings(&settings::variables());
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if gathered.has_reference_policies() {
+        for file in settings.policies.iter().flat_map(|folder| files::passed_over(folder)) {
+            tracing::warn!(
+                "`{}` is not read, unlike by envoyproxy/ratelimit: policies are the files right in \
+                 their folder whose names end in `.yaml` or `.yml`, and not in `.test.yaml`",
+                file.display()
+            );
+        }
+    }
 }
 
 async fn serve(settings: &Settings) -> ExitCode {

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use super::{Answer, Binding, Code, Decision, LoadReading, body};
 use crate::limit::Kind;
 use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
+use crate::policy::set::DescriptorDomain;
 use crate::time::Timestamp;
 
 /// Limits listed in one header at the most, so that no request makes an answer too large for
@@ -23,6 +24,10 @@ pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
     let mut answer = Answer::default();
     if let Some(load) = decision.load.filter(|load| load.is_shown) {
         push_load(&mut answer, load);
+    }
+    let format = decision.domain.and_then(|domain| domain.descriptors.as_ref());
+    if let Some(format) = format {
+        push_descriptor_headers(&mut answer, format, decision);
     }
     let Some(binding) = decision.binding else {
         return answer;
@@ -68,6 +73,27 @@ fn push_load<'s>(answer: &mut Answer<'s>, load: LoadReading<'s>) {
     if let (Some(name), Some(status)) = (&names.status, load.status()) {
         answer.headers.push((name, status.to_owned()));
     }
+}
+
+/// As envoyproxy/ratelimit has them: of the last limit that denies by itself, else of the first
+/// with the least left.
+fn push_descriptor_headers<'s>(
+    answer: &mut Answer<'s>,
+    format: &'s DescriptorDomain,
+    decision: &Decision<'s>,
+) {
+    let Some(names) = &format.headers else { return };
+    let bindings = decision.statuses.iter().filter_map(|status| status.binding);
+    let is_quota = |binding: &Binding<'_>| format.quota_mode || binding.is_quota();
+    let denies = |binding: &Binding<'_>| binding.verdict.is_denial() && !is_quota(binding);
+    let denying = bindings.clone().rfind(denies);
+    let Some(told) = denying.or_else(|| bindings.min_by_key(|binding| binding.remaining)) else {
+        return;
+    };
+    let reset = told.reset.unwrap_or_default().seconds_ceil();
+    answer.headers.push((&names.limit, told.limit.amount.to_string()));
+    answer.headers.push((&names.remaining, told.remaining.to_string()));
+    answer.headers.push((&names.reset, reset.to_string()));
 }
 
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.

@@ -5,7 +5,9 @@
 
 use smallvec::SmallVec;
 
-use super::{Binding, Charge, Code, Decision, Lease, Plan, RuleCode, RuleOutcome, Status};
+use super::{
+    Binding, Charge, Code, Decision, Exemption, Lease, Plan, RuleCode, RuleOutcome, Status,
+};
 use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
 use crate::time::Span;
@@ -31,25 +33,43 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     // Who tries again meets what this request counts although it is denied.
     let again = outcomes.iter().filter_map(|outcome| outcome.again).max();
     let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
+    let format = plan.domain.and_then(|domain| domain.descriptors.as_deref());
+    let mut quotas = Quotas::default();
     for descriptor in &plan.descriptors {
         let own = rest.by_ref().take(descriptor.charge_count);
         let mut binding: Option<Binding<'s>> = None;
         for (charge, outcome) in own.filter(|(charge, _)| is_shown(charge)) {
-            let candidate = bind(charge, outcome, again);
+            let mut candidate = bind(charge, outcome, again);
+            if format.is_some() {
+                candidate.reset = candidate.reset.map(Span::whole_seconds);
+            }
             decision.limits.push(candidate);
             binding = Some(binding.map_or(candidate, |held| held.tighter(candidate)));
         }
         let denied = binding.is_some_and(|binding| binding.verdict.is_denial());
         let code = if denied { Code::OverLimit } else { Code::Ok };
-        if denied {
-            decision.code = Code::OverLimit;
-        }
         let is_unlimited = descriptor.is_unlimited;
+        let is_quota = match format {
+            Some(format) if format.quota_mode => !is_unlimited,
+            Some(_) => binding.is_some_and(|binding| binding.is_quota()),
+            None => false,
+        };
+        match (is_quota, denied) {
+            (true, _) => quotas.note(denied),
+            (false, true) => decision.code = Code::OverLimit,
+            (false, false) => {}
+        }
         decision.statuses.push(Status { code, binding, is_unlimited });
         if let Some(binding) = binding {
             let held = decision.binding;
             decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
         }
+    }
+    if quotas.are_used_up() {
+        decision.code = Code::OverLimit;
+    }
+    if format.is_some_and(|format| format.is_shadow) {
+        decision.code = Code::Ok;
     }
     if let Some(shed) = load.and_then(|load| load.shed) {
         shed_all(&mut decision, Binding { reset: shed.reset.max(again), ..shed });
@@ -74,11 +94,29 @@ fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
     decision.statuses.iter_mut().for_each(|it| *it = status);
 }
 
+/// The descriptors in quota mode, which deny only all together.
+#[derive(Default)]
+struct Quotas {
+    any: bool,
+    has_room: bool,
+}
+
+impl Quotas {
+    fn note(&mut self, denied: bool) {
+        self.any = true;
+        self.has_room |= !denied;
+    }
+
+    fn are_used_up(&self) -> bool {
+        self.any && !self.has_room
+    }
+}
+
 /// Limits in shadow stay out of what clients see, except where the format shows them.
 fn is_shown(charge: &Charge<'_>) -> bool {
     match charge.mode {
         Mode::Enforce => true,
-        Mode::Shadow => charge.rule.is_some_and(|rule| rule.is_shown_in_shadow),
+        Mode::Shadow => charge.rule.is_some_and(|rule| rule.descriptor.is_some()),
     }
 }
 
@@ -101,6 +139,11 @@ fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome, again: Option<Span>) -> Bind
 }
 
 impl Binding<'_> {
+    pub(super) fn is_quota(&self) -> bool {
+        let of_format = self.rule.and_then(|rule| rule.descriptor.as_ref());
+        of_format.is_some_and(|it| it.is_quota)
+    }
+
     /// A denial before none; of two denials the longer wait, else the one with less left, where
     /// what is held at a time gives way to what is counted over time. The first keeps its place in
     /// a tie.
@@ -124,12 +167,18 @@ fn rule_outcomes<'s>(
 ) -> SmallVec<[RuleOutcome<'s>; 8]> {
     let mut rules: SmallVec<[RuleOutcome<'s>; 8]> = SmallVec::new();
     let mut group = None;
+    let (mut descriptor, mut left) = (0, plan.descriptors.first().map_or(0, |it| it.charge_count));
     for (charge, outcome) in plan.charges.iter().zip(outcomes).skip(plan.load_charge_count()) {
+        while left == 0 && descriptor + 1 < plan.descriptors.len() {
+            descriptor += 1;
+            left = plan.descriptors[descriptor].charge_count;
+        }
+        left = left.saturating_sub(1);
         let Some(rule) = charge.rule else { continue };
         let denies = outcome.verdict.is_denial();
         let own = match (denies, charge.mode, code) {
-            (true, Mode::Enforce, _) => RuleCode::OverLimit,
-            (true, Mode::Shadow, _) => RuleCode::ShadowOverLimit,
+            (true, Mode::Enforce, Code::OverLimit) => RuleCode::OverLimit,
+            (true, Mode::Enforce, Code::Ok) | (true, Mode::Shadow, _) => RuleCode::ShadowOverLimit,
             (false, _, Code::Ok) => RuleCode::Ok,
             (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
         };
@@ -143,14 +192,17 @@ fn rule_outcomes<'s>(
             continue;
         }
         group = Some(charge.group);
-        rules.push(RuleOutcome { rule, hits, code: own });
+        let descriptor = u32::try_from(descriptor).unwrap_or(u32::MAX);
+        rules.push(RuleOutcome { rule, descriptor, hits, code: own });
     }
     let code = match code {
         Code::Ok => RuleCode::Ok,
         Code::OverLimit => RuleCode::DeniedElsewhere,
     };
-    let exempt = plan.exemptions.iter();
-    rules.extend(exempt.map(|(rule, hits)| RuleOutcome { rule, hits: taken(*hits), code }));
+    rules.extend(plan.exemptions.iter().map(|exemption| {
+        let Exemption { rule, descriptor, hits } = *exemption;
+        RuleOutcome { rule, descriptor, hits: taken(hits), code }
+    }));
     rules
 }
 

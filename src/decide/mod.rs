@@ -58,11 +58,17 @@ impl Charge<'_> {
 
     /// Whether this counts although its request is denied, so that who tries again meets it.
     pub fn counts_denied(&self) -> bool {
-        let is_native = self.rule.is_some_and(|rule| !rule.is_shown_in_shadow);
+        let is_native = self.rule.is_some_and(|rule| rule.descriptor.is_none());
         is_native
             && self.when == ChargeWhen::Always
             && self.mode == Mode::Enforce
             && matches!(self.hits, Hits::Take(1..))
+    }
+
+    /// Whether a denial by this one alone denies the request.
+    pub fn denies_alone(&self) -> bool {
+        let is_quota = |rule: &Rule| rule.descriptor.as_ref().is_some_and(|it| it.is_quota);
+        self.mode == Mode::Enforce && !self.rule.is_some_and(is_quota)
     }
 
     pub fn gives_slots_back(&self) -> bool {
@@ -81,9 +87,8 @@ pub struct Plan<'s> {
     pub load: Option<LoadPlan<'s>>,
     /// One per descriptor of the request, in order.
     pub descriptors: SmallVec<[DescriptorPlan; 4]>,
-    /// The unlimited rules that apply: they charge nothing, and are counted all the same. Each
-    /// with the hits of its descriptor.
-    pub exemptions: SmallVec<[(&'s Rule, Hits); 2]>,
+    /// The unlimited rules that apply: they charge nothing, and are counted all the same.
+    pub exemptions: SmallVec<[Exemption<'s>; 2]>,
     /// The leases that the request gives back.
     pub releases: SmallVec<[Lease; 1]>,
     /// The rules of which an expression could not be worked out.
@@ -95,6 +100,15 @@ impl Plan<'_> {
     pub fn load_charge_count(&self) -> usize {
         usize::from(self.load.is_some_and(|load| load.has_charge))
     }
+}
+
+/// An unlimited rule that applies to a descriptor.
+#[derive(Clone, Copy, Debug)]
+pub struct Exemption<'s> {
+    pub rule: &'s Rule,
+    /// Position of the descriptor in the request.
+    pub descriptor: u32,
+    pub hits: Hits,
 }
 
 /// What the charges of a plan would be told, found out without counting them.
@@ -191,6 +205,8 @@ pub struct Binding<'s> {
 #[derive(Clone, Copy, Debug)]
 pub struct RuleOutcome<'s> {
     pub rule: &'s Rule,
+    /// Position of the descriptor in the request.
+    pub descriptor: u32,
     /// Zero for hits that are given back.
     pub hits: u64,
     pub code: RuleCode,
@@ -201,7 +217,7 @@ pub enum RuleCode {
     /// Had room, and the request was let through.
     Ok,
     OverLimit,
-    /// Would have denied, were it enforced.
+    /// Would have denied, were it enforced, or were no other quota left.
     ShadowOverLimit,
     /// Had room, but another rule denied the request.
     DeniedElsewhere,

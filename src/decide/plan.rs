@@ -5,10 +5,11 @@
 
 use smallvec::SmallVec;
 
-use super::{Charge, CounterKey, DescriptorPlan, Lease, Plan, Reported, lease, load};
+use super::{Charge, CounterKey, DescriptorPlan, Exemption, Lease, Plan, Reported, lease, load};
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::set::{CounterHasher, Domain, LimitSalt, PolicySet, Rule};
+use crate::policy::model::Mode;
+use crate::policy::set::{CounterHasher, Domain, LimitSalt, Matcher, PolicySet, Rule};
 use crate::request::{Descriptor, Request};
 use crate::time::Timestamp;
 
@@ -53,7 +54,7 @@ pub fn plan<'s>(
     let replaced = replaced_rules(domain, &matches);
     let mut start = 0;
     let mut group = 0;
-    for (descriptor, end) in request.descriptors.iter().zip(ends) {
+    for ((descriptor, end), position) in request.descriptors.iter().zip(ends).zip(0..) {
         let charges_before = plan.charges.len();
         let is_release = release(descriptor, &mut plan.releases);
         let mut is_unlimited = false;
@@ -70,7 +71,7 @@ pub fn plan<'s>(
             let limits = rule.limits_for(found);
             if limits.is_empty() {
                 is_unlimited = true;
-                plan.exemptions.push((rule, hits));
+                plan.exemptions.push(Exemption { rule, descriptor: position, hits });
             }
             plan.charges.extend(limits.iter().filter_map(|limit| {
                 let counter = found.base.with_limit(limit.salt);
@@ -188,7 +189,8 @@ fn hits_for(has_refund: bool, kind: Kind, hits: Hits) -> Hits {
 
 /// A limit in the request stands in for every configured one, and is charged as the rules of its
 /// domain are by default. Its counter is made of the domain and all entries, so that each
-/// combination of values has its own.
+/// combination of values has its own; of the envoyproxy/ratelimit format also configured limits
+/// count so.
 fn brought_along<'s>(
     set: &'s PolicySet,
     domain: &Domain,
@@ -196,23 +198,29 @@ fn brought_along<'s>(
     limit: Limit,
     group: u32,
 ) -> Charge<'s> {
-    let mut counter = CounterHasher::new(set.seed);
-    counter.feed(b"request");
-    counter.feed(domain.name.as_bytes());
-    for entry in &descriptor.entries {
-        counter.feed(entry.key);
-        counter.feed(entry.value);
-    }
-    let (when, has_refund) = match domain.has_descriptors() {
-        true => (ChargeWhen::Always, true),
-        false => (ChargeWhen::Admitted, false),
+    let counter = match &domain.matcher {
+        Matcher::Tree(tree) => tree.counter_of(&descriptor.entries),
+        Matcher::Native(_) => {
+            let mut counter = CounterHasher::new(set.seed);
+            counter.feed(b"request");
+            counter.feed(domain.name.as_bytes());
+            for entry in &descriptor.entries {
+                counter.feed(entry.key);
+                counter.feed(entry.value);
+            }
+            counter.finish()
+        }
+    };
+    let (when, has_refund, mode) = match &domain.descriptors {
+        Some(descriptors) => (descriptors.charge, true, Mode::Enforce),
+        None => (ChargeWhen::Admitted, false, set.mode),
     };
     Charge {
-        counter: counter.finish().with_limit(LimitSalt::new(set.seed, limit)),
+        counter: counter.with_limit(LimitSalt::new(set.seed, limit)),
         limit,
         hits: hits_for(has_refund, limit.kind, descriptor.hits),
         when,
-        mode: set.mode,
+        mode,
         group,
         rule: None,
     }

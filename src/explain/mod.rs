@@ -95,6 +95,9 @@ pub struct AppliedRule {
     pub when: Option<String>,
     /// Measured, not enforced.
     pub shadow: bool,
+    /// Denies only together with all quotas that the request meets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quota: bool,
     /// Counts denied requests too.
     pub charge_always: bool,
     /// Has no limits, and so counts nothing.

@@ -279,6 +279,9 @@ fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
     if rule.shadow {
         notes.push_str(", in shadow: measured, not enforced");
     }
+    if rule.quota {
+        notes.push_str(", a quota: denies only when all quotas of the request are used up");
+    }
     if rule.charge_always && !rule.unlimited {
         notes.push_str(", counts denied requests too");
     }
@@ -288,7 +291,7 @@ fn render_applied(lines: &mut Lines, rule: &AppliedRule) {
     }
     let width = rule.limits.iter().map(|limit| limit.limit.chars().count()).max();
     for limit in &rule.limits {
-        render_limit(lines, limit, rule.shadow, width.unwrap_or_default());
+        render_limit(lines, limit, rule, width.unwrap_or_default());
     }
     let over = |over: &ExplainedOverride| match over.reason.as_str() {
         "" => String::new(),
@@ -320,7 +323,7 @@ fn cost_in_words(cost: &ExplainedCost) -> String {
     }
 }
 
-fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, shadow: bool, width: usize) {
+fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, rule: &AppliedRule, width: usize) {
     let ExplainedLimit { limit: written, amount, .. } = limit;
     let padding = " ".repeat(width.saturating_sub(written.chars().count()));
     let mut line = format!("{written}{padding}  {}, {}", left_in_words(limit), reset(limit));
@@ -328,7 +331,11 @@ fn render_limit(lines: &mut Lines, limit: &ExplainedLimit, shadow: bool, width: 
         let _ = write!(line, ", once denied until below {share}");
     }
     if limit.verdict != Verdict::Admitted {
-        let verb = if shadow { "would deny" } else { "DENIES" };
+        let verb = match (rule.shadow, rule.quota) {
+            (true, _) => "would deny",
+            (false, true) => "USED UP",
+            (false, false) => "DENIES",
+        };
         let _ = write!(line, "  <- {verb}: {}", short_denial(limit));
     }
     lines.add(6, &line);

@@ -97,7 +97,8 @@ impl Told<'_, '_> {
             rule: rule.name.to_string(),
             applies_to: rule.applies_to.clone(),
             when: reasons.when,
-            shadow: rule.mode == Mode::Shadow,
+            shadow: rule.mode == Mode::Shadow || self.is_domain_shadow(),
+            quota: self.is_quota(rule),
             charge_always: rule.charge == ChargeWhen::Always,
             unlimited: limits.is_empty(),
             counted_per: pairs(reasons.per),
@@ -145,15 +146,31 @@ impl Told<'_, '_> {
         }
     }
 
+    /// Whether the server is in shadow, where that leaves the rules of the format as they are.
+    fn is_domain_shadow(&self) -> bool {
+        let format = self.plan.domain.and_then(|domain| domain.descriptors.as_ref());
+        format.is_some_and(|format| format.is_shadow)
+    }
+
+    fn is_quota(&self, rule: &Rule) -> bool {
+        let format = self.plan.domain.and_then(|domain| domain.descriptors.as_ref());
+        format.is_some_and(|format| format.quota_mode)
+            || rule.descriptor.as_ref().is_some_and(|it| it.is_quota)
+    }
+
     fn decision(
         &self,
         decision: &Decision<'_>,
         descriptors: &[ExplainedDescriptor],
     ) -> ExplainedDecision {
+        let mode = |charge: &Charge<'_>| match self.is_domain_shadow() {
+            true => Mode::Shadow,
+            false => charge.mode,
+        };
         let rules = |is_meant: fn(Mode, limit::Verdict) -> bool| {
             let pairs = self.plan.charges.iter().zip(&self.trial.outcomes);
             let pairs = pairs.skip(self.plan.load_charge_count());
-            let meant = pairs.filter(|(charge, outcome)| is_meant(charge.mode, outcome.verdict));
+            let meant = pairs.filter(|(charge, outcome)| is_meant(mode(charge), outcome.verdict));
             let mut names: Vec<String> = meant.map(|(charge, _)| rule_name(charge.rule)).collect();
             names.dedup();
             names

@@ -5,6 +5,7 @@
 
 pub mod health;
 pub mod json;
+mod metadata;
 mod reflection;
 mod refused;
 pub mod rls;

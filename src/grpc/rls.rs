@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use super::metadata;
 use super::undelivered::Held;
 use crate::clock::Clock;
 use crate::decide::{self, Answer, Binding, Code, Decision, Status};
@@ -93,13 +94,13 @@ impl Rls {
         })?;
         let decision = decide::conclude(&plan, &outcomes);
         let held = Held::new(&decision.leases, &self.store, &self.clock);
-        let response = response_of(&decision, decide::answer(&decision, now));
+        let response = response_of(call, &decision, decide::answer(&decision, now));
 
         if decision.domain.is_none() {
             self.metrics.unknown_domain.increment(1);
             published.met_unknown_domain(request.domain);
         }
-        published.metrics.decided(&decision);
+        published.metrics.decided(&request, &decision);
         let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
         self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
         Ok(Decided { response, status: decision.status(), held })
@@ -141,13 +142,15 @@ fn hits_of(descriptor: &pb::descriptor::RateLimitDescriptor, of_call: u32) -> Hi
 
 /// The limit that a caller brings along; one without a unit that we know is as good as none.
 fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) -> Option<Limit> {
-    use crate::pb::envoy::r#type::v3::RateLimitUnit as WireUnit;
+    use crate::pb::rls::rate_limit_response::rate_limit::Unit as WireUnit;
+    // The same numbers as those of answers, which know of weeks too.
     let unit = match WireUnit::try_from(brought.unit).ok()? {
         WireUnit::Unknown => return None,
         WireUnit::Second => Unit::Second,
         WireUnit::Minute => Unit::Minute,
         WireUnit::Hour => Unit::Hour,
         WireUnit::Day => Unit::Day,
+        WireUnit::Week => Unit::Week,
         WireUnit::Month => Unit::Month,
         WireUnit::Year => Unit::Year,
     };
@@ -156,8 +159,12 @@ fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) 
     Some(Limit::new(u64::from(brought.requests_per_unit), Kind::Fixed(window)))
 }
 
-/// A decision and what goes out beside it, as the wire has them.
-pub fn response_of(decision: &Decision<'_>, answer: Answer<'_>) -> pb::rls::RateLimitResponse {
+/// The answer on the wire.
+pub fn response_of(
+    call: &pb::rls::RateLimitRequest,
+    decision: &Decision<'_>,
+    answer: Answer<'_>,
+) -> pb::rls::RateLimitResponse {
     let headers = answer.headers.into_iter().map(|(name, value)| pb::core::HeaderValue {
         key: name.to_owned(),
         value,
@@ -168,11 +175,7 @@ pub fn response_of(decision: &Decision<'_>, answer: Answer<'_>) -> pb::rls::Rate
         statuses: decision.statuses.iter().map(status_of).collect(),
         response_headers_to_add: headers.collect(),
         raw_body: answer.body.into(),
-        dynamic_metadata: match (decision.code, decision.binding) {
-            (Code::OverLimit, Some(binding)) => Some(denial_metadata(binding, decision.status())),
-            (Code::OverLimit, None) => None,
-            (Code::Ok, _) => lease_metadata(decision),
-        },
+        dynamic_metadata: metadata::of(call, decision),
         ..Default::default()
     }
 }
@@ -222,40 +225,6 @@ fn duration_of(span: Span) -> prost_types::Duration {
         seconds: i64::try_from(span.seconds_floor()).unwrap_or(i64::MAX),
         nanos: span.subsecond_nanos().cast_signed(),
     }
-}
-
-/// What access logs and other filters of Envoy find about a denial.
-fn denial_metadata(binding: Binding<'_>, status: u16) -> prost_types::Struct {
-    let text = |text: &str| prost_types::value::Kind::StringValue(text.to_owned());
-    let reset = binding.reset.unwrap_or_default();
-    let fields = [
-        ("rule", text(decide::rule_name(binding))),
-        ("reason", text(decide::reason(binding.verdict))),
-        ("limit", number(binding.limit.amount)),
-        ("remaining", number(binding.remaining)),
-        ("reset_seconds", number(reset.seconds_ceil())),
-        ("status", number(status.into())),
-    ];
-    let value = |kind| prost_types::Value { kind: Some(kind) };
-    prost_types::Struct {
-        fields: fields.into_iter().map(|(name, kind)| (name.to_owned(), value(kind))).collect(),
-    }
-}
-
-/// What an admitted request gives back when it ends.
-fn lease_metadata(decision: &Decision<'_>) -> Option<prost_types::Struct> {
-    if decision.leases.is_empty() {
-        return None;
-    }
-    let name = String::from_utf8_lossy(decide::lease::ENTRY).into_owned();
-    let text = decide::lease::write(&decision.leases);
-    let value = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text)) };
-    Some(prost_types::Struct { fields: [(name, value)].into() })
-}
-
-#[expect(clippy::cast_precision_loss, reason = "numbers of a Struct are floating point")]
-fn number(number: u64) -> prost_types::value::Kind {
-    prost_types::value::Kind::NumberValue(number as f64)
 }
 
 fn saturated(number: u64) -> u32 {
@@ -321,7 +290,9 @@ mod tests {
         assert_eq!(limit_of(&brought(1, Some(0))).and_then(count), Some((1, Unit::Second)));
         assert_eq!(limit_of(&brought(3, Some(6))).and_then(count), Some((6, Unit::Hour)));
         assert_eq!(limit_of(&brought(0, None)), None);
-        assert_eq!(limit_of(&brought(7, None)), None);
+        assert_eq!(limit_of(&brought(5, None)).and_then(count), Some((1, Unit::Month)));
+        assert_eq!(limit_of(&brought(7, None)).and_then(count), Some((1, Unit::Week)));
+        assert_eq!(limit_of(&brought(8, None)), None);
         assert_eq!(limit_of(&brought(-1, None)), None);
     }
 

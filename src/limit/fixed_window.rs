@@ -3,12 +3,13 @@
 //! State: the end of the window the count belongs to, and the count (16 bytes). A take fits when
 //! used + hits <= amount, so in no window is more than the amount admitted; over a boundary a
 //! caller can take one amount just before it and one just after. A counter's window never goes
-//! back: when the clock steps backwards the held window goes on counting until its own end.
+//! back: when the clock steps backwards the held window goes on counting until its own end. A window
+//! that begins with the first hit begins when the count is no longer zero.
 
 use std::num::{NonZeroI64, NonZeroU64};
 
 use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -42,7 +43,7 @@ pub fn step(
     when: ChargeWhen,
     now: Timestamp,
 ) -> Outcome {
-    if now >= state.window_end() {
+    if now >= state.window_end() || (state.used == 0 && window.begins_with_first_hit()) {
         *state = State::fresh(window, now);
     }
     let verdict = match hits {
@@ -55,7 +56,10 @@ pub fn step(
     Outcome {
         verdict,
         remaining: amount.saturating_sub(state.used),
-        reset: Some(state.window_end().since(now)),
+        reset: Some(match state.used == 0 && window.begins_with_first_hit() {
+            true => Span::ZERO,
+            false => state.window_end().since(now),
+        }),
         lease: None,
         again: None,
     }

@@ -192,6 +192,9 @@ fn rule_changes(
             Mode::Shadow => "now in shadow mode".to_owned(),
         });
     }
+    if old.descriptor != new.descriptor {
+        parts.push("has another quota mode, metric or metadata".to_owned());
+    }
     if old.charge != new.charge {
         parts.push("counts denied requests differently".to_owned());
     }

@@ -73,7 +73,7 @@ impl Load {
             replaces: Vec::new(),
             charge: ChargeWhen::Admitted,
             mode: load.mode,
-            is_shown_in_shadow: false,
+            descriptor: None,
             has_refund: false,
             respond: Arc::clone(respond),
         };

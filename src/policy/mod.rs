@@ -14,8 +14,10 @@ pub(crate) mod findings;
 pub mod formula;
 pub mod load;
 pub mod matcher;
+mod merge;
 pub mod model;
 mod native;
+mod path_text;
 pub mod read;
 pub mod render;
 pub mod respond;
@@ -54,7 +56,7 @@ pub struct Compiled {
 
 /// Compiles all texts into one set. The same texts in another order make the same set.
 pub fn compile(sources: &[Source], seed: CounterSeed, options: &Options) -> Compiled {
-    let (policies, diagnostics) = read::read(sources);
+    let (policies, diagnostics) = read::read_with(sources, &options.descriptors);
     let is_error = |found: &Diagnostic| found.severity == Severity::Error;
     let set = (!diagnostics.iter().any(is_error)).then(|| PolicySet::new(&policies, seed, options));
     Compiled { set, diagnostics }

@@ -438,8 +438,19 @@ pub struct Node {
     pub shadow_mode: bool,
     /// All values that a wildcard matches share one counter.
     pub share_threshold: bool,
+    /// Denies only together with all others of its kind that a request meets.
+    pub quota_mode: bool,
+    /// Metrics tell every entry's value.
+    pub detailed_metric: bool,
+    /// Metrics tell the value of this entry.
+    pub value_to_metric: bool,
+    /// What answers tell of a limit that has let a request pass.
+    pub metadata: Option<Metadata>,
     pub children: Vec<Node>,
 }
+
+/// Free values by name.
+pub type Metadata = serde_json::Map<String, serde_json::Value>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeValue {

@@ -6,16 +6,25 @@ use crate::policy::check;
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::envoy;
 use crate::policy::findings::{Findings, MOST_DIAGNOSTICS};
-use crate::policy::model::{Place, Policy, Source};
+use crate::policy::merge;
+use crate::policy::model::{DescriptorOptions, Place, Policy, Source};
 use crate::policy::native;
 use crate::policy::tables::{AllTables, TableFiles};
 use crate::yaml::{self, Node};
+
+/// As [`read_with`], where nothing is said of the envoyproxy/ratelimit format.
+pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
+    read_with(sources, &DescriptorOptions::default())
+}
 
 /// Reads and checks all texts. Diagnostics come sorted by source and place.
 ///
 /// A text without a policy is an error, and so is no text at all: limits are lifted by saying so,
 /// never by a file that was emptied or cut off while it was saved.
-pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
+pub fn read_with(
+    sources: &[Source],
+    options: &DescriptorOptions,
+) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies = Vec::new();
     let mut diagnostics = Vec::new();
     let mut dropped = 0;
@@ -47,6 +56,11 @@ pub fn read(sources: &[Source]) -> (Vec<Policy>, Vec<Diagnostic>) {
         let (found, more) = findings.into_diagnostics();
         diagnostics.extend(found);
         dropped += more;
+    }
+    if options.merges_domains {
+        let (merged, found) = merge::merge(policies);
+        policies = merged;
+        diagnostics.extend(found);
     }
     diagnostics.extend(check::check(&policies));
     if sources.is_empty() {
@@ -90,6 +104,7 @@ fn read_document(
             None
         }
         (None, None) if native::looks_alike(document) => native::read(findings, document, files),
+        (None, None) if is_domain_alone(document) => envoy::read(findings, document),
         (None, None) => {
             let message = "this is no policy: it has neither `rules` nor `descriptors`";
             let hint = match looks_like_a_table(document) {
@@ -103,6 +118,12 @@ fn read_document(
             None
         }
     }
+}
+
+/// What envoyproxy/ratelimit takes for a domain without limits.
+fn is_domain_alone(document: &Node) -> bool {
+    let yaml::Value::Mapping(pairs) = &document.value else { return false };
+    pairs.len() == 1 && document.member("domain").is_some()
 }
 
 /// Rows of fields, and no key of a policy.

@@ -15,7 +15,8 @@ use crate::policy::load::Load;
 use crate::policy::matcher::native::NativeMatcher;
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
-use crate::policy::model::{self, Counting, Mode, Options};
+use crate::policy::model::{self, Counting, DescriptorHeaders, Metadata, Mode, Options};
+use crate::policy::path_text;
 use crate::policy::respond::Respond;
 use crate::request::Entry;
 use crate::time::Timestamp;
@@ -57,6 +58,7 @@ impl LimitSalt {
             Some(WindowIdentity::LocalDays(local)) => (3, local.length),
             Some(WindowIdentity::LocalMonths(local)) => (4, local.length),
             None => (5, 0),
+            Some(WindowIdentity::FirstHit(seconds)) => (6, seconds),
         };
         let mut hasher = CounterHasher::new(seed);
         hasher.feed(b"limit");
@@ -119,7 +121,21 @@ pub struct Domain {
     pub respond: Arc<Respond>,
     /// When the domain sheds load, where it does.
     pub load: Option<Box<Load>>,
+    /// Of the envoyproxy/ratelimit format, whose meaning differs in places.
+    pub descriptors: Option<Box<DescriptorDomain>>,
     pub matcher: Matcher,
+}
+
+/// What holds for a whole domain of the envoyproxy/ratelimit format.
+#[derive(Debug)]
+pub struct DescriptorDomain {
+    pub charge: ChargeWhen,
+    /// Nothing is denied; statuses tell the truth all the same, as there.
+    pub is_shadow: bool,
+    /// Whether every descriptor is in quota mode, also those without a limit.
+    pub quota_mode: bool,
+    pub headers: Option<DescriptorHeaders>,
+    pub has_metadata: bool,
 }
 
 #[derive(Debug)]
@@ -155,11 +171,31 @@ pub struct Rule {
     pub replaces: Vec<Arc<[u32]>>,
     pub charge: ChargeWhen,
     pub mode: Mode,
-    /// Whether answers speak of the limit although it is in shadow, as envoyproxy/ratelimit does.
-    pub is_shown_in_shadow: bool,
+    /// Of the envoyproxy/ratelimit format: answers then speak of the limit although it is in
+    /// shadow, as that server does.
+    pub descriptor: Option<Box<DescriptorRule>>,
     /// Whether negative hits give back.
     pub has_refund: bool,
     pub respond: Arc<Respond>,
+}
+
+/// What only rules of the envoyproxy/ratelimit format have.
+#[derive(Debug, PartialEq)]
+pub struct DescriptorRule {
+    /// Whether it denies only together with all others of its kind that a request meets.
+    pub is_quota: bool,
+    /// One for each entry, where metrics tell more than the path of the rule.
+    pub detail: Option<Box<[DetailLevel]>>,
+    /// What answers tell when the limit has let a request pass.
+    pub metadata: Option<Metadata>,
+}
+
+/// What metrics tell of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DetailLevel {
+    Fixed(Box<str>),
+    /// Key and value as the request has them.
+    Request,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -286,11 +322,6 @@ impl Domain {
         }
     }
 
-    /// Whether its policy is of the envoyproxy/ratelimit format, whose meaning differs in places.
-    pub fn has_descriptors(&self) -> bool {
-        matches!(self.matcher, Matcher::Tree(_))
-    }
-
     pub fn rule(&self, found: Match) -> &Rule {
         &self.rules[found.rule as usize]
     }
@@ -300,6 +331,17 @@ impl Rule {
     /// Whether it has a condition or a cost that may fail to be worked out.
     pub fn has_expressions(&self) -> bool {
         self.when.is_some() || self.cost.is_some()
+    }
+
+    /// Whether metrics tell more of it than its name.
+    pub fn has_detail(&self) -> bool {
+        self.descriptor.as_ref().is_some_and(|rule| rule.detail.is_some())
+    }
+
+    /// What metrics tell of a request that the rule applies to, besides its name.
+    pub fn detail(&self, entries: &[Entry<'_>]) -> Option<String> {
+        let levels = self.descriptor.as_ref()?.detail.as_ref()?;
+        Some(path_text::detail(levels, entries))
     }
 
     /// The limits that hold where the rule was found so; none exempt.

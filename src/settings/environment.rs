@@ -3,6 +3,7 @@
 //! A variable is called misspelt only when a setting is near: Kubernetes and others set variables
 //! that begin like ours.
 
+use std::ffi::OsString;
 use std::fmt;
 
 use super::KEYS;
@@ -15,7 +16,7 @@ const OF_TESTS: &str = "TOLLGATE_TEST_";
 
 /// A variable that changes nothing, and the one that was probably meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misspelt {
+pub(super) struct Misspelt {
     name: String,
     meant: String,
 }
@@ -38,23 +39,24 @@ pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// Variables of the process that look like settings and are none.
-pub fn misspelt() -> Vec<Misspelt> {
-    let names = std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned());
-    misspelt_among(names)
+/// Every variable of the process, with its value.
+pub fn variables() -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect()
 }
 
-fn misspelt_among(names: impl IntoIterator<Item = String>) -> Vec<Misspelt> {
+/// Variables that look like settings and are none.
+pub(super) fn misspelt_among<'n>(names: impl IntoIterator<Item = &'n str>) -> Vec<Misspelt> {
     let mut known: Vec<String> = KEYS.iter().map(|row| name_of(row.name)).collect();
     known.extend(OTHERS.map(str::to_owned));
     let settings = KEYS.map(|row| row.name.replace('-', "_"));
     let mut found: Vec<Misspelt> = names
         .into_iter()
-        .filter(|name| !known.contains(name) && !name.starts_with(OF_TESTS))
+        .filter(|name| !known.iter().any(|known| known == name) && !name.starts_with(OF_TESTS))
         .filter_map(|name| {
             let rest = name.strip_prefix(PREFIX)?;
             let meant = suggest::nearest(rest, settings.iter().map(String::as_str))?;
-            Some(Misspelt { meant: name_of(meant), name })
+            Some(Misspelt { meant: name_of(meant), name: name.to_owned() })
         })
         .collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     fn meant(name: &str) -> Option<String> {
-        misspelt_among([name.to_owned()]).pop().map(|found| found.meant)
+        misspelt_among([name]).pop().map(|found| found.meant)
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What `serve` can be told: flags, environment, one file, defaults, in this order.
+//! What `serve` can be told: flags, environment, one file, the environment of envoyproxy/ratelimit,
+//! defaults, in this order.
 //!
 //! The only reader of the environment. Every setting is a row of [`KEYS`]: its flag is `--name`,
 //! its variable `TOLLGATE_NAME`, its key in the file the name itself.
 
 mod environment;
 mod file;
+mod reference;
 mod values;
 
 use std::collections::BTreeMap;
@@ -15,8 +17,9 @@ use std::time::Duration;
 use crate::policy::model::{DescriptorOptions, Mode, Options};
 use crate::socket::Address;
 use crate::telemetry::LogFormat;
-pub use environment::misspelt;
-use values::{address, choice, is_same_place, size, span, store};
+pub use environment::variables;
+use reference::BadVariable;
+use values::{address, choice, headers, is_same_place, size, span, store, switch};
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -67,7 +70,7 @@ const fn list(name: &'static str, default: &'static str) -> KeyRow {
     KeyRow { name, is_list: true, default }
 }
 
-const KEYS: [KeyRow; 11] = [
+const KEYS: [KeyRow; 16] = [
     list("policies", "policies"),
     list("grpc", "127.0.0.1:8081"),
     one("http", "127.0.0.1:8080"),
@@ -79,9 +82,14 @@ const KEYS: [KeyRow; 11] = [
     one("drain-timeout", "1500ms"),
     one("log-level", "info"),
     one("log-format", "text"),
+    one("descriptors-merge-domains", "false"),
+    one("descriptors-quota-mode", "false"),
+    one("descriptors-charge", "always"),
+    list("descriptors-headers", "off"),
+    one("descriptors-metadata", "false"),
 ];
 
-/// The flags of `serve`. Values stay text: all four origins are checked alike.
+/// The flags of `serve`. Values stay text: all origins are checked alike.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Flags {
     /// File or folder with policies; may be repeated
@@ -160,6 +168,47 @@ pub struct Flags {
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 
+    /// `true`: documents of the envoyproxy/ratelimit format with one domain are one policy
+    ///
+    /// Without it a domain that is there twice is a mistake.
+    ///
+    /// [env: TOLLGATE_DESCRIPTORS_MERGE_DOMAINS] [default: false]
+    #[arg(long, value_name = "BOOL")]
+    descriptors_merge_domains: Option<String>,
+
+    /// `true`: every descriptor of the envoyproxy/ratelimit format is in quota mode
+    ///
+    /// A call is then denied only when all its descriptors are over their limits.
+    ///
+    /// [env: TOLLGATE_DESCRIPTORS_QUOTA_MODE] [default: false]
+    #[arg(long, value_name = "BOOL")]
+    descriptors_quota_mode: Option<String>,
+
+    /// What limits of the envoyproxy/ratelimit format count: `always`, or what is `admitted`
+    ///
+    /// With `admitted` a call that one limit denies is not counted by the others.
+    ///
+    /// [env: TOLLGATE_DESCRIPTORS_CHARGE] [default: always]
+    #[arg(long, value_name = "WHEN")]
+    descriptors_charge: Option<String>,
+
+    /// Headers of answers by the envoyproxy/ratelimit format: `off`, or limit,remaining,reset
+    ///
+    /// Three names in one value with commas, such as
+    /// `ratelimit-limit,ratelimit-remaining,ratelimit-reset`.
+    ///
+    /// [env: TOLLGATE_DESCRIPTORS_HEADERS] [default: off]
+    #[arg(long, value_name = "NAMES")]
+    descriptors_headers: Vec<String>,
+
+    /// `true`: answers by the envoyproxy/ratelimit format carry its metadata
+    ///
+    /// That is the request, and the metadata of its limits.
+    ///
+    /// [env: TOLLGATE_DESCRIPTORS_METADATA] [default: false]
+    #[arg(long, value_name = "BOOL")]
+    descriptors_metadata: Option<String>,
+
     /// YAML file with settings: the names of the flags as keys
     ///
     /// [env: TOLLGATE_CONFIG]
@@ -183,6 +232,11 @@ impl Flags {
             "drain-timeout" => single(&self.drain_timeout),
             "log-level" => single(&self.log_level),
             "log-format" => single(&self.log_format),
+            "descriptors-merge-domains" => single(&self.descriptors_merge_domains),
+            "descriptors-quota-mode" => single(&self.descriptors_quota_mode),
+            "descriptors-charge" => single(&self.descriptors_charge),
+            "descriptors-headers" => several(&self.descriptors_headers),
+            "descriptors-metadata" => single(&self.descriptors_metadata),
             _ => Vec::new(),
         }
     }
@@ -194,6 +248,8 @@ pub enum Origin {
     Flag(&'static str),
     Variable(String),
     File(PathBuf),
+    /// Variables of envoyproxy/ratelimit.
+    Reference(Vec<&'static str>),
     Default,
 }
 
@@ -203,6 +259,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => write!(f, "flag --{name}"),
             Self::Variable(name) => write!(f, "environment {name}"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Reference(names) => write!(f, "environment {}", names.join(", ")),
             Self::Default => f.write_str("default"),
         }
     }
@@ -230,6 +287,8 @@ pub enum SettingsError {
 #[derive(Clone, Debug)]
 pub struct Gathered {
     values: BTreeMap<&'static str, (Vec<String>, Origin)>,
+    /// Of envoyproxy/ratelimit, for settings that nothing else decides.
+    bad: Vec<BadVariable>,
 }
 
 impl Gathered {
@@ -252,6 +311,7 @@ impl Gathered {
             Some(path) => Some((file::read(&path)?, path)),
             None => None,
         };
+        let mut reference = reference::read(&environment);
         let mut values = BTreeMap::new();
         for key in &KEYS {
             let from_flag = flags.values(key.name);
@@ -263,12 +323,47 @@ impl Gathered {
                 (split(key, &text), Origin::Variable(name))
             } else if let Some((found, path)) = from_file {
                 (found.clone(), Origin::File(path.clone()))
+            } else if let Some((found, variables)) = reference.values.remove(key.name) {
+                (found, Origin::Reference(variables))
             } else {
                 (split(key, key.default), Origin::Default)
             };
             values.insert(key.name, value);
         }
-        Ok(Self { values })
+        let is_open = |bad: &BadVariable| {
+            let value = values.get(bad.setting);
+            value.is_some_and(|(_, o)| matches!(o, Origin::Reference(_) | Origin::Default))
+        };
+        reference.bad.retain(is_open);
+        Ok(Self { values, bad: reference.bad })
+    }
+
+    /// What an operator should know of the environment, each variable with its value, at start.
+    pub fn warnings(&self, variables: &[(String, String)]) -> Vec<String> {
+        let names = variables.iter().map(|(name, _)| name.as_str());
+        let misspelt = environment::misspelt_among(names);
+        let unused = reference::unused::unused_among(variables);
+        let mut warnings: Vec<String> = misspelt.iter().map(ToString::to_string).collect();
+        warnings.extend(self.bad.iter().map(ToString::to_string));
+        warnings.extend(unused.iter().map(ToString::to_string));
+        warnings
+    }
+
+    /// The variables of envoyproxy/ratelimit that decide a setting.
+    pub fn reference_variables(&self) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for (_, origin) in self.values.values() {
+            let Origin::Reference(names) = origin else { continue };
+            found.extend(names);
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// Whether the policies are where envoyproxy/ratelimit would look for them.
+    pub fn has_reference_policies(&self) -> bool {
+        matches!(self.value("policies").1, Origin::Reference(_))
     }
 
     /// Checks every value; gives all that is wrong.
@@ -299,6 +394,7 @@ impl Gathered {
         let log_format = self.only(&mut bad, "log-format", |text| {
             choice(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)])
         });
+        let descriptors = self.descriptors(&mut bad);
         let http_address = http.as_ref().and_then(Option::as_ref);
         self.check_places(&mut bad, grpc.as_deref().unwrap_or_default(), http_address);
         let settings = || {
@@ -309,7 +405,7 @@ impl Gathered {
                 store: store?,
                 data_dir: data_dir?,
                 mode: mode?,
-                descriptors: DescriptorOptions::default(),
+                descriptors: descriptors?,
                 message_size_max: message_size_max?,
                 drain_delay: drain_delay?,
                 drain_timeout: drain_timeout?,
@@ -318,6 +414,25 @@ impl Gathered {
             })
         };
         if bad.is_empty() { settings().ok_or(bad) } else { Err(bad) }
+    }
+
+    fn descriptors(&self, bad: &mut Vec<SettingsError>) -> Option<DescriptorOptions> {
+        let merges_domains = self.only(bad, "descriptors-merge-domains", switch);
+        let quota_mode = self.only(bad, "descriptors-quota-mode", switch);
+        let charges_admitted_only = self.only(bad, "descriptors-charge", |text| {
+            choice(text, &[("always", false), ("admitted", true)])
+        });
+        let (name, (texts, origin)) = ("descriptors-headers", self.value("descriptors-headers"));
+        let headers = headers(texts)
+            .map_err(|problem| bad.push(SettingsError::Value { name, origin, problem }));
+        let has_metadata = self.only(bad, "descriptors-metadata", switch);
+        Some(DescriptorOptions {
+            merges_domains: merges_domains?,
+            quota_mode: quota_mode?,
+            charges_admitted_only: charges_admitted_only?,
+            headers: headers.ok()?,
+            has_metadata: has_metadata?,
+        })
     }
 
     /// Two listeners at one place fail when they bind; here it can be said which settings did it.
@@ -501,6 +616,15 @@ mod tests {
             ("drain-timeout", "2h", "write it like"),
             ("log-level", "loud", "`debug`"),
             ("log-format", "xml", "`json`"),
+            ("descriptors-merge-domains", "yes", "`true`, `false`"),
+            ("descriptors-quota-mode", "1", "`true`, `false`"),
+            ("descriptors-charge", "never", "`always`, `admitted`"),
+            ("descriptors-metadata", "TRUE", "`true`, `false`"),
+            ("descriptors-headers", "on", "or three names"),
+            ("descriptors-headers", "a,b", "or three names"),
+            ("descriptors-headers", "off,off", "or three names"),
+            ("descriptors-headers", "a,b c,d", "`b c` is no name of a header"),
+            ("descriptors-headers", "a,,d", "`` is no name of a header"),
         ] {
             let flag = format!("--{name}");
             let [error] = errors(&[&flag, value]).try_into().unwrap();
@@ -508,6 +632,24 @@ mod tests {
             assert!(error.contains(part), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_said_of_descriptors_reaches_the_policies() {
+        let options = |arguments: &[&str]| {
+            gathered(arguments, &[]).settings().unwrap().policy_options().descriptors
+        };
+        assert_eq!(options(&[]), DescriptorOptions::default());
+        let expected = DescriptorOptions { merges_domains: true, ..Default::default() };
+        assert_eq!(options(&["--descriptors-merge-domains", "true"]), expected);
+        let expected = DescriptorOptions { quota_mode: true, ..Default::default() };
+        assert_eq!(options(&["--descriptors-quota-mode", "true"]), expected);
+        let expected = DescriptorOptions { charges_admitted_only: true, ..Default::default() };
+        assert_eq!(options(&["--descriptors-charge", "admitted"]), expected);
+        let expected = DescriptorOptions { has_metadata: true, ..Default::default() };
+        assert_eq!(options(&["--descriptors-metadata", "true"]), expected);
+        let headers = options(&["--descriptors-headers", "X-A, b,C"]).headers.unwrap();
+        assert_eq!([headers.limit, headers.remaining, headers.reset], ["x-a", "b", "c"]);
     }
 
     #[test]

@@ -5,7 +5,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::StoreChoice;
+use crate::policy::model::DescriptorHeaders;
 use crate::socket::Address;
 
 pub(super) fn address(text: &str) -> Result<Address, String> {
@@ -47,6 +50,33 @@ pub(super) fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, S
         let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
         format!("`{text}` is not one of {}", names.join(", "))
     })
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    choice(text, &[("true", true), ("false", false)])
+}
+
+/// The names of three headers, in lower case as they go over the wire.
+pub(super) fn headers(texts: &[String]) -> Result<Option<DescriptorHeaders>, String> {
+    let name = |text: &String| match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) => Ok(name.as_str().to_owned()),
+        Err(_) => Err(format!("`{text}` is no name of a header; use letters, digits and `-`")),
+    };
+    match texts {
+        [off] if off == "off" => Ok(None),
+        [limit, remaining, reset] => Ok(Some(DescriptorHeaders {
+            limit: name(limit)?,
+            remaining: name(remaining)?,
+            reset: name(reset)?,
+        })),
+        _ => {
+            let given = texts.join(",");
+            Err(format!(
+                "`{given}` is neither `off` nor names; write `off`, or three names as \
+                         `limit,remaining,reset`"
+            ))
+        }
+    }
 }
 
 pub(super) fn size(text: &str) -> Result<usize, String> {

@@ -153,6 +153,19 @@ fn files_in(path: &Path, is_asked: fn(&str) -> bool) -> Result<Vec<PathBuf>, Rea
     Ok(files)
 }
 
+/// What a folder holds that is no policy for its name or for being a folder; nothing where it
+/// cannot be read.
+pub fn passed_over(path: &Path) -> Vec<PathBuf> {
+    let is_visible = |path: &PathBuf| file_name(path).is_some_and(|name| !name.starts_with('.'));
+    let is_policy = |path: &PathBuf| file_name(path).is_some_and(is_policy_name) && path.is_file();
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut passed_over: Vec<PathBuf> =
+        paths.filter(|path| is_visible(path) && !is_policy(path)).collect();
+    passed_over.sort();
+    passed_over
+}
+
 /// Whether policies may be in a folder below this one; those of mounts begin with a dot.
 fn has_folders(path: &Path) -> bool {
     let is_folder = |path: PathBuf| {
@@ -240,6 +253,19 @@ mod tests {
         std::fs::create_dir(folder.path().join("below.yaml")).unwrap();
         let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
         assert_eq!(names(&paths), ["a.yml", "b.yaml"]);
+    }
+
+    #[test]
+    fn what_is_passed_over_in_a_folder_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a.yaml", "limits", "b.test.yaml", ".hidden", "c.yml", "d.YAML"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        std::fs::create_dir(folder.path().join("below")).unwrap();
+        let expected =
+            ["b.test.yaml", "below", "d.YAML", "limits"].map(|name| folder.path().join(name));
+        assert_eq!(passed_over(folder.path()), expected);
+        assert!(passed_over(&folder.path().join("a.yaml")).is_empty());
     }
 
     #[test]

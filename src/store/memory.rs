@@ -70,7 +70,7 @@ impl MemoryStore {
             };
             if outcome.verdict.is_denial() {
                 match charge.mode {
-                    Mode::Enforce => is_denied = true,
+                    Mode::Enforce => is_denied |= charge.denies_alone(),
                     Mode::Shadow => shadow_denied.push(charge.group),
                 }
             }

@@ -189,3 +189,17 @@ fn every_bad_setting_has_its_own_line() {
         assert!(line.starts_with("error: ") && line.contains(part), "{stderr}");
     }
 }
+
+#[test]
+fn check_takes_documents_of_one_domain_for_one_policy_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for key in ["a", "b"] {
+        let text = format!("domain: d\ndescriptors: [{{ key: {key} }}]\n");
+        std::fs::write(folder.path().join(format!("{key}.yaml")), text).unwrap();
+    }
+    let path = folder.path().to_str().unwrap();
+    let (status, stdout, _) = outcome(&mut tollgate(&["check", path]));
+    assert!(status == 1 && stdout.contains("has two policies"), "{stdout}");
+    let merging = ["check", "--descriptors-merge-domains", path];
+    assert_eq!(outcome(&mut tollgate(&merging)).0, 0);
+}

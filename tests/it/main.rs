@@ -29,6 +29,7 @@ mod mutations;
 mod protocol;
 mod published;
 mod reference;
+mod reference_environment;
 mod reload;
 mod rls;
 mod scenario;

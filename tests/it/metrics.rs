@@ -18,12 +18,56 @@ fn family(line: &str) -> &str {
     base.unwrap_or(name)
 }
 
+const DETAILED: &str = "
+domain: detailed
+descriptors:
+  - key: tenant
+    detailed_metric: true
+    rate_limit: { unit: day, requests_per_unit: 1 }
+    descriptors:
+      - key: path
+        value: /a/*
+        value_to_metric: true
+        rate_limit: { unit: day, requests_per_unit: 9 }
+      - key: path
+        value: /b/*
+        share_threshold: true
+        detailed_metric: true
+        rate_limit: { unit: day, requests_per_unit: 9 }
+";
+
+#[tokio::test]
+async fn rules_that_ask_for_it_tell_the_values_of_requests() {
+    let server = TestServer::start(DETAILED).await;
+    let mut client = server.client();
+    for _ in 0..2 {
+        client.should_rate_limit(tenant("detailed", "a\"=>b")).await.unwrap();
+    }
+    for path in ["/a/1", "/b/1", "/b/2"] {
+        let entries = [("tenant", "acme"), ("path", path)];
+        client.should_rate_limit(call("detailed", vec![descriptor(&entries)])).await.unwrap();
+    }
+    let (_, text) = server.get("/metrics").await;
+    let series = text.lines().filter_map(|line| {
+        line.strip_prefix("tollgate_detailed_hits_total{domain=\"detailed\",rule=")
+    });
+    let series: BTreeSet<&str> = series.collect();
+    let expected = [
+        r#""tenant",detail="tenant=a\"\\=\\>b",code="ok"} 1"#,
+        r#""tenant",detail="tenant=a\"\\=\\>b",code="over_limit"} 1"#,
+        r#""tenant > path=/a/*",detail="tenant > path=/a/1",code="ok"} 1"#,
+        r#""tenant > path=/b/*",detail="tenant=acme > path=/b/*",code="ok"} 2"#,
+    ];
+    assert_eq!(series, BTreeSet::from(expected));
+}
+
 #[tokio::test]
 async fn every_metric_is_described_named_by_convention_and_scraped() {
     // Some series are there only for policies that may move them.
     let policy = FIVE_A_MINUTE.replace("limits:", "cost: 1\n    limits:");
-    let server = TestServer::start(&format!("{policy}load: {{}}\n")).await;
+    let server = TestServer::start(&format!("{policy}load: {{}}\n---\n{DETAILED}")).await;
     server.client().should_rate_limit(tenant("shop", "acme")).await.unwrap();
+    server.client().should_rate_limit(tenant("detailed", "acme")).await.unwrap();
     let (code, text) = server.get("/metrics").await;
     assert_eq!(code, 200);
     for metric in TABLE {

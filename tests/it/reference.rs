@@ -186,7 +186,7 @@ impl Replay {
         let outcomes = self.store.charge(&plan.charges, now);
         let decision = decide::conclude(&plan, &outcomes);
         assert_eq!(decision.code == Code::Ok, decision.status() == 200);
-        response_of(&decision, decide::answer(&decision, now))
+        response_of(&call, &decision, decide::answer(&decision, now))
     }
 }
 

@@ -160,7 +160,7 @@ async fn a_limit_that_the_caller_brings_along_is_used_instead() {
     assert!(is_ok(client.should_rate_limit(bring(3, Some(6))).await.unwrap().get_ref()));
     assert!(!is_ok(client.should_rate_limit(bring(3, Some(6))).await.unwrap().get_ref()));
 
-    for unknown in [0, 7, 99, -1] {
+    for unknown in [0, 8, 99, -1] {
         let own = client.should_rate_limit(bring(unknown, None)).await.unwrap().into_inner();
         let limit = only_status(&own).current_limit.clone().unwrap();
         assert_eq!(limit.name, "per-tenant", "a unit that means nothing brings no limit");

@@ -76,7 +76,8 @@ fn text(rules: &[(usize, AnyRule)], more: u64) -> String {
             let amount = amount + more;
             let line = match kind {
                 0 => format!("{amount}/{seconds}s"),
-                1 | 2 => format!("{amount}/{seconds}s rolling"),
+                1 => format!("{amount}/{seconds}s rolling"),
+                2 => format!("{{ amount: {amount}, window: {seconds}s, anchor: first-hit }}"),
                 3 => format!(
                     "{{ amount: {amount}, window: {seconds}s, kind: bucket, burst: {burst} }}"
                 ),

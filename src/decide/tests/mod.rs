@@ -2,7 +2,7 @@
 
 use crate::decide::{Answer, Code, Decision, RuleCode, answer, conclude, plan};
 use crate::limit::{Hits, Limit};
-use crate::policy::model::{Mode, Source};
+use crate::policy::model::{Mode, Options, Source};
 use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{self};
 use crate::request::{Descriptor, Entry, Request};
@@ -10,6 +10,7 @@ use crate::store::memory::MemoryStore;
 use crate::time::Timestamp;
 
 mod contracts;
+mod descriptors;
 mod language;
 
 /// A policy set with its counters at a time of the test's choosing.
@@ -51,8 +52,12 @@ impl Gate {
     }
 
     fn with_mode(text: &str, mode: Mode) -> Self {
+        Self::with_options(text, &mode.into())
+    }
+
+    fn with_options(text: &str, options: &Options) -> Self {
         let now = Timestamp::from_seconds(1_795_000_020);
-        Self { set: compile(text, mode), store: MemoryStore::default(), now }
+        Self { set: compile_with(text, options), store: MemoryStore::default(), now }
     }
 
     fn wait(&mut self, seconds: u64) {
@@ -122,8 +127,12 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
 }
 
 fn compile(text: &str, mode: Mode) -> PolicySet {
+    compile_with(text, &mode.into())
+}
+
+fn compile_with(text: &str, options: &Options) -> PolicySet {
     let sources = [Source { name: "policy.yaml".into(), text: text.into() }];
-    let compiled = policy::compile(&sources, CounterSeed([1, 2]), &mode.into());
+    let compiled = policy::compile(&sources, CounterSeed([1, 2]), options);
     compiled.set.unwrap_or_else(|| panic!("{:#?}", compiled.diagnostics))
 }
 

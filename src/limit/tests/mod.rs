@@ -199,8 +199,9 @@ fn any_limit() -> impl Strategy<Value = Limit> {
     let even = (1..90_u32, prop::sample::select(vec![Unit::Second, Unit::Minute, Unit::Day]))
         .prop_map(|(count, unit)| window(count, unit));
     let amount = prop_oneof![4 => 1..40_u64, 1 => 60..300_u64];
-    let kind = (even, 0..4, 1..60_u64).prop_map(|(window, kind, burst)| match kind {
+    let kind = (even, 0..5, 1..60_u64).prop_map(|(window, kind, burst)| match kind {
         0 => Kind::Fixed(window),
+        4 => Kind::Fixed(window.from_first_hit()),
         1 => Kind::Rolling(window),
         2 => Kind::Bucket { window, burst },
         _ => Kind::Concurrent { lease: window.nominal_span() },
@@ -247,8 +248,60 @@ fn counted_between(counted: &[(Timestamp, u64)], after: Timestamp, until: Timest
     inside.map(|(_, hits)| hits).sum()
 }
 
+#[test]
+fn a_window_from_the_first_hit_begins_with_what_counts() {
+    let limit = fixed(2, window(10, Unit::Second).from_first_hit());
+    assert_eq!(limit.to_string(), "2 per 10 seconds from the first hit");
+    let start = at("2026-11-21T18:00:03.25Z");
+    let after = |millis| start.plus(Span::from_millis(millis));
+    let mut state = limit.fresh(start);
+    let mut step = |hits, millis| {
+        let outcome = limit.step(&mut state, hits, ChargeWhen::Admitted, after(millis));
+        (outcome.verdict, outcome.remaining, outcome.reset.unwrap().as_nanos() / 1_000_000)
+    };
+    use Verdict::{Admitted, ExceedsAmount, OverLimit};
+    assert_eq!(step(Hits::Take(0), 0), (Admitted, 2, 0), "nothing is used");
+    assert_eq!(step(Hits::Take(3), 1_000), (ExceedsAmount, 2, 0), "a denied hit begins nothing");
+    assert_eq!(step(Hits::Take(1), 4_000), (Admitted, 1, 10_000));
+    assert_eq!(step(Hits::Take(1), 13_999), (Admitted, 0, 1));
+    assert_eq!(step(Hits::Take(1), 13_999), (OverLimit, 0, 1));
+    assert_eq!(step(Hits::Take(1), 14_000), (Admitted, 1, 10_000), "the next one");
+    assert_eq!(step(Hits::GiveBack(1), 20_000), (Admitted, 2, 0));
+    assert_eq!(step(Hits::Take(2), 21_000), (Admitted, 0, 10_000), "begins anew");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn windows_from_the_first_hit_agree_with_a_list_of_windows(
+        amount in 1..40_u64,
+        always in any::<bool>(),
+        start in any_time(),
+        asks in any_asks(),
+    ) {
+        let limit = fixed(amount, window(7, Unit::Second).from_first_hit());
+        let when = if always { ChargeWhen::Always } else { ChargeWhen::Admitted };
+        let mut state = limit.fresh(start);
+        let mut now = start;
+        // Begin and count of each window.
+        let mut windows: Vec<(Timestamp, u64)> = Vec::new();
+        for (thousandths, hits) in asks {
+            now = now.plus(Span::from_millis(7 * thousandths));
+            let open = windows.last().copied().filter(|(begin, _)| now.since(*begin) < span_of(limit));
+            let fits = open.map_or(0, |(_, used)| used) + hits <= amount;
+            let outcome = limit.step(&mut state, Hits::Take(hits), when, now);
+            prop_assert_eq!(outcome.verdict == Verdict::Admitted, fits);
+            if (fits || always) && hits > 0 {
+                if open.is_none() {
+                    windows.push((now, 0));
+                }
+                windows.last_mut().unwrap().1 += hits;
+            }
+            let used = windows.last().filter(|(begin, _)| now.since(*begin) < span_of(limit));
+            prop_assert_eq!(outcome.remaining, amount.saturating_sub(used.map_or(0, |it| it.1)));
+        }
+    }
 
     #[test]
     fn rolling_windows_agree_with_the_list_of_all_hits(

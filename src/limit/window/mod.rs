@@ -4,7 +4,8 @@
 //! Days, weeks, months and years follow the calendar of a time zone, from an anchor (without one
 //! weeks begin on Monday) unless the window is epoch-aligned as a whole, which the
 //! envoyproxy/ratelimit format asks for: there a month is 30 days and a year 365 days, counted
-//! from the epoch. The windows of one kind tile time: each moment is in exactly one.
+//! from the epoch. The windows of one kind tile time: each moment is in exactly one. Windows that
+//! begin with the first hit are each counter's own.
 
 mod anchor;
 mod cycle;
@@ -68,6 +69,8 @@ pub enum Alignment {
     /// Days, weeks, months and years as the calendar of the zone has them, one of which begins
     /// at the anchor. Shorter windows are aligned to the epoch all the same.
     Calendar { zone: Zone, anchor: Anchor },
+    /// Each counter's windows begin with the first hit that it counts, and last the nominal length.
+    FirstHit,
 }
 
 /// `count` times `unit`, such as 15 minutes.
@@ -88,6 +91,8 @@ pub enum WindowIdentity {
     LocalDays(LocalIdentity),
     /// Months that begin elsewhere than those of UTC.
     LocalMonths(LocalIdentity),
+    /// Of so many seconds, from the first hit.
+    FirstHit(u64),
 }
 
 /// Where windows begin that do not begin with those of UTC.
@@ -122,6 +127,16 @@ impl Window {
         Self { count, unit, alignment }
     }
 
+    /// The same length, from the first hit.
+    #[must_use]
+    pub const fn from_first_hit(self) -> Self {
+        Self { alignment: Alignment::FirstHit, ..self }
+    }
+
+    pub fn begins_with_first_hit(self) -> bool {
+        self.alignment == Alignment::FirstHit
+    }
+
     pub const fn epoch(unit: Unit) -> Self {
         Self { count: NonZeroU32::MIN, unit, alignment: Alignment::Epoch }
     }
@@ -154,6 +169,9 @@ impl Window {
 
     /// What makes two windows the same, however they are written: 60 seconds are one minute.
     pub fn identity(self) -> WindowIdentity {
+        if self.begins_with_first_hit() {
+            return WindowIdentity::FirstHit(self.nominal_span().seconds_floor());
+        }
         match self.shape() {
             Shape::Even { origin } => self.even_identity(origin),
             Shape::Local(cycle) => {
@@ -211,8 +229,12 @@ impl Window {
         Span::from_seconds(self.unit.seconds().saturating_mul(self.count.get() as u64))
     }
 
-    /// The end of the window that `now` is in: the first moment that is no longer in it.
+    /// The end of the window that `now` is in: the first moment that is no longer in it. Where
+    /// windows begin with the first hit, that one is now.
     pub fn end(self, now: Timestamp) -> Timestamp {
+        if self.begins_with_first_hit() {
+            return now.plus(self.nominal_span());
+        }
         match self.shape() {
             Shape::Even { origin } => self.even_begin(now, origin, 1),
             Shape::Local(cycle) => cycle.end(now),
@@ -243,6 +265,9 @@ impl fmt::Display for Window {
         match self.count.get() {
             1 => f.write_str(self.unit.name())?,
             count => write!(f, "{count} {}s", self.unit.name())?,
+        }
+        if self.begins_with_first_hit() {
+            return f.write_str(" from the first hit");
         }
         let Alignment::Calendar { zone, anchor } = self.alignment else {
             return Ok(());

@@ -55,14 +55,14 @@ fn unreachable(findings: &mut Findings, descriptor: &Descriptor, taker: &Descrip
 }
 
 /// What a message calls a descriptor.
-fn label(descriptor: &Descriptor) -> String {
+pub(crate) fn label(descriptor: &Descriptor) -> String {
     match value_text(&descriptor.value) {
         None => format!("the key {}", shown(&descriptor.key)),
         Some(value) => format!("the key {} with value {}", shown(&descriptor.key), shown(&value)),
     }
 }
 
-fn value_text(value: &NodeValue) -> Option<String> {
+pub(crate) fn value_text(value: &NodeValue) -> Option<String> {
     match value {
         NodeValue::Any => None,
         NodeValue::Exact(text) => Some(text.clone()),

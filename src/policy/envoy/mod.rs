@@ -4,6 +4,9 @@
 //! wildcards that nothing reaches) is reported. Texts count as written, so `010` stays `010`.
 
 mod level;
+mod metadata;
+
+pub(super) use level::{label, value_text};
 
 use std::num::IntErrorKind;
 
@@ -93,11 +96,13 @@ pub(super) fn read(findings: &mut Findings, document: &Node) -> Option<Policy> {
     if let Some(node) = fields.value("domain") {
         check_fraction(findings, node);
     }
-    if let Some(node) = fields.value("descriptors").filter(|node| node.is_null()) {
+    let root = fields.value("descriptors");
+    if root.is_none_or(Node::is_null) {
+        let place = root.or_else(|| fields.value("domain")).unwrap_or(document);
         let hint = "add a descriptor: `- key: ...`; write `descriptors: []` if there is to be none";
-        findings.error("no-descriptors", &node.bytes, "`descriptors` holds nothing", hint);
+        findings.warning("no-descriptors", &place.bytes, "this policy limits nothing", hint);
     }
-    let descriptors = read_level(findings, fields.value("descriptors"));
+    let descriptors = read_level(findings, root);
     Some(Policy { domain: domain?, body: Body::Descriptors(descriptors) })
 }
 
@@ -128,7 +133,6 @@ fn read_descriptor(findings: &mut Findings, node: &Node) -> Option<Descriptor> {
         let hint = "remove it, or write a pattern such as `value: 'a*'`";
         findings.error("conflict", &place.bytes, message, hint);
     }
-    warn_without_effect(findings, &fields);
     let descriptor = Descriptor {
         key: key.map_or_else(String::new, |node| node.text.clone()),
         value: value?,
@@ -139,6 +143,10 @@ fn read_descriptor(findings: &mut Findings, node: &Node) -> Option<Descriptor> {
             .and_then(|node| read_rate_limit(findings, node)),
         shadow_mode: read_flag(findings, &fields, "shadow_mode"),
         share_threshold,
+        quota_mode: read_flag(findings, &fields, "quota_mode"),
+        detailed_metric: read_flag(findings, &fields, "detailed_metric"),
+        value_to_metric: read_flag(findings, &fields, "value_to_metric"),
+        metadata: fields.value("metadata").and_then(|node| metadata::read(findings, node)),
         children: read_level(findings, fields.value("descriptors")),
     };
     key.map(|_| descriptor)
@@ -193,30 +201,6 @@ fn check_fraction(findings: &mut Findings, node: &Node) {
         let message = format!("the number {} needs quotes", shown(&scalar.text));
         let hint = format!("write `'{}'`; envoyproxy/ratelimit refuses it without", scalar.text);
         findings.error("unquoted-number", &node.bytes, message, hint);
-    }
-}
-
-fn warn_without_effect(findings: &mut Findings, fields: &Fields<'_>) {
-    for name in ["quota_mode", "detailed_metric", "value_to_metric", "metadata"] {
-        let (Some(key), Some(value)) = (fields.key(name), fields.value(name)) else {
-            continue;
-        };
-        let said = if name == "metadata" {
-            !value.is_null()
-        } else {
-            findings.boolean(value).unwrap_or(false)
-        };
-        if said {
-            let message = format!("`{name}` is accepted and has no effect yet");
-            let hint = match name {
-                "quota_mode" => {
-                    "this limit is enforced like any other; use `shadow_mode` to measure"
-                }
-                "metadata" => "answers carry the rule and its numbers as metadata",
-                _ => "metrics name the rule by the keys and values of its descriptors",
-            };
-            findings.warning("no-effect", &key.bytes, message, hint);
-        }
     }
 }
 
@@ -345,7 +329,14 @@ fn read_replaces(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
     replaces
 }
 
+/// Also in the words of YAML 1.1, which that server reads.
 fn read_flag(findings: &mut Findings, fields: &Fields<'_>, name: &str) -> bool {
-    let node = fields.value(name).filter(|node| !node.is_null());
-    node.and_then(|node| findings.boolean(node)).unwrap_or(false)
+    let Some(node) = fields.value(name).filter(|node| !node.is_null()) else { return false };
+    let plain = node.scalar().filter(|scalar| !scalar.quoted);
+    let word = plain.map(|scalar| scalar.text.to_ascii_lowercase());
+    match word.as_deref() {
+        Some("yes" | "y" | "on") => true,
+        Some("no" | "n" | "off") => false,
+        _ => findings.boolean(node).unwrap_or(false),
+    }
 }

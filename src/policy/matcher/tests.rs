@@ -5,14 +5,14 @@ use proptest::prelude::*;
 use super::attributes::Attributes;
 use super::native::NativeMatcher;
 use super::pattern::{CompiledPattern, Subject};
-use super::tree::{Level, Tree, TreeNode, TreeRule};
+use super::tree::{Counted, Level, Tree, TreeNode, TreeRule};
 use super::*;
 use crate::policy::model::{
     AttributeKeys, Condition, FieldKind, FieldValue, NativePolicy, NodeValue, Pattern, Placed, Row,
     Rows, Rule, Table,
 };
 use crate::policy::respond::Respond;
-use crate::policy::set::{CounterHasher, CounterSeed};
+use crate::policy::set::CounterSeed;
 use crate::policy::template::Template;
 use crate::request::Entry;
 use crate::time::Timestamp;
@@ -188,12 +188,12 @@ proptest! {
     ) {
         prop_assume!(pattern.contains('*'));
         let parts = pattern.split('*').map(str::to_owned).collect();
-        let mut tree = Tree::default();
-        let counters = CounterHasher::new(CounterSeed([0, 0]));
+        let mut tree = Tree::new("d", CounterSeed([0, 0]));
+        let counters = tree.counters([b"k".as_slice()].into_iter());
         let node = TreeNode {
             rule: Some(TreeRule { rule: 0, counters }),
             children: Level::default(),
-            is_counted_by_value: true,
+            counted: Counted::ByValue,
         };
         tree.root_mut().insert("k", &NodeValue::Wildcard(parts), node);
         let entries = [Entry { key: b"k", value: value.as_bytes() }];

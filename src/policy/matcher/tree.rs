@@ -9,12 +9,14 @@ use smallvec::SmallVec;
 
 use super::{Match, readable};
 use crate::policy::model::NodeValue;
-use crate::policy::set::CounterHasher;
+use crate::policy::set::{CounterBase, CounterHasher, CounterSeed};
 use crate::request::Entry;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Tree {
     root: Level,
+    /// Of the domain.
+    counters: CounterHasher,
 }
 
 #[derive(Debug, Default)]
@@ -29,19 +31,30 @@ struct KeyRules {
     any: Option<Box<TreeNode>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TreeNode {
     pub rule: Option<TreeRule>,
     pub children: Level,
-    /// Each value has a counter of its own; false where one exact value or one pattern stands.
-    pub is_counted_by_value: bool,
+    pub counted: Counted,
 }
 
 #[derive(Debug)]
 pub struct TreeRule {
     /// Position in the domain's rules.
     pub rule: u32,
+    /// Knows the domain and the keys, but no value yet.
     pub counters: CounterHasher,
+}
+
+/// How the value of an entry chooses the counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// There is but one.
+    One,
+    /// Each has a counter of its own.
+    ByValue,
+    /// All that this pattern matches share one.
+    ByPattern(Box<str>),
 }
 
 /// The text around and between the stars of a pattern.
@@ -51,8 +64,31 @@ struct Wildcard {
 }
 
 impl Tree {
+    pub fn new(domain: &str, seed: CounterSeed) -> Self {
+        let mut counters = CounterHasher::new(seed);
+        counters.feed(b"descriptor");
+        counters.feed(domain.as_bytes());
+        Self { root: Level::default(), counters }
+    }
+
     pub fn root_mut(&mut self) -> &mut Level {
         &mut self.root
+    }
+
+    /// Counters are chosen by the keys and values of all entries, never by the rule that limits them: so a limit
+    /// in the request and the configured one of the same unit are one counter, as there.
+    pub fn counters<'k>(&self, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> CounterHasher {
+        let mut counters = self.counters.clone();
+        counters.feed(&keys.len().to_le_bytes());
+        keys.for_each(|key| counters.feed(key));
+        counters
+    }
+
+    /// What a limit in the request counts by, which no rule of the tree matters to.
+    pub fn counter_of(&self, entries: &[Entry<'_>]) -> CounterBase {
+        let mut counters = self.counters(entries.iter().map(|entry| entry.key));
+        entries.iter().for_each(|entry| counters.feed(entry.value));
+        counters.finish()
     }
 
     pub fn find(&self, entries: &[Entry<'_>]) -> Option<Match> {
@@ -71,7 +107,8 @@ impl Tree {
         });
         let found = found.map(|(found, counted)| {
             let value = |entry: &Entry<'_>| (readable(entry.key), readable(entry.value));
-            let counted = entries.iter().zip(counted).filter(|(_, is_counted)| *is_counted);
+            let counted = entries.iter().zip(counted);
+            let counted = counted.filter(|(_, counted)| **counted == Counted::ByValue);
             TreeFind { found, values: counted.map(|(entry, _)| value(entry)).collect() }
         });
         (steps, found)
@@ -83,23 +120,28 @@ impl Tree {
         &self,
         entries: &[Entry<'_>],
         mut visit: impl FnMut(&Entry<'_>, Option<(Choice, &TreeNode)>),
-    ) -> Option<(Match, SmallVec<[bool; 6]>)> {
-        let mut counted: SmallVec<[bool; 6]> = SmallVec::new();
+    ) -> Option<(Match, SmallVec<[&Counted; 6]>)> {
+        let mut counted: SmallVec<[&Counted; 6]> = SmallVec::new();
         let mut level = &self.root;
         let mut reached = None;
         for entry in entries {
             let chosen = level.choose(entry);
             visit(entry, chosen);
             let (_, node) = chosen?;
-            counted.push(node.is_counted_by_value);
+            counted.push(&node.counted);
             level = &node.children;
             reached = node.rule.as_ref();
         }
         let rule = reached?;
         let mut counter = rule.counters.clone();
-        for (entry, is_counted) in entries.iter().zip(&counted) {
-            if *is_counted {
-                counter.feed(entry.value);
+        for (entry, counted) in entries.iter().zip(&counted) {
+            match counted {
+                Counted::One | Counted::ByValue => counter.feed(entry.value),
+                Counted::ByPattern(pattern) => {
+                    // Apart from a value that reads like the pattern.
+                    counter.feed(b"pattern");
+                    counter.feed(pattern.as_bytes());
+                }
             }
         }
         Some((Match::plain(rule.rule, counter.finish()), counted))

@@ -1,6 +1,7 @@
 //! Reads `timezone` and `anchor` of a limit.
 //!
-//! Only fixed windows of days and longer follow a calendar, so only they have either key.
+//! Only fixed windows of days and longer follow a calendar, so only they have either key; any fixed
+//! window may begin with the first hit.
 
 use crate::limit::{Anchor, Unit, Window, Zone};
 use crate::policy::calendar;
@@ -14,6 +15,11 @@ pub(super) fn read(
     kind: &str,
     window: Window,
 ) -> Option<Window> {
+    if let Some(node) = fields.value("anchor")
+        && node.scalar().is_some_and(|scalar| scalar.text == FIRST_HIT)
+    {
+        return from_first_hit(findings, fields, node, (kind, window));
+    }
     let mut is_right = true;
     for name in ["timezone", "anchor"] {
         if let Some(key) = fields.key(name) {
@@ -33,6 +39,33 @@ pub(super) fn read(
     };
     let (zone, anchor) = (zone?, anchor?);
     Some(window.placed(zone, anchor))
+}
+
+/// How a policy says that windows begin with the first hit.
+const FIRST_HIT: &str = "first-hit";
+
+fn from_first_hit(
+    findings: &mut Findings,
+    fields: &Fields<'_>,
+    anchor: &Node,
+    (kind, window): (&str, Window),
+) -> Option<Window> {
+    let mut place = anchor;
+    let (message, hint) = if kind != "fixed" {
+        let message = format!("`anchor` is only for fixed windows, not a {kind} limit");
+        (message, "remove `anchor`, or write `kind: fixed`")
+    } else if let Some(timezone) = fields.key("timezone") {
+        place = timezone;
+        let message = "a window from the first hit follows no clock".to_owned();
+        (message, "remove `timezone` or `anchor`")
+    } else if matches!(window.unit, Unit::Month | Unit::Year) {
+        let message = format!("a {} has no length of its own", window.unit.name());
+        (message, "write days, as in `30 days`")
+    } else {
+        return Some(window.from_first_hit());
+    };
+    findings.error("conflict", &place.bytes, message, hint);
+    None
 }
 
 fn may_have(findings: &mut Findings, key: &Node, name: &str, kind: &str, window: Window) -> bool {
@@ -69,7 +102,8 @@ fn read_zone(findings: &mut Findings, node: &Node) -> Option<Zone> {
 }
 
 fn read_anchor(findings: &mut Findings, node: &Node, unit: Unit) -> Option<Anchor> {
-    let hint = "write where windows begin, as in `06:00`, `monday`, `15` or `2026-01-15`";
+    let hint =
+        "write where windows begin, as in `06:00`, `monday`, `15`, `2026-01-15` or `first-hit`";
     let scalar = findings.text(node, "an anchor", hint)?;
     let anchor = calendar::anchor(&scalar.text, unit);
     anchor.map_err(|misread| findings.misread(node, misread)).ok()

@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 use crate::limit::{ChargeWhen, Kind, Limit, Unit, Window};
 use crate::policy::diagnostic::Severity;
-use crate::policy::model::{Body, Mode, NativePolicy, Node, NodeValue, Policy, Source};
-use crate::policy::read::read;
+use crate::policy::model::{
+    Body, DescriptorOptions, Mode, NativePolicy, Node, NodeValue, Policy, Source,
+};
+use crate::policy::read::{read, read_with};
 use crate::policy::render::{line, render};
 use crate::policy::respond::{self, Dialect, Field, Piece, Respond, RetryAfter};
 use crate::time::Span;
@@ -279,7 +281,7 @@ fn findings_of_all_files_come_sorted_by_file_and_place() {
 
 #[test]
 fn nothing_at_all_is_no_policy_set() {
-    for text in ["", "\n\n", "# rules to come\n", "---\n---\n", "domain: d\ndescriptors:\n"] {
+    for text in ["", "\n\n", "# rules to come\n", "---\n---\n"] {
         let sources = [Source { name: "p".to_owned(), text: text.to_owned() }];
         let errors = read(&sources).1;
         assert!(errors.iter().any(|found| found.severity == Severity::Error), "{text:?}");
@@ -287,6 +289,41 @@ fn nothing_at_all_is_no_policy_set() {
     let (_, diagnostics) = read(&[]);
     assert_eq!(diagnostics[0].code, "no-policy");
     assert!(!render(&[], &diagnostics, false).is_empty());
+}
+
+#[test]
+fn a_domain_without_descriptors_limits_nothing_and_says_so() {
+    for (text, warnings) in
+        [("domain: d\n", 1), ("domain: d\ndescriptors:\n", 1), ("domain: d\ndescriptors: []\n", 0)]
+    {
+        let sources = [Source { name: "p".to_owned(), text: text.to_owned() }];
+        let (policies, found) = read(&sources);
+        assert_eq!((policies.len(), found.len()), (1, warnings), "{text:?}");
+        assert!(found.iter().all(|found| found.code == "no-descriptors"), "{text:?}");
+    }
+}
+
+#[test]
+fn documents_of_one_domain_merge_where_that_is_wanted() {
+    let file = |name: &str, descriptors: &str| Source {
+        name: name.to_owned(),
+        text: format!("domain: d\ndescriptors:\n{descriptors}"),
+    };
+    let one = file("1.yaml", "  - { key: a, value: x }\n  - { key: b }\n");
+    let two = file("2.yaml", "  - { key: a }\n");
+    let clash = file("3.yaml", "  - { key: b }\n");
+    let merging = DescriptorOptions { merges_domains: true, ..DescriptorOptions::default() };
+    let codes = |sources: &[Source], options: &DescriptorOptions| {
+        let (policies, found) = read_with(sources, options);
+        (policies.len(), found.iter().map(|found| found.code).collect::<Vec<_>>())
+    };
+    let apart = DescriptorOptions::default();
+    assert_eq!(codes(&[one.clone(), two.clone()], &apart).1, ["duplicate-domain"]);
+    assert_eq!(codes(&[one.clone(), two.clone()], &merging), (1, vec![]));
+    assert_eq!(codes(&[one.clone(), two, clash], &merging).1, ["duplicate-descriptor"]);
+    let native = "domain: d\nrules: [{ name: r, limits: [1/minute] }]".to_owned();
+    let native = Source { name: "native.yaml".to_owned(), text: native };
+    assert_eq!(codes(&[one, native], &merging).1, ["duplicate-domain"]);
 }
 
 #[test]

@@ -83,7 +83,16 @@ fn long_limits() -> impl Strategy<Value = Json> {
         ),
         options("burst", vec![json!(50), json!("1_000"), json!(0)]),
         options("timezone", vec![json!("Europe/Berlin"), json!("UTC"), json!("Mars")]),
-        options("anchor", vec![json!("06:00"), json!("sunday"), json!(15), json!("2026-01-15")]),
+        options(
+            "anchor",
+            vec![
+                json!("06:00"),
+                json!("sunday"),
+                json!(15),
+                json!("2026-01-15"),
+                json!("first-hit"),
+            ],
+        ),
         options("lease", vec![json!("60s"), json!("1 hour"), json!(60)]),
     ])
     .prop_flat_map(|limit| {

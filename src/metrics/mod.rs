@@ -3,12 +3,18 @@
 //! Labels are bounded by construction: domains and rules of the policies, and fixed words; never
 //! a caller's text. The request path only touches handles that were registered beforehand.
 
+mod detail;
+
+use std::sync::Arc;
+
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
 
 use crate::decide::{Code, Decision, RuleCode};
 use crate::policy::set::PolicySet;
+use crate::request::Request;
 use crate::time::Timestamp;
+use detail::{AllDetails, RuleDetails};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -48,6 +54,9 @@ metrics_table! {
         "Hits that a rule was asked for: it let them through (`ok`), denied them (`over_limit`), \
          would have denied them (`shadow_over_limit`), or had room while another rule denied \
          (`denied_elsewhere`). One request adds at most 1000000000.";
+    DETAILED_HITS: Counter "tollgate_detailed_hits_total" ["domain", "rule", "detail", "code"]
+        "Hits of a rule by the values of requests, of rules that ask for it (`detailed_metric`, \
+         `value_to_metric`). A rule tells 1000 values; what comes later counts as `(other)`.";
     EXPRESSION_FAILURES: Counter "tollgate_expression_failures_total" ["domain", "rule"]
         "Requests for which an expression of a rule could not be worked out: `when` then does not \
          match, `cost` counts 1.";
@@ -111,7 +120,8 @@ const HITS_COUNTED_MAX: u64 = 1_000_000_000;
 /// Typed handles of everything but what depends on the policy set.
 #[derive(Debug)]
 pub struct Metrics {
-    recorder: PrometheusRecorder,
+    recorder: Arc<PrometheusRecorder>,
+    details: AllDetails,
     pub unknown_domain: Counter,
     pub invalid: InvalidRequests,
     pub internal_errors: Counter,
@@ -184,12 +194,15 @@ struct RuleMetrics {
     denied_elsewhere: Counter,
     /// Of rules that have any.
     expression_failures: Option<Counter>,
+    /// Of rules that tell values of requests.
+    detail: Option<Arc<RuleDetails>>,
 }
 
 impl Metrics {
     /// Nothing is installed globally: each server, in tests many in a process, has its own.
     pub fn new() -> Result<Self, BuildError> {
         let recorder = PrometheusBuilder::new().set_buckets(&DURATION_BUCKETS)?.build_recorder();
+        let recorder = Arc::new(recorder);
         for metric in TABLE {
             let (name, help) = (metric.name.into(), metric.help.into());
             match metric.kind {
@@ -230,6 +243,7 @@ impl Metrics {
                 version: gauge(POLICY_SET_VERSION),
                 rules: gauge(POLICY_RULES),
             },
+            details: AllDetails::default(),
             recorder,
         })
     }
@@ -251,18 +265,22 @@ impl Metrics {
             domains.push(DomainMetrics { ok, over_limit, load });
             rules.extend(domain.rules.iter().map(|rule| {
                 let hits = |code| {
+                    let code = code_name(code);
                     let labels = [("domain", name), ("rule", &*rule.name), ("code", code)];
                     counter(&self.recorder, RULE_HITS, &labels)
                 };
                 RuleMetrics {
-                    ok: hits("ok"),
-                    over_limit: hits("over_limit"),
-                    shadow_over_limit: hits("shadow_over_limit"),
-                    denied_elsewhere: hits("denied_elsewhere"),
+                    ok: hits(RuleCode::Ok),
+                    over_limit: hits(RuleCode::OverLimit),
+                    shadow_over_limit: hits(RuleCode::ShadowOverLimit),
+                    denied_elsewhere: hits(RuleCode::DeniedElsewhere),
                     expression_failures: rule.has_expressions().then(|| {
                         let labels = [("domain", name), ("rule", &*rule.name)];
                         counter(&self.recorder, EXPRESSION_FAILURES, &labels)
                     }),
+                    detail: rule
+                        .has_detail()
+                        .then(|| self.details.of(&self.recorder, name, &rule.name)),
                 }
             }));
         }
@@ -313,8 +331,8 @@ impl Metrics {
 }
 
 impl SetMetrics {
-    /// Counts one decision.
-    pub fn decided(&self, decision: &Decision<'_>) {
+    /// Counts one decision of a request.
+    pub fn decided(&self, request: &Request<'_>, decision: &Decision<'_>) {
         if let Some(domain) = decision.domain.and_then(|domain| self.domains.get(domain.index)) {
             match decision.code {
                 Code::Ok => domain.ok.increment(1),
@@ -336,6 +354,12 @@ impl SetMetrics {
                 RuleCode::DeniedElsewhere => &rule.denied_elsewhere,
             };
             counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
+            if let Some(details) = &rule.detail
+                && let Some(descriptor) = request.descriptors.get(outcome.descriptor as usize)
+                && let Some(detail) = outcome.rule.detail(&descriptor.entries)
+            {
+                details.count(&detail, outcome.code, outcome.hits);
+            }
         }
         for rule in &decision.failures {
             let metrics = self.rules.get(rule.index);
@@ -343,6 +367,16 @@ impl SetMetrics {
                 counter.increment(1);
             }
         }
+    }
+}
+
+/// What the label `code` says.
+fn code_name(code: RuleCode) -> &'static str {
+    match code {
+        RuleCode::Ok => "ok",
+        RuleCode::OverLimit => "over_limit",
+        RuleCode::ShadowOverLimit => "shadow_over_limit",
+        RuleCode::DeniedElsewhere => "denied_elsewhere",
     }
 }
 
