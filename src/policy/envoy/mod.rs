@@ -208,6 +208,7 @@ fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     let fields = findings.fields(node, "`rate_limit`", RATE_LIMIT_KEYS)?;
     let name = fields.value("name").filter(|node| !node.is_null()).and_then(|node| {
         let scalar = findings.text(node, "a name", "write a text, or remove `name`")?;
+        check_fraction(findings, node);
         Some(findings.placed(scalar.text.clone(), node))
     });
     let replaces =
@@ -322,6 +323,7 @@ fn read_replaces(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
             findings.error("missing-key", &item.bytes, message, "write `- name: OTHER`");
             continue;
         };
+        check_fraction(findings, name);
         if let Some(scalar) = findings.text(name, "the name of a limit", "write `- name: OTHER`") {
             replaces.push(findings.placed(scalar.text.clone(), name));
         }
