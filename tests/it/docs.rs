@@ -38,6 +38,7 @@ fn every_policy_in_the_pages_loads() {
         "docs/policy-reference.md",
         "docs/cookbook.md",
         "docs/compatibility.md",
+        "docs/migrate.md",
         "docs/testing-policies.md",
     ];
     for path in pages {

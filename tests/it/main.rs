@@ -29,6 +29,7 @@ mod metrics;
 mod mutations;
 mod protocol;
 mod published;
+mod reference;
 mod reference_environment;
 mod reload;
 mod rls;
