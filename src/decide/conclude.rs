@@ -6,7 +6,7 @@
 use smallvec::SmallVec;
 
 use super::{
-    Binding, Charge, Code, Decision, Exemption, Lease, Plan, RuleCode, RuleOutcome, Status,
+    Binding, Charge, Code, Decision, Denial, Exemption, Lease, Plan, RuleCode, RuleOutcome, Status,
 };
 use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
@@ -29,16 +29,22 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         rules: SmallVec::new(),
         failures: plan.failures.clone(),
         leases: SmallVec::new(),
+        has_metadata: plan.has_metadata,
     };
     // Who tries again meets what this request counts although it is denied.
     let again = outcomes.iter().filter_map(|outcome| outcome.again).max();
     let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
     let format = plan.domain.and_then(|domain| domain.descriptors.as_deref());
-    let mut quotas = Quotas::default();
+    let mut denial = Denial::default();
     for descriptor in &plan.descriptors {
         let own = rest.by_ref().take(descriptor.charge_count);
         let mut binding: Option<Binding<'s>> = None;
-        for (charge, outcome) in own.filter(|(charge, _)| is_shown(charge)) {
+        for (charge, outcome) in own {
+            let is_denied = charge.mode == Mode::Enforce && outcome.verdict.is_denial();
+            denial.note(charge.denies, is_denied);
+            if !is_shown(charge) {
+                continue;
+            }
             let mut candidate = bind(charge, outcome, again);
             if format.is_some() {
                 candidate.reset = candidate.reset.map(Span::whole_seconds);
@@ -49,27 +55,14 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         let denied = binding.is_some_and(|binding| binding.verdict.is_denial());
         let code = if denied { Code::OverLimit } else { Code::Ok };
         let is_unlimited = descriptor.is_unlimited;
-        let is_quota = match format {
-            Some(format) if format.quota_mode => !is_unlimited,
-            Some(_) => binding.is_some_and(|binding| binding.is_quota()),
-            None => false,
-        };
-        match (is_quota, denied) {
-            (true, _) => quotas.note(denied),
-            (false, true) => decision.code = Code::OverLimit,
-            (false, false) => {}
-        }
         decision.statuses.push(Status { code, binding, is_unlimited });
         if let Some(binding) = binding {
             let held = decision.binding;
             decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
         }
     }
-    if quotas.are_used_up() {
+    if denial.is_denied() && !format.is_some_and(|format| format.is_shadow) {
         decision.code = Code::OverLimit;
-    }
-    if format.is_some_and(|format| format.is_shadow) {
-        decision.code = Code::Ok;
     }
     if let Some(shed) = load.and_then(|load| load.shed) {
         shed_all(&mut decision, Binding { reset: shed.reset.max(again), ..shed });
@@ -92,24 +85,6 @@ fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
     decision.limits = SmallVec::from_slice(&[shed]);
     let status = Status { code: Code::OverLimit, binding: Some(shed), is_unlimited: false };
     decision.statuses.iter_mut().for_each(|it| *it = status);
-}
-
-/// The descriptors in quota mode, which deny only all together.
-#[derive(Default)]
-struct Quotas {
-    any: bool,
-    has_room: bool,
-}
-
-impl Quotas {
-    fn note(&mut self, denied: bool) {
-        self.any = true;
-        self.has_room |= !denied;
-    }
-
-    fn are_used_up(&self) -> bool {
-        self.any && !self.has_room
-    }
 }
 
 /// Limits in shadow stay out of what clients see, except where the format shows them.

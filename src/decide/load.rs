@@ -3,7 +3,7 @@
 //! A request is one in the count of its domain, however many descriptors and hits it has. Who is
 //! exempt is counted too, and meets no bound.
 
-use super::{Binding, Charge};
+use super::{Binding, Charge, Denies};
 use crate::limit::{Hits, Kind, Limit, Outcome, Verdict};
 use crate::policy::load::Load;
 use crate::request::Request;
@@ -104,7 +104,19 @@ pub(super) fn plan<'s>(
     };
     plan.has_charge = true;
     let (when, mode, rule) = (load.rule.charge, load.rule.mode, Some(&load.rule));
-    Some((plan, Some(Charge { counter, limit, hits, when, mode, group: GROUP, rule })))
+    Some((
+        plan,
+        Some(Charge {
+            counter,
+            limit,
+            hits,
+            when,
+            mode,
+            denies: Denies::Alone,
+            group: GROUP,
+            rule,
+        }),
+    ))
 }
 
 /// One hit for a request that takes any; none for one that only looks.

@@ -43,11 +43,48 @@ pub struct Charge<'s> {
     pub hits: Hits,
     pub when: ChargeWhen,
     pub mode: Mode,
+    pub denies: Denies,
     /// The same for all charges of one rule and one descriptor, and for no others of the plan.
     /// In shadow these are taken together or not at all.
     pub group: u32,
     /// `None` for a limit that the caller brought along.
     pub rule: Option<&'s Rule>,
+}
+
+/// What a denied charge, where it is enforced, means for its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denies {
+    Alone,
+    /// Only when all others like it are denied too.
+    WithAllQuotas,
+    /// Nothing: some quota of the request has room whatever comes.
+    Nothing,
+}
+
+/// Collects whether a request is denied.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Denial {
+    is_alone: bool,
+    has_quota: bool,
+    has_room: bool,
+}
+
+impl Denial {
+    /// Notes one charge; what is in shadow is not denied.
+    pub fn note(&mut self, denies: Denies, is_denied: bool) {
+        match denies {
+            Denies::Nothing => {}
+            Denies::Alone => self.is_alone |= is_denied,
+            Denies::WithAllQuotas => {
+                self.has_quota = true;
+                self.has_room |= !is_denied;
+            }
+        }
+    }
+
+    pub fn is_denied(self) -> bool {
+        self.is_alone || (self.has_quota && !self.has_room)
+    }
 }
 
 impl Charge<'_> {
@@ -63,12 +100,6 @@ impl Charge<'_> {
             && self.when == ChargeWhen::Always
             && self.mode == Mode::Enforce
             && matches!(self.hits, Hits::Take(1..))
-    }
-
-    /// Whether a denial by this one alone denies the request.
-    pub fn denies_alone(&self) -> bool {
-        let is_quota = |rule: &Rule| rule.descriptor.as_ref().is_some_and(|it| it.is_quota);
-        self.mode == Mode::Enforce && !self.rule.is_some_and(is_quota)
     }
 
     pub fn gives_slots_back(&self) -> bool {
@@ -93,6 +124,8 @@ pub struct Plan<'s> {
     pub releases: SmallVec<[Lease; 1]>,
     /// The rules of which an expression could not be worked out.
     pub failures: SmallVec<[&'s Rule; 2]>,
+    /// Whether the answer tells the request and the metadata of its limits.
+    pub has_metadata: bool,
 }
 
 impl Plan<'_> {
@@ -163,6 +196,8 @@ pub struct Decision<'s> {
     pub leases: SmallVec<[Lease; 1]>,
     /// Of a domain that sheds load.
     pub load: Option<LoadReading<'s>>,
+    /// Whether the answer tells the request and the metadata of its limits.
+    pub has_metadata: bool,
 }
 
 impl Decision<'_> {

@@ -5,7 +5,9 @@
 
 use smallvec::SmallVec;
 
-use super::{Charge, CounterKey, DescriptorPlan, Exemption, Lease, Plan, Reported, lease, load};
+use super::{
+    Charge, CounterKey, Denies, DescriptorPlan, Exemption, Lease, Plan, Reported, lease, load,
+};
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::model::Mode;
@@ -30,6 +32,7 @@ pub fn plan<'s>(
         exemptions: SmallVec::new(),
         releases: SmallVec::new(),
         failures: SmallVec::new(),
+        has_metadata: set.has_metadata(domain),
     };
     let Some(domain) = domain else {
         for descriptor in &request.descriptors {
@@ -84,7 +87,20 @@ pub fn plan<'s>(
         is_unlimited &= charge_count == 0;
         plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
+    if domain.descriptors.as_ref().is_some_and(|format| format.quota_mode) {
+        all_are_quotas(&mut plan);
+    }
     plan
+}
+
+/// Where every descriptor is a quota: one that nothing limits always has room.
+fn all_are_quotas(plan: &mut Plan<'_>) {
+    let is_room = |it: &DescriptorPlan| it.charge_count == 0 && !it.is_unlimited;
+    let denies = match plan.descriptors.iter().any(is_room) {
+        true => Denies::Nothing,
+        false => Denies::WithAllQuotas,
+    };
+    plan.charges.iter_mut().for_each(|charge| charge.denies = denies);
 }
 
 /// Before all charges of the descriptors.
@@ -123,6 +139,10 @@ fn charge(
         // What is held at a time is held only by who was admitted.
         when: if is_concurrent { ChargeWhen::Admitted } else { rule.charge },
         mode: rule.mode,
+        denies: match &rule.descriptor {
+            Some(descriptor) if descriptor.is_quota => Denies::WithAllQuotas,
+            _ => Denies::Alone,
+        },
         group,
         rule: Some(rule),
     })
@@ -221,6 +241,7 @@ fn brought_along<'s>(
         hits: hits_for(has_refund, limit.kind, descriptor.hits),
         when,
         mode,
+        denies: Denies::Alone,
         group,
         rule: None,
     }

@@ -19,8 +19,7 @@ pub(super) fn of(call: &pb::rls::RateLimitRequest, decision: &Decision<'_>) -> O
         (Code::OverLimit, None) => Struct::default(),
         (Code::Ok, _) => leases(decision),
     };
-    let format = decision.domain.and_then(|domain| domain.descriptors.as_ref());
-    if format.is_some_and(|format| format.has_metadata) {
+    if decision.has_metadata {
         told.fields.extend(request(call).fields);
         let metadata = merged(decision);
         if !metadata.is_empty() {

@@ -104,7 +104,7 @@ mod tests {
     use http_body::Body as _;
 
     use super::*;
-    use crate::decide::{Charge, CounterKey};
+    use crate::decide::{Charge, CounterKey, Denies};
     use crate::limit::{ChargeWhen, Hits, Kind, Limit};
     use crate::policy::model::Mode;
     use crate::time::{Span, Timestamp};
@@ -118,6 +118,7 @@ mod tests {
             hits: Hits::Take(1),
             when: ChargeWhen::Admitted,
             mode: Mode::Enforce,
+            denies: Denies::Alone,
             group: 0,
             rule: None,
         };

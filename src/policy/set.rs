@@ -106,6 +106,7 @@ pub struct PolicySet {
     by_name: HashMap<Box<[u8]>, usize>,
     pub(crate) seed: CounterSeed,
     pub(crate) mode: Mode,
+    has_metadata: bool,
 }
 
 #[derive(Debug)]
@@ -135,7 +136,6 @@ pub struct DescriptorDomain {
     /// Whether every descriptor is in quota mode, also those without a limit.
     pub quota_mode: bool,
     pub headers: Option<DescriptorHeaders>,
-    pub has_metadata: bool,
 }
 
 #[derive(Debug)]
@@ -289,7 +289,14 @@ impl PolicySet {
         domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
         let by_name =
             domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
-        Self { version: 0, domains, by_name, seed, mode: options.mode }
+        let has_metadata = options.descriptors.has_metadata;
+        Self { version: 0, domains, by_name, seed, mode: options.mode, has_metadata }
+    }
+
+    /// Whether answers for a domain, or for one that no policy has, tell the request and the
+    /// metadata of its limits.
+    pub fn has_metadata(&self, domain: Option<&Domain>) -> bool {
+        self.has_metadata && domain.is_none_or(|domain| domain.descriptors.is_some())
     }
 
     pub fn domain(&self, name: &[u8]) -> Option<&Domain> {

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::Outcomes;
-use crate::decide::{Charge, CounterKey, Lease, Standing, Trial};
+use crate::decide::{Charge, CounterKey, Denial, Lease, Standing, Trial};
 use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State, Verdict};
 use crate::policy::model::Mode;
 use crate::time::{Span, Timestamp};
@@ -57,7 +57,7 @@ impl MemoryStore {
     pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
         let mut locked = Locked::new(self, charges);
         let mut outcomes = Outcomes::new();
-        let mut is_denied = false;
+        let mut denial = Denial::default();
         let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
         for charge in charges {
             let shard = locked.shard(charge.counter);
@@ -68,14 +68,14 @@ impl MemoryStore {
                     Outcome { verdict: Verdict::Admitted, ..shard.look(charge, now) }
                 }
             };
-            if outcome.verdict.is_denial() {
-                match charge.mode {
-                    Mode::Enforce => is_denied |= charge.denies_alone(),
-                    Mode::Shadow => shadow_denied.push(charge.group),
-                }
+            let is_denied = outcome.verdict.is_denial();
+            denial.note(charge.denies, is_denied && charge.mode == Mode::Enforce);
+            if is_denied && charge.mode == Mode::Shadow {
+                shadow_denied.push(charge.group);
             }
             outcomes.push(outcome);
         }
+        let is_denied = denial.is_denied();
         shadow_denied.sort_unstable();
         // Slots come back because their request has ended, whatever becomes of this one.
         let is_undone = |charge: &Charge<'_>| {

@@ -34,6 +34,9 @@ struct Sequence {
     files: BTreeMap<String, String>,
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    /// Whether a native policy can say the same, for all that the steps ask.
+    #[serde(default)]
+    converts: bool,
     /// None where the configuration is refused.
     #[serde(default)]
     steps: Vec<Step>,
@@ -328,4 +331,74 @@ fn configurations_that_envoyproxy_ratelimit_refuses_are_refused() {
     let loaded = refused.sequences.iter().filter(loads).map(|sequence| sequence.name.clone());
     assert_same(&loaded.collect::<Vec<_>>(), refused.sequences.len());
     assert!(refused.sequences.len() >= 40);
+}
+
+/// The policies that `tollgate convert` writes.
+fn converted(sources: &[Source]) -> Result<Vec<Source>, String> {
+    let converted = tollgate::convert::convert(sources, None, &DescriptorOptions::default());
+    let drafts = converted.drafts.ok_or(format!("does not convert: {:?}", converted.problems))?;
+    let text = tollgate::convert::write::documents(&drafts);
+    Ok(vec![Source { name: "converted.yaml".to_owned(), text }])
+}
+
+/// The first step whose overall code is told otherwise once the configuration is converted.
+fn difference_of_converted(sources: &[Source], steps: &[Step]) -> Result<(), String> {
+    let native = converted(sources)?;
+    let policies = native[0].text.clone();
+    let set = compile(&native, &Options::default());
+    let set = set.map_err(|found| format!("does not load: {found:#?}\n{policies}"))?;
+    let replay = Replay::new(set);
+    for (number, step) in steps.iter().enumerate() {
+        let told = code_name(replay.ask(step).overall_code);
+        if told != step.answer["overall"] {
+            let (number, expected) = (number + 1, &step.answer["overall"]);
+            return Err(format!("step {number}: expected {expected}, told {told}\n{policies}"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn converted_descriptors_decide_as_envoyproxy_ratelimit_decides() {
+    let (mut differences, mut count) = (Vec::new(), 0);
+    for (file, recording) in recordings() {
+        for sequence in recording.sequences.iter().filter(|sequence| sequence.converts) {
+            count += 1;
+            if let Err(text) = difference_of_converted(&sequence.sources(), &sequence.steps) {
+                differences.push(format!("{file}: {}: {text}", sequence.name));
+            }
+        }
+    }
+    assert_same(&differences, count);
+    assert!(count >= 200, "{count} sequences are too few");
+}
+
+/// What the Limitador library answered to the limits of one file.
+#[derive(Debug, Deserialize)]
+struct LimitadorRecording {
+    limits: String,
+    steps: Vec<Step>,
+}
+
+/// Files that say `differs-` show what tollgate does otherwise on purpose.
+#[test]
+fn converted_limits_decide_as_limitador_decides() {
+    let listed = std::fs::read_dir(folder("limitador")).unwrap();
+    let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let is_recording = |name: &String| name.ends_with(".json") && !name.ends_with(".calls.json");
+    let mut names: Vec<_> = names.filter(is_recording).collect();
+    names.retain(|name| !name.starts_with("differs-"));
+    names.sort();
+    let mut differences = Vec::new();
+    for name in &names {
+        let read = |name: &str| std::fs::read_to_string(folder("limitador").join(name)).unwrap();
+        let recording: LimitadorRecording = serde_json::from_str(&read(name)).unwrap();
+        let text = read(&recording.limits);
+        let limits = Source { name: recording.limits, text };
+        if let Err(text) = difference_of_converted(&[limits], &recording.steps) {
+            differences.push(format!("{name}: {text}"));
+        }
+    }
+    assert_same(&differences, names.len());
+    assert!(names.len() >= 30);
 }

@@ -39,7 +39,7 @@ pub(super) fn domain(
     let limitless = std::mem::take(&mut forest.limitless);
     let rules = forest.into_rules();
     *tree.root_mut() = root;
-    let DescriptorOptions { quota_mode, headers, has_metadata, .. } = &options.descriptors;
+    let DescriptorOptions { quota_mode, headers, .. } = &options.descriptors;
     Domain {
         index: 0,
         name: name.into(),
@@ -52,7 +52,6 @@ pub(super) fn domain(
             is_shadow: options.mode == Mode::Shadow,
             quota_mode: *quota_mode,
             headers: headers.clone(),
-            has_metadata: *has_metadata,
         })),
         matcher: Matcher::Tree(tree),
     }

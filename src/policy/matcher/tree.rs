@@ -190,8 +190,10 @@ impl Level {
         let rules = self.keys.get(entry.key)?;
         let exact = rules.exact.get(entry.value).map(|node| (Choice::Exact, node));
         let wildcard = || {
-            let mut wildcards = rules.wildcards.iter();
-            let found = wildcards.find(|(wildcard, _)| wildcard.matches(entry.value));
+            let wildcards = rules.wildcards.iter();
+            let found = wildcards.clone().find(|(wildcard, _)| wildcard.is_written(entry.value));
+            let found = found
+                .or_else(|| wildcards.clone().find(|(wildcard, _)| wildcard.matches(entry.value)));
             found.map(|(_, node)| (Choice::Wildcard, node))
         };
         let key_only = || rules.any.as_deref().map(|node| (Choice::KeyOnly, node));
@@ -200,6 +202,17 @@ impl Level {
 }
 
 impl Wildcard {
+    /// Whether a value is the pattern itself, star for star, which comes before what an earlier
+    /// pattern matches.
+    fn is_written(&self, value: &[u8]) -> bool {
+        let Some((first, rest)) = self.parts.split_first() else { return false };
+        let mut left = value.strip_prefix(first.as_ref());
+        for part in rest {
+            left = left.and_then(|left| left.strip_prefix(b"*")?.strip_prefix(part.as_ref()));
+        }
+        left.is_some_and(<[u8]>::is_empty)
+    }
+
     /// First part at the front, last part at the back, the others in between from left to right,
     /// none overlapping. Taking each middle part at its first place loses no match.
     fn matches(&self, value: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::memory::MemoryStore;
 use super::*;
-use crate::decide::CounterKey;
+use crate::decide::{CounterKey, Denies};
 use crate::limit::{ChargeWhen, Hits, Kind, Limit, State, Unit, Verdict, Window};
 use crate::policy::model::Mode;
 
@@ -32,6 +32,7 @@ fn charge(number: u64, amount: u64, hits: u64) -> Charge<'static> {
         hits: Hits::Take(hits),
         when: ChargeWhen::Admitted,
         mode: Mode::Enforce,
+        denies: Denies::Alone,
         group: 0,
         rule: None,
     }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 
 use proptest::prelude::*;
 
-use crate::decide::CounterKey;
+use crate::decide::{CounterKey, Denies};
 use crate::limit::{ChargeWhen, Hits, Kind, LeaseId, Limit, Unit, Verdict, Window};
 use crate::policy::model::Mode;
 use crate::store::memory::{self, MemoryStore};
@@ -20,6 +20,7 @@ fn slots(number: u64, amount: u64, hits: Hits) -> Charge<'static> {
         hits,
         when: ChargeWhen::Admitted,
         mode: Mode::Enforce,
+        denies: Denies::Alone,
         group: u32::try_from(number).unwrap(),
         rule: None,
     }
