@@ -33,10 +33,17 @@ pub(super) fn drafts(limits: &[Limit]) -> Vec<Draft> {
             None => namespaces.push((namespace, vec![limit])),
         }
     }
-    namespaces.into_iter().map(|(namespace, own)| draft(namespace, &own)).collect()
+    let binds_bare = !limits.iter().any(is_of_2);
+    namespaces.into_iter().map(|(namespace, own)| draft(namespace, &own, binds_bare)).collect()
 }
 
-fn draft(namespace: &str, limits: &[&Limit]) -> Draft {
+/// Whether a limit is in the language of Limitador 2.0 and later, which has no bare names. A file
+/// without any such limit is in that of 1.x, or nothing in it would ever apply.
+fn is_of_2(limit: &Limit) -> bool {
+    limit.conditions.iter().chain(&limit.variables).any(|text| text.contains("descriptors"))
+}
+
+fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
     let attribute_names = attribute_names(limits);
     let mut draft = Draft {
         domain: namespace.to_owned(),
@@ -56,7 +63,7 @@ fn draft(namespace: &str, limits: &[&Limit]) -> Draft {
         }
         firsts.insert(identity(limit), &limit.place);
         let mut reading = Reading::new(limit, &attribute_names);
-        match rule(&mut reading) {
+        match rule(&mut reading, binds_bare) {
             Ok(mut rule) => {
                 rule.name = names::of(&rule, limit.name.as_deref(), &taken);
                 taken.insert(rule.name.clone());
@@ -116,7 +123,7 @@ fn described(limit: &Limit) -> String {
 }
 
 /// The rule, which has no name yet.
-fn rule(reading: &mut Reading<'_>) -> Result<DraftRule, Refusal> {
+fn rule(reading: &mut Reading<'_>, binds_bare: bool) -> Result<DraftRule, Refusal> {
     let limit = reading.limit;
     if limit.seconds == 0 {
         return Err(Refusal::Never("a window of 0 seconds is always over".to_owned()));
@@ -126,7 +133,7 @@ fn rule(reading: &mut Reading<'_>) -> Result<DraftRule, Refusal> {
     }
     let per = variables(reading)?;
     let conditions = conditions::read(reading, &per)?;
-    let mut notes = notes(reading)?;
+    let mut notes = notes(reading, binds_bare)?;
     if limit.max_value.is_none() {
         notes.push("the limit has no `max_value`: Limitador reads 0 and denies everything".into());
     }
@@ -143,7 +150,7 @@ fn rule(reading: &mut Reading<'_>) -> Result<DraftRule, Refusal> {
 }
 
 /// What is to be known of the entries that the limit reads.
-fn notes(reading: &Reading<'_>) -> Result<Vec<String>, Refusal> {
+fn notes(reading: &Reading<'_>, binds_bare: bool) -> Result<Vec<String>, Refusal> {
     let descriptors: BTreeSet<i64> =
         reading.keys.iter().map(|key| key.descriptor.unwrap_or(0)).collect();
     let mut notes: Vec<String> = reading.notes.iter().map(|note| (*note).to_owned()).collect();
@@ -165,11 +172,18 @@ fn notes(reading: &Reading<'_>) -> Result<Vec<String>, Refusal> {
         .collect();
     if !bare.is_empty() {
         let names: Vec<String> = bare.into_iter().map(shown).collect();
+        let names = names.join(" and ");
+        if !binds_bare {
+            let why = format!(
+                "bare names, such as {names}, are of Limitador 1.x, and other limits of this file \
+                 are of 2.0 or later, where such names are not bound"
+            );
+            return Err(Refusal::Never(why));
+        }
         notes.push(format!(
-            "Limitador 1.x had bare names, such as {}. From 2.0 on they are not bound, and the \
+            "Limitador 1.x had bare names, such as {names}. From 2.0 on they are not bound, and the \
              limit never applies. Here they are read as entries: remove this rule if the limit \
-             was not in force",
-            names.join(" and ")
+             was not in force"
         ));
     }
     Ok(notes)

@@ -213,7 +213,6 @@ fn bare_names_are_entries_and_noted() {
         (&["req_method == 'GET'"], &["user_id"], "get-per-user-id: req_method=\"GET\"; per user_id", "`req_method` and `user_id`"),
         (&["req.method == GET"], &[], "get: req_method=\"GET\"", "`req.method`"),
         (&["req.method != GET"], &[], "not-get: req_method=not[\"GET\"]; when has(attributes.req_method)", "`req.method`"),
-        (&["descriptors[0].a == 'x'"], &["user_id"], "x-per-user-id: a=\"x\"; per user_id", "`user_id`"),
     ];
     for (conditions, variables, expected, names) in cases {
         let draft = draft(&limit(conditions, variables));
@@ -233,7 +232,8 @@ fn what_cannot_be_carried_is_no_rule_and_a_note() {
         (&["descriptors[0].a"], &[], "by hand: of its conditions here, `a` is a text"),
         (&["descriptors[0].a == 'x' &&"], &[], "by hand: of `descriptors[0].a == 'x' &&`, the condition ends too early"),
         (&["descriptors[0].a == 'x'", "descriptors[1].b == 'y'"], &[], "by hand: it reads several descriptors together"),
-        (&["a == 'x'", "descriptors[1].b == 'y'"], &[], "by hand: it reads several descriptors together"),
+        (&["a == 'x'", "descriptors[0].b == 'y'"], &[], "never applies it: bare names, such as `a`, are of Limitador 1.x"),
+        (&["descriptors[0].a == 'x'"], &["user_id"], "never applies it: bare names, such as `user_id`"),
         (&["size(descriptors) > 1"], &[], "by hand: `descriptors` is not one entry"),
         (&["descriptors[0]['a']['b'] == 'x'"], &[], "by hand: `descriptors[0]['a']['b']` is not one entry"),
         (&["limit.name == descriptors[0].a"], &[], "by hand: `limit.name` is nothing for this limit"),
