@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     merging: Merging,
 
     /// A file, or a folder for one file per domain [default: standard output]
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
 
     /// Write over files that exist
@@ -56,6 +56,7 @@ pub(super) struct Arguments {
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum From {
     /// Documents with `descriptors:`
+    #[value(aliases = ["ratelimit", "envoyproxy/ratelimit"])]
     EnvoyproxyRatelimit,
     /// Lists of limits with a `namespace`, and Kubernetes objects that hold them
     Limitador,

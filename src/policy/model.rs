@@ -62,7 +62,7 @@ pub struct DescriptorOptions {
     pub has_metadata: bool,
 }
 
-/// Names of headers, in lower case.
+/// Names of headers, in the case that answers have them in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescriptorHeaders {
     pub limit: String,

@@ -649,7 +649,7 @@ mod tests {
         let expected = DescriptorOptions { has_metadata: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-metadata", "true"]), expected);
         let headers = options(&["--descriptors-headers", "X-A, b,C"]).headers.unwrap();
-        assert_eq!([headers.limit, headers.remaining, headers.reset], ["x-a", "b", "c"]);
+        assert_eq!([headers.limit, headers.remaining, headers.reset], ["X-A", "b", "C"]);
     }
 
     #[test]

@@ -56,10 +56,10 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     choice(text, &[("true", true), ("false", false)])
 }
 
-/// The names of three headers, in lower case as they go over the wire.
+/// The names of three headers, as they are written: Envoy takes any case.
 pub(super) fn headers(texts: &[String]) -> Result<Option<DescriptorHeaders>, String> {
     let name = |text: &String| match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) => Ok(name.as_str().to_owned()),
+        Ok(_) => Ok(text.clone()),
         Err(_) => Err(format!("`{text}` is no name of a header; use letters, digits and `-`")),
     };
     match texts {

@@ -153,13 +153,13 @@ fn headers_are_switched_on_with_the_names_of_that_server_or_own_ones() {
     let headers = |variables: &[(&str, &str)]| settings(variables).descriptors.headers;
     let names = |limit: &str| DescriptorHeaders {
         limit: limit.to_owned(),
-        remaining: "ratelimit-remaining".to_owned(),
-        reset: "ratelimit-reset".to_owned(),
+        remaining: "RateLimit-Remaining".to_owned(),
+        reset: "RateLimit-Reset".to_owned(),
     };
     let on = ("LIMIT_RESPONSE_HEADERS_ENABLED", "true");
-    assert_eq!(headers(&[on]), Some(names("ratelimit-limit")));
-    assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "X-Limit")]), Some(names("x-limit")));
-    assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "no name")]), Some(names("ratelimit-limit")));
+    assert_eq!(headers(&[on]), Some(names("RateLimit-Limit")));
+    assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "X-Limit")]), Some(names("X-Limit")));
+    assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "no name")]), Some(names("RateLimit-Limit")));
     assert_eq!(headers(&[("LIMIT_LIMIT_HEADER", "X-Limit")]), None);
     assert_eq!(headers(&[("LIMIT_RESPONSE_HEADERS_ENABLED", "false")]), None);
 }
