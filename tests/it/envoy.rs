@@ -210,6 +210,36 @@ descriptors:
 }
 
 #[tokio::test]
+async fn headers_of_the_format_reach_the_client_under_the_names_that_are_set() {
+    let policy = "
+domain: rig
+descriptors:
+  - key: tenant
+    descriptors:
+      - key: method
+        descriptors:
+          - key: endpoint
+            descriptors:
+              - key: remote_address
+                rate_limit: { unit: year, requests_per_unit: 1 }
+";
+    let settings = ["--descriptors-headers", "X-Quota,X-Quota-Left,X-Quota-Reset"];
+    let setup = Setup { settings: &settings, ..Setup::new("rig", policy) };
+    let Some(rig) = Rig::start(setup).await else {
+        return;
+    };
+
+    for status in [200, 429] {
+        let answer = rig.get("/", &[ACME]).await;
+        assert_eq!(answer.status(), status, "{answer:?}");
+        assert_eq!(answer.header("x-quota"), "1");
+        assert_eq!(answer.header("x-quota-left"), "0");
+        let wait: u64 = answer.header("x-quota-reset").parse().expect("seconds");
+        assert!((1..=366 * 86_400).contains(&wait), "{answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn service_manager_denies_the_51st_create_of_a_minute() {
     let policy = tools::repository().join("policies/sap-service-manager.yaml");
     let policy = std::fs::read_to_string(policy).expect("the shipped policy");

@@ -35,6 +35,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) cluster: &'a str,
     /// Whether Envoy is told an authority, as every configuration of ours does.
     pub(crate) has_authority: bool,
+    /// Flags for tollgate.
+    pub(crate) settings: &'a [&'a str],
 }
 
 impl<'a> Setup<'a> {
@@ -46,6 +48,7 @@ impl<'a> Setup<'a> {
             envoy_headers: false,
             cluster: "tollgate",
             has_authority: true,
+            settings: &[],
         }
     }
 }
@@ -71,7 +74,7 @@ impl Rig {
             Via::Tcp => "127.0.0.1:0".to_owned(),
             Via::UnixSocket => format!("unix:{}", folder.path().join("rls.sock").display()),
         };
-        let tollgate = ServerProcess::start_at(&policies, &wanted);
+        let tollgate = ServerProcess::start_at(&policies, &wanted, setup.settings);
         let config = folder.path().join("envoy.json");
         let text = envoy_config(&setup, &tollgate.grpc, folder.path()).to_string();
         std::fs::write(&config, text).expect("a configuration");
@@ -93,7 +96,7 @@ impl Rig {
     }
 
     pub(crate) fn start_tollgate_again(&mut self) {
-        self.tollgate = ServerProcess::start_at(&self.policies(), &self.tollgate.grpc);
+        self.tollgate = ServerProcess::start_at(&self.policies(), &self.tollgate.grpc, &[]);
     }
 
     /// Sends a request through Envoy on a connection of its own.

@@ -42,8 +42,8 @@ impl ServerProcess {
     }
 
     /// Serves gRPC at this address alone.
-    pub(crate) fn start_at(policies: &Path, grpc: &str) -> Self {
-        Self::listening(serve(policies, &["--grpc", grpc]))
+    pub(crate) fn start_at(policies: &Path, grpc: &str, more: &[&str]) -> Self {
+        Self::listening(serve(policies, &[&["--grpc", grpc], more].concat()))
     }
 
     /// Serves on free ports, with so many file descriptors at most.
