@@ -63,6 +63,10 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     }
     if denial.is_denied() && !format.is_some_and(|format| format.is_shadow) {
         decision.code = Code::OverLimit;
+        if let Some(format) = format {
+            let is_quota = |of: &Binding<'_>| format.quota_mode || of.is_quota();
+            decision.binding = denying(&decision.statuses, denial, is_quota);
+        }
     }
     if let Some(shed) = load.and_then(|load| load.shed) {
         shed_all(&mut decision, Binding { reset: shed.reset.max(again), ..shed });
@@ -85,6 +89,23 @@ fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
     decision.limits = SmallVec::from_slice(&[shed]);
     let status = Status { code: Code::OverLimit, binding: Some(shed), is_unlimited: false };
     decision.statuses.iter_mut().for_each(|it| *it = status);
+}
+
+/// What a denied request waits for: each limit that denies by itself, and of quotas, where they deny,
+/// the first that has room again.
+fn denying<'s>(
+    statuses: &[Status<'s>],
+    denial: Denial,
+    is_quota: impl Fn(&Binding<'s>) -> bool,
+) -> Option<Binding<'s>> {
+    let denied = || {
+        let bindings = statuses.iter().filter_map(|status| status.binding);
+        bindings.filter(|binding| binding.verdict.is_denial())
+    };
+    let alone = denied().filter(|binding| !is_quota(binding)).reduce(Binding::tighter);
+    let quota = denied().filter(|_| denial.quotas_are_used_up()).filter(is_quota);
+    let quota = quota.min_by_key(|binding| binding.reset);
+    alone.into_iter().chain(quota).reduce(Binding::tighter)
 }
 
 /// Limits in shadow stay out of what clients see, except where the format shows them.

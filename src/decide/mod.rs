@@ -83,7 +83,11 @@ impl Denial {
     }
 
     pub fn is_denied(self) -> bool {
-        self.is_alone || (self.has_quota && !self.has_room)
+        self.is_alone || self.quotas_are_used_up()
+    }
+
+    pub fn quotas_are_used_up(self) -> bool {
+        self.has_quota && !self.has_room
     }
 }
 

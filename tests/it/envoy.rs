@@ -20,6 +20,21 @@ respond:
   headers: [x-ratelimit]
 ";
 
+/// In the format of envoyproxy/ratelimit.
+const BY_ADDRESS: &str = "
+domain: rig
+descriptors:
+  - key: tenant
+    descriptors:
+      - key: method
+        value: GET
+        descriptors:
+          - key: endpoint
+            descriptors:
+              - key: remote_address
+                rate_limit: { unit: year, requests_per_unit: 1, name: by-address }
+";
+
 const ACME: (&str, &[u8]) = ("x-tenant", b"acme");
 const GLOBEX: (&str, &[u8]) = ("x-tenant", b"globex");
 
@@ -177,20 +192,7 @@ async fn authority_makes_every_cluster_name_work() {
 
 #[tokio::test]
 async fn envoys_own_headers_come_from_the_statuses() {
-    let policy = "
-domain: rig
-descriptors:
-  - key: tenant
-    descriptors:
-      - key: method
-        value: GET
-        descriptors:
-          - key: endpoint
-            descriptors:
-              - key: remote_address
-                rate_limit: { unit: year, requests_per_unit: 1, name: by-address }
-";
-    let setup = Setup { envoy_headers: true, ..Setup::new("rig", policy) };
+    let setup = Setup { envoy_headers: true, ..Setup::new("rig", BY_ADDRESS) };
     let Some(rig) = Rig::start(setup).await else {
         return;
     };
@@ -211,20 +213,8 @@ descriptors:
 
 #[tokio::test]
 async fn headers_of_the_format_reach_the_client_under_the_names_that_are_set() {
-    let policy = "
-domain: rig
-descriptors:
-  - key: tenant
-    descriptors:
-      - key: method
-        descriptors:
-          - key: endpoint
-            descriptors:
-              - key: remote_address
-                rate_limit: { unit: year, requests_per_unit: 1 }
-";
     let settings = ["--descriptors-headers", "X-Quota,X-Quota-Left,X-Quota-Reset"];
-    let setup = Setup { settings: &settings, ..Setup::new("rig", policy) };
+    let setup = Setup { settings: &settings, ..Setup::new("rig", BY_ADDRESS) };
     let Some(rig) = Rig::start(setup).await else {
         return;
     };

@@ -41,6 +41,32 @@ fn quotas_deny_only_when_all_of_a_request_are_used_up() {
 }
 
 #[test]
+fn a_denied_request_waits_for_what_denies_and_for_the_first_quota_with_room() {
+    let gate = Gate::new(
+        "
+domain: d
+descriptors:
+  - { key: day, quota_mode: true, rate_limit: { unit: day, requests_per_unit: 0 } }
+  - { key: hour, quota_mode: true, rate_limit: { unit: hour, requests_per_unit: 0 } }
+  - { key: room, quota_mode: true, rate_limit: { unit: hour, requests_per_unit: 9 } }
+  - { key: minute, rate_limit: { unit: minute, requests_per_unit: 0 } }
+",
+    );
+    // At seven minutes past the hour.
+    let (minute, hour): (&[_], &[_]) = (&[("minute", "x")], &[("hour", "x")]);
+    let (day, room): (&[_], &[_]) = (&[("day", "x")], &[("room", "x")]);
+    for (descriptors, rule, wait) in [
+        ([day, hour, hour], "hour", 3_180),
+        ([day, room, minute], "minute", 60),
+        ([day, hour, minute], "hour", 3_180),
+    ] {
+        let told = gate.ask("d", &descriptors);
+        assert_eq!(told.code, Code::OverLimit);
+        assert_eq!(told.binding, Some((rule.to_owned(), wait)));
+    }
+}
+
+#[test]
 fn a_quota_that_is_used_up_undoes_nothing_of_a_request_that_passes() {
     let gate = Gate::with_options(
         QUOTAS,

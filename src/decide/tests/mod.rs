@@ -30,6 +30,8 @@ struct Told {
     rules: Vec<(String, u64, RuleCode)>,
     headers: Vec<(String, String)>,
     body: String,
+    /// The rule that the whole answer speaks of, and its seconds until reset.
+    binding: Option<(String, u64)>,
 }
 
 /// Rule name, amount, remaining, seconds until reset.
@@ -123,6 +125,10 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
         statuses: statuses.collect(),
         headers: answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         body: String::from_utf8(answer.body).unwrap(),
+        binding: decision.binding.map(|binding| {
+            let rule = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
+            (rule, binding.reset.unwrap_or_default().seconds_ceil())
+        }),
     }
 }
 
