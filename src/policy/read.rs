@@ -107,16 +107,31 @@ fn read_document(
         (None, None) if is_domain_alone(document) => envoy::read(findings, document),
         (None, None) => {
             let message = "this is no policy: it has neither `rules` nor `descriptors`";
-            let hint = match looks_like_a_table(document) {
-                true => {
-                    "if it is a table file, name it in a policy of its folder: `tables: { NAME: { \
-                     file: ... } }`"
-                }
-                false => "write `domain: NAME` and `rules:`, or remove the document",
-            };
-            findings.error("no-policy", &start, message, hint);
+            findings.error("no-policy", &start, message, hint_for(document));
             None
         }
+    }
+}
+
+/// What to do with a document that is no policy, by what it looks like.
+fn hint_for(document: &Node) -> &'static str {
+    let kind = document.member("kind").and_then(Node::scalar).map(|kind| kind.text.as_str());
+    let is_limit = |item: &Node| item.member("namespace").is_some();
+    match (&document.value, kind) {
+        (yaml::Value::Sequence(items), _) if items.first().is_some_and(is_limit) => {
+            "these are limits of Limitador: `tollgate convert` makes a policy of them"
+        }
+        (_, Some("Limitador")) => {
+            "this is an object of Limitador: `tollgate convert` makes a policy of its limits"
+        }
+        (_, Some("ConfigMap")) => {
+            "this is a ConfigMap: write the text that stands under its `data` into a file"
+        }
+        _ if looks_like_a_table(document) => {
+            "if it is a table file, name it in a policy of its folder: `tables: { NAME: { \
+             file: ... } }`"
+        }
+        _ => "write `domain: NAME` and `rules:`, or remove the document",
     }
 }
 
