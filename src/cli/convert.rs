@@ -44,7 +44,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     merging: Merging,
 
-    /// A file, or a folder for one file per domain [default: standard output]
+    /// A file (`NAME.yaml`), or a folder for one file per domain [default: standard output]
     #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
 
@@ -74,7 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         From::EnvoyproxyRatelimit => Format::Ratelimit,
         From::Limitador => Format::Limitador,
     });
-    let Converted { drafts, diagnostics, problems } =
+    let Converted { drafts, sources, diagnostics, problems } =
         convert::convert(&sources, from, &arguments.merging.options().descriptors);
     print_problems(&sources, &diagnostics);
     problems.iter().for_each(|problem| complain(problem));
@@ -86,14 +86,30 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         complain(&problem);
         return ExitCode::from(FAILED);
     }
-    let counts = Counts::of(&drafts);
+    sum_up(&drafts, &written);
+    ExitCode::SUCCESS
+}
+
+fn sum_up(drafts: &[Draft], written: &[(Option<PathBuf>, String)]) {
+    for path in written.iter().filter_map(|(path, _)| path.as_ref()) {
+        anstream::eprintln!("wrote {}", path.display());
+    }
+    let counts = Counts::of(drafts);
     anstream::eprintln!(
-        "{} of {}, {} about what differs or could not be carried",
+        "{} of {}, with {} on what differs",
         counted(counts.rules, "rule", "rules"),
         counted(counts.domains, "domain", "domains"),
-        counted(counts.notes, "note", "notes"),
+        counted(counts.notes, "comment", "comments"),
     );
-    ExitCode::SUCCESS
+    for draft in drafts.iter().filter(|draft| !draft.uncarried.is_empty()) {
+        let Draft { domain, uncarried, .. } = draft;
+        anstream::eprintln!(
+            "warning: {} of `{domain}` not carried, and nothing limits it yet: {}; the comments at \
+             the top say why",
+            counted(uncarried.len(), "limit", "limits"),
+            uncarried.join(", ")
+        );
+    }
 }
 
 fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
@@ -117,7 +133,8 @@ fn written(drafts: &[Draft], output: Option<&Path>) -> Vec<(Option<PathBuf>, Str
     let Some(output) = output else {
         return vec![(None, write::documents(drafts))];
     };
-    let is_folder = output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let has_extension = output.extension().is_some_and(|it| it == "yaml" || it == "yml");
+    let is_folder = output.is_dir() || (!has_extension && !output.exists());
     if !is_folder {
         return vec![(Some(output.to_owned()), write::documents(drafts))];
     }
@@ -181,11 +198,24 @@ fn put(written: &[(Option<PathBuf>, String)], arguments: &Arguments) -> Result<(
     for (path, text) in written {
         match path {
             None => anstream::print!("{text}"),
-            Some(path) => put_file(path, text, arguments.force)
-                .map_err(|error| format!("cannot write `{}`: {error}", path.display()))?,
+            Some(path) => {
+                put_file(path, text, arguments.force).map_err(|error| unwritable(path, &error))?
+            }
         }
     }
     Ok(())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> String {
+    let folder = path.parent().filter(|folder| folder.is_file());
+    match folder {
+        Some(file) => format!(
+            "cannot write `{}`: `{}` is a file, not a folder; name another output",
+            path.display(),
+            file.display()
+        ),
+        None => format!("cannot write `{}`: {error}; name another output", path.display()),
+    }
 }
 
 fn put_file(path: &Path, text: &str, force: bool) -> io::Result<()> {

@@ -14,6 +14,8 @@ pub struct Draft {
     /// Attributes that are read from entry keys of another name.
     pub attributes: BTreeMap<String, Vec<String>>,
     pub rules: Vec<DraftRule>,
+    /// Limits that hold there and that no rule stands for; each is in a note too.
+    pub uncarried: Vec<String>,
     /// Whether a denied request counts too, for all rules.
     pub charges_always: bool,
 }

@@ -18,8 +18,6 @@ pub enum Format {
 enum Kind {
     Of(Format),
     Native,
-    /// A ConfigMap around a policy of envoyproxy/ratelimit.
-    Wrapped,
 }
 
 /// The format that all texts have.
@@ -36,11 +34,9 @@ pub(super) fn of_all(sources: &[Source]) -> Result<Format, Vec<String>> {
             }
             (Some(Kind::Of(_)), Some(_)) => {}
             (Some(Kind::Native), _) => problems.push(native(name)),
-            (Some(Kind::Wrapped), _) => problems.push(format!(
-                "`{name}` is a ConfigMap around a policy; convert the text that stands under its `data`"
-            )),
             (None, _) => problems.push(format!(
-                "`{name}` is of no known format; say which it is with `--from`"
+                "`{name}` is of no known format: it has neither `descriptors`, as files of \
+                 envoyproxy/ratelimit have, nor a list of limits with a `namespace`, as Limitador has"
             )),
         }
     }
@@ -86,17 +82,41 @@ fn kind_of_document(document: &Node) -> Option<Kind> {
     if is("kind", "Limitador") || has_namespaces(document) {
         return Some(Kind::Of(Format::Limitador));
     }
-    if !is("kind", "ConfigMap") {
-        return None;
+    data(document).find_map(|(_, text)| kind(text))
+}
+
+/// The texts that a ConfigMap holds, with their names; none of what is none.
+fn data(document: &Node) -> impl Iterator<Item = (&str, &str)> {
+    let kind = document.member("kind").and_then(Node::scalar);
+    let is_map = kind.is_some_and(|kind| kind.text == "ConfigMap");
+    let data = document.member("data").filter(|_| is_map).map(|data| &data.value);
+    let pairs = match data {
+        Some(Value::Mapping(pairs)) => pairs.as_slice(),
+        _ => &[],
+    };
+    pairs.iter().filter_map(|(name, text)| Some((&*name.scalar()?.text, &*text.scalar()?.text)))
+}
+
+/// Policies of envoyproxy/ratelimit in place of the ConfigMaps that hold them.
+pub(super) fn unwrapped(sources: &[Source]) -> Vec<Source> {
+    let mut unwrapped = Vec::with_capacity(sources.len());
+    for source in sources {
+        let parsed = yaml::parse(&source.text);
+        let texts = parsed.documents.iter().flat_map(data);
+        let of_reference =
+            texts.filter(|(_, text)| kind(text) == Some(Kind::Of(Format::Ratelimit)));
+        let held: Vec<Source> = of_reference
+            .map(|(name, text)| Source {
+                name: format!("{}:{name}", source.name),
+                text: text.to_owned(),
+            })
+            .collect();
+        match held.is_empty() {
+            true => unwrapped.push(source.clone()),
+            false => unwrapped.extend(held),
+        }
     }
-    let Value::Mapping(data) = &document.member("data")?.value else { return None };
-    let texts = data.iter().filter_map(|(_, text)| text.scalar());
-    let inner = |text: &str| yaml::parse(text).documents.iter().find_map(kind_of_document);
-    texts.filter_map(|text| inner(&text.text)).find_map(|kind| match kind {
-        Kind::Of(Format::Ratelimit) => Some(Kind::Wrapped),
-        Kind::Of(Format::Limitador) => Some(kind),
-        Kind::Native | Kind::Wrapped => None,
-    })
+    unwrapped
 }
 
 /// A list of limits that each name where they apply.
@@ -135,14 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn a_config_map_stands_for_the_policies_in_it() {
+        let text = "kind: ConfigMap\ndata:\n  note: hello\n  c.yaml: |\n    domain: d\n    descriptors: []\n";
+        let source =
+            |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+        let sources = [source("cm.yaml", text), source("l.yaml", LIMITADOR)];
+        let expected =
+            [source("cm.yaml:c.yaml", "domain: d\ndescriptors: []\n"), sources[1].clone()];
+        assert_eq!(unwrapped(&sources), expected);
+    }
+
+    #[test]
     fn what_is_not_told_apart_is_refused_with_what_to_do() {
-        let wrapped = "kind: ConfigMap\ndata:\n  c.yaml: |\n    domain: d\n    descriptors: []\n";
         for (texts, part) in [
             (&["domain: d\nrules: []"][..], "native policy already"),
             (&["domain: d\ndescriptors: []\n---\ndomain: e\nrules: []"], "native policy already"),
-            (&["kind: ConfigMap\ndata: { a: b }"], "--from"),
+            (&["kind: ConfigMap\ndata: { a: b }"], "of no known format"),
             (&["a: b"], "`a.yaml` is of no known format"),
-            (&[wrapped], "under its `data`"),
             (&[RATELIMIT, LIMITADOR], "`a.yaml` and `b.yaml` are of different servers"),
         ] {
             let problems = of(texts).unwrap_err();

@@ -24,7 +24,9 @@ use draft::Draft;
 #[derive(Debug, Default)]
 pub struct Converted {
     pub drafts: Option<Vec<Draft>>,
-    /// About the texts, with places in them.
+    /// The texts that were read: those in a ConfigMap stand for it.
+    pub sources: Vec<Source>,
+    /// About these texts, with places in them.
     pub diagnostics: Vec<Diagnostic>,
     /// Why nothing was converted, where that has no place in a text.
     pub problems: Vec<String>,
@@ -32,15 +34,16 @@ pub struct Converted {
 
 impl Converted {
     fn refused(problems: Vec<String>) -> Self {
-        Self { drafts: None, diagnostics: Vec::new(), problems }
+        Self { problems, ..Self::default() }
     }
 }
 
 /// Converts all texts, which are of one format: `from`, or what their keys say.
 pub fn convert(sources: &[Source], from: Option<Format>, options: &DescriptorOptions) -> Converted {
+    let sources = format::unwrapped(sources);
     let format = match from {
         Some(format) => format,
-        None => match format::of_all(sources) {
+        None => match format::of_all(&sources) {
             Ok(format) => format,
             Err(problems) => return Converted::refused(problems),
         },
@@ -52,11 +55,12 @@ pub fn convert(sources: &[Source], from: Option<Format>, options: &DescriptorOpt
             if !problems.is_empty() {
                 return Converted::refused(problems);
             }
-            let (drafts, diagnostics) = ratelimit::read(sources, options);
-            Converted { drafts, diagnostics, problems: Vec::new() }
+            let (drafts, diagnostics) = ratelimit::read(&sources, options);
+            Converted { drafts, diagnostics, ..Converted::default() }
         }
-        Format::Limitador => read_limitador(sources),
+        Format::Limitador => read_limitador(&sources),
     };
+    let converted = Converted { sources, ..converted };
     match converted.drafts.as_deref().and_then(domain_twice) {
         Some(problem) => Converted { drafts: None, problems: vec![problem], ..converted },
         None => converted,
@@ -75,7 +79,7 @@ fn read_limitador(sources: &[Source]) -> Converted {
         }
     }
     let drafts = problems.is_empty().then_some(drafts);
-    Converted { drafts, diagnostics: Vec::new(), problems }
+    Converted { drafts, problems, ..Converted::default() }
 }
 
 fn domain_twice(drafts: &[Draft]) -> Option<String> {

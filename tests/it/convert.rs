@@ -28,7 +28,7 @@ fn a_policy_goes_to_standard_output_and_is_summed_up_beside_it() {
     let (code, stdout, stderr) = outcome(&mut tollgate(&["convert", &path]));
     assert_eq!(code, 0, "{stderr}");
     assert!(stdout.contains("limits: [100/720h]") && stdout.contains("\n---\n"), "{stdout}");
-    let summary = "1 rule of 2 domains, 5 notes about what differs or could not be carried\n";
+    let summary = "1 rule of 2 domains, with 5 comments on what differs\n";
     assert_eq!(stderr, summary);
 }
 
@@ -89,10 +89,9 @@ fn a_source_with_faults_is_shown_as_check_shows_it_and_writes_nothing() {
 #[test]
 fn what_is_no_policy_of_another_server_is_refused_with_the_next_step() {
     let (_folder, path) = folder();
-    for (text, part) in [
-        ("domain: d\nrules: []", "is a native policy already"),
-        ("a: b", "say which it is with `--from`"),
-    ] {
+    for (text, part) in
+        [("domain: d\nrules: []", "is a native policy already"), ("a: b", "is of no known format")]
+    {
         std::fs::write(&path, text).unwrap();
         let (code, stdout, stderr) = outcome(&mut tollgate(&["convert", &path]));
         assert_eq!((code, stdout.as_str()), (1, ""));
@@ -101,4 +100,24 @@ fn what_is_no_policy_of_another_server_is_refused_with_the_next_step() {
     let missing = outcome(&mut tollgate(&["convert", "no/such/path"]));
     assert!(missing.0 == 2 && missing.2.contains("does not exist"), "{missing:?}");
     assert_eq!(outcome(&mut tollgate(&["convert", &path, "--force"])).0, 2, "force without output");
+}
+
+#[test]
+fn what_is_not_carried_is_named_and_every_file_that_is_written() {
+    let (folder, path) = folder();
+    let limits = "- { namespace: shop, name: odd, max_value: 1, seconds: 60, conditions: [], \
+                  variables: [\"descriptors[0].a + 'x'\"] }\n";
+    std::fs::write(&path, limits).unwrap();
+    // A name without an extension is that of a folder.
+    let output = folder.path().join("policies");
+    let shown = output.display().to_string();
+    let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &shown]));
+    assert_eq!(code, 0, "{stderr}");
+    let file = output.join("shop.yaml");
+    assert!(stderr.starts_with(&format!("wrote {}\n", file.display())), "{stderr}");
+    let warning = "warning: 1 limit of `shop` not carried, and nothing limits it yet: `odd` of line 1";
+    assert!(stderr.contains(warning), "{stderr}");
+    let below = format!("{}/x.yaml", file.display());
+    let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &below]));
+    assert!(code == 1 && stderr.contains("is a file, not a folder"), "{stderr}");
 }

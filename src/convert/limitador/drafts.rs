@@ -76,10 +76,14 @@ fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
                     .notes
                     .push(format!("left out: {described}. Limitador never applies it: {why}"));
             }
-            Err(Refusal::Unsaid(why)) => draft.notes.push(format!(
-                "not carried, so nothing limits this yet: {described}. Write a rule for it by \
-                 hand: {why}"
-            )),
+            Err(Refusal::Unsaid(why)) => {
+                let name = limit.name.as_ref().map(|name| format!("{} of ", shown(name)));
+                draft.uncarried.push(format!("{}{}", name.unwrap_or_default(), limit.place));
+                draft.notes.push(format!(
+                    "not carried, so nothing limits this yet: {described}. Write a rule for it by \
+                     hand: {why}"
+                ));
+            }
         }
     }
     draft

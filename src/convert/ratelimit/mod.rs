@@ -46,12 +46,17 @@ struct Found<'n> {
     selections: Vec<Selection>,
 }
 
+const KEY_TWICE: &str =
+    "its path has one key twice, and only the first entry of a key is seen here";
+
 /// All limits of a policy, collected level by level.
 #[derive(Default)]
 struct Walk<'n> {
     found: Vec<Found<'n>>,
     /// What has no native rule, and why.
     left_out: Vec<String>,
+    /// Those of them that limit there.
+    uncarried: Vec<String>,
 }
 
 fn draft(domain: &str, nodes: &[Node]) -> Draft {
@@ -82,6 +87,7 @@ fn draft(domain: &str, nodes: &[Node]) -> Draft {
         notes,
         attributes: attributes.renamed(),
         rules,
+        uncarried: walk.uncarried,
         charges_always: true,
     }
 }
@@ -122,9 +128,7 @@ impl<'n> Walk<'n> {
                 None => {
                     Some("not reached there either, for others on its level take all its values")
                 }
-                Some(_) if above.iter().any(|(it, _)| it.key == node.key) => Some(
-                    "its path has one key twice, and only the first entry of a key is seen here",
-                ),
+                Some(_) if above.iter().any(|(it, _)| it.key == node.key) => Some(KEY_TWICE),
                 Some(_) => None,
             };
             let path: Vec<&Node> = above.iter().map(|(it, _)| *it).chain([node]).collect();
@@ -150,7 +154,11 @@ impl<'n> Walk<'n> {
                 Some(limit) => format!("{}/{}", limit.amount, unit(limit).name()),
                 None => "unlimited".to_owned(),
             };
-            self.left_out.push(format!("Left out: `{}`, {limit}: {why}.", path_text(path)));
+            let path = path_text(path);
+            if why == KEY_TWICE {
+                self.uncarried.push(format!("`{path}`"));
+            }
+            self.left_out.push(format!("Left out: `{path}`, {limit}: {why}."));
         }
         for child in &node.children {
             self.leave_out(&[path, &[child]].concat(), why);

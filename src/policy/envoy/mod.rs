@@ -226,7 +226,9 @@ fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     }
     let unit = read_unit(findings, &fields, node);
     let amount = read_requests(findings, &fields, node);
-    let limit = Limit::new(amount?, Kind::Fixed(Window::epoch(unit?)));
+    // What is wrong is an error already; the name is still one that others may replace.
+    let (amount, unit) = (amount.unwrap_or_default(), unit.unwrap_or(Unit::Second));
+    let limit = Limit::new(amount, Kind::Fixed(Window::epoch(unit)));
     Some(NodeLimit { name, replaces, limit: Some(limit) })
 }
 
