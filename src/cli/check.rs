@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::{FAILED, Merging, USAGE, complain};
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::model::Source;
-use crate::policy::set::CounterSeed;
+use crate::policy::set::{CounterSeed, PolicySet};
 use crate::policy::{Compiled, render};
 use crate::source::{self, files};
 
@@ -45,7 +45,14 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     };
     let compiled = source::compile(&sources, CounterSeed([0, 0]), &arguments.merging.options());
     match arguments.format {
-        Format::Human => print_human(&sources, &compiled),
+        Format::Human => {
+            print_human(&sources, &compiled);
+            let has_descriptors = compiled.set.as_ref().is_some_and(PolicySet::has_descriptors);
+            let unread = arguments.paths.iter().flat_map(|folder| files::passed_over(folder));
+            for file in unread.filter(|_| has_descriptors) {
+                anstream::eprintln!("note: {}", super::unread(&file));
+            }
+        }
         Format::Json => print_json(&sources, &compiled),
     }
     match compiled.set {

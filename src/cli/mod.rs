@@ -85,6 +85,15 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Of a file in a folder of policies of envoyproxy/ratelimit.
+fn unread(file: &Path) -> String {
+    format!(
+        "`{}` is not read, unlike by envoyproxy/ratelimit: policies are the files right in their \
+         folder whose names end in `.yaml` or `.yml`",
+        file.display()
+    )
+}
+
 /// Prints one line about what went wrong.
 fn complain(problem: &dyn std::fmt::Display) {
     anstream::eprintln!("error: {problem}");

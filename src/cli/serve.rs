@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(FAILED);
         }
     };
-    let ending = runtime.block_on(serve(&settings));
+    let ending = runtime.block_on(serve(&settings, gathered.has_reference_policies()));
     // What did not finish draining in its time does not hold up the end.
     runtime.shutdown_timeout(Duration::ZERO);
     ending
@@ -69,18 +69,19 @@ fn log_environment(gathered: &Gathered, settings: &Settings) {
     let warnings = gathered.warnings(&settings::variables());
     warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if gathered.has_reference_policies() {
-        for file in settings.policies.iter().flat_map(|folder| files::passed_over(folder)) {
-            tracing::warn!(
-                "`{}` is not read, unlike by envoyproxy/ratelimit: policies are the files right in \
-                 their folder whose names end in `.yaml` or `.yml`, and not in `.test.yaml`",
-                file.display()
-            );
-        }
+        log_unread(settings);
     }
 }
 
-async fn serve(settings: &Settings) -> ExitCode {
-    let started = start(settings).await;
+/// That server reads every file below its folder, so what stands there may be meant to limit.
+fn log_unread(settings: &Settings) {
+    for file in settings.policies.iter().flat_map(|folder| files::passed_over(folder)) {
+        tracing::warn!("{}", super::unread(&file));
+    }
+}
+
+async fn serve(settings: &Settings, stands_in: bool) -> ExitCode {
+    let started = start(settings, stands_in).await;
     let (server, listeners, mut signals) = match started {
         Ok(started) => started,
         Err(failed) => return failed,
@@ -101,7 +102,11 @@ async fn serve(settings: &Settings) -> ExitCode {
     }
 }
 
-async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), ExitCode> {
+async fn start(
+    settings: &Settings,
+    // Whether the folder is one of envoyproxy/ratelimit, and what is not read is told already.
+    stands_in: bool,
+) -> Result<(Server, Listeners, Signals), ExitCode> {
     let failed = |problem: &dyn std::fmt::Display| {
         complain(problem);
         ExitCode::from(FAILED)
@@ -123,6 +128,9 @@ async fn start(settings: &Settings) -> Result<(Server, Listeners, Signals), Exit
         }
         other => failed(&other),
     })?;
+    if !stands_in && server.active().current().set.has_descriptors() {
+        log_unread(settings);
+    }
     let listeners = Listeners::bind(settings).await.map_err(|error| failed(&error))?;
     Ok((server, listeners, signals))
 }

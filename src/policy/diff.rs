@@ -16,7 +16,9 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     let mut names: Vec<_> = old_rules.keys().chain(new_rules.keys()).copied().collect();
     names.sort_unstable();
     names.dedup();
-    let mut changes = Vec::new();
+    let mut changes: Vec<String> = gone(before, after)
+        .map(|domain| format!("domain `{domain}` has no policy any more: nothing limits it"))
+        .collect();
     for name @ (domain, rule) in names {
         match (old_rules.get(&name), new_rules.get(&name)) {
             (None, Some(new)) => {
@@ -38,6 +40,12 @@ pub fn changes(before: &PolicySet, after: &PolicySet) -> Vec<String> {
     changes.extend(limitless_changes(before, after, "added: it has no limit"));
     changes.extend(limitless_changes(after, before, "without a limit removed"));
     changes
+}
+
+/// Domains that have no policy any more.
+fn gone<'b>(before: &'b PolicySet, after: &PolicySet) -> impl Iterator<Item = &'b str> {
+    let domains = before.domains.iter().map(|domain| &*domain.name);
+    domains.filter(|domain| after.domain(domain.as_bytes()).is_none())
 }
 
 /// Descriptors without a limit that are in `there` and not in `here`.
@@ -274,7 +282,8 @@ mod tests {
         assert_eq!(changes_to(&more), ["rule `b` of `shop` added: 5/day"]);
         let other = BEFORE.replace("shop", "depot");
         let (came, went) = ("rule `a` of `depot` added: 100/minute", "rule `a` of `shop` removed");
-        assert_eq!(changes_to(&other), [came, went]);
+        let gone = "domain `shop` has no policy any more: nothing limits it";
+        assert_eq!(changes_to(&other), [gone, came, went]);
         let matching = BEFORE.replace("name: a", "name: a, match: { app: x, plan: gold }");
         let applies = "rule `a` of `shop`: now applies to app is `x`, plan is `gold`";
         assert_eq!(changes_to(&matching), [applies]);

@@ -293,6 +293,11 @@ impl PolicySet {
         Self { version: 0, domains, by_name, seed, mode: options.mode, has_metadata }
     }
 
+    /// Whether some policy is of the envoyproxy/ratelimit format.
+    pub fn has_descriptors(&self) -> bool {
+        self.domains.iter().any(|domain| domain.descriptors.is_some())
+    }
+
     /// Whether answers for a domain, or for one that no policy has, tell the request and the
     /// metadata of its limits.
     pub fn has_metadata(&self, domain: Option<&Domain>) -> bool {

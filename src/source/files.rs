@@ -153,15 +153,16 @@ fn files_in(path: &Path, is_asked: fn(&str) -> bool) -> Result<Vec<PathBuf>, Rea
     Ok(files)
 }
 
-/// What a folder holds that is no policy for its name or for being a folder; nothing where it
-/// cannot be read.
+/// What a folder holds that is neither a policy nor a scenario file, for its name or for being a
+/// folder; nothing where it cannot be read.
 pub fn passed_over(path: &Path) -> Vec<PathBuf> {
     let is_visible = |path: &PathBuf| file_name(path).is_some_and(|name| !name.starts_with('.'));
     let is_policy = |path: &PathBuf| file_name(path).is_some_and(is_policy_name) && path.is_file();
+    let is_scenario = |path: &PathBuf| file_name(path).is_some_and(is_scenario_name);
     let entries = std::fs::read_dir(path).into_iter().flatten();
     let paths = entries.flatten().map(|entry| entry.path());
     let mut passed_over: Vec<PathBuf> =
-        paths.filter(|path| is_visible(path) && !is_policy(path)).collect();
+        paths.filter(|path| is_visible(path) && !is_policy(path) && !is_scenario(path)).collect();
     passed_over.sort();
     passed_over
 }
@@ -262,8 +263,7 @@ mod tests {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
         std::fs::create_dir(folder.path().join("below")).unwrap();
-        let expected =
-            ["b.test.yaml", "below", "d.YAML", "limits"].map(|name| folder.path().join(name));
+        let expected = ["below", "d.YAML", "limits"].map(|name| folder.path().join(name));
         assert_eq!(passed_over(folder.path()), expected);
         assert!(passed_over(&folder.path().join("a.yaml")).is_empty());
     }

@@ -115,7 +115,8 @@ fn what_is_not_carried_is_named_and_every_file_that_is_written() {
     assert_eq!(code, 0, "{stderr}");
     let file = output.join("shop.yaml");
     assert!(stderr.starts_with(&format!("wrote {}\n", file.display())), "{stderr}");
-    let warning = "warning: 1 limit of `shop` not carried, and nothing limits it yet: `odd` of line 1";
+    let warning =
+        "warning: 1 limit of `shop` not carried, and nothing limits it yet: `odd` of line 1";
     assert!(stderr.contains(warning), "{stderr}");
     let below = format!("{}/x.yaml", file.display());
     let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &below]));
