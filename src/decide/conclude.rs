@@ -1,7 +1,7 @@
 //! The second half: what the outcomes of all charges mean for the request.
 //!
-//! One enforced denial denies the request; statuses then still tell every descriptor its own
-//! truth. Shadow denials never do. Where load sheds the request, that is all they tell.
+//! One enforced denial denies the request, of quotas only all of them together; statuses then still
+//! tell every descriptor its own truth. Shadow denials never do. Where load sheds the request, that is all they tell.
 
 use smallvec::SmallVec;
 

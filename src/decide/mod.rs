@@ -44,6 +44,8 @@ pub struct Charge<'s> {
     pub when: ChargeWhen,
     pub mode: Mode,
     pub denies: Denies,
+    /// Whether this counts nothing where another charge of its request does not fit.
+    pub is_spared: bool,
     /// The same for all charges of one rule and one descriptor, and for no others of the plan.
     /// In shadow these are taken together or not at all.
     pub group: u32,

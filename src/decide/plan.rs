@@ -11,7 +11,9 @@ use super::{
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::model::Mode;
-use crate::policy::set::{CounterHasher, Domain, LimitSalt, Matcher, PolicySet, Rule};
+use crate::policy::set::{
+    CounterHasher, DescriptorDomain, Domain, LimitSalt, Matcher, PolicySet, Rule,
+};
 use crate::request::{Descriptor, Request};
 use crate::time::Timestamp;
 
@@ -87,14 +89,19 @@ pub fn plan<'s>(
         is_unlimited &= charge_count == 0;
         plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
-    if domain.descriptors.as_ref().is_some_and(|format| format.quota_mode) {
-        all_are_quotas(&mut plan);
+    if let Some(format) = &domain.descriptors {
+        follow(&mut plan, format);
     }
     plan
 }
 
-/// Where every descriptor is a quota: one that nothing limits always has room.
-fn all_are_quotas(plan: &mut Plan<'_>) {
+/// Does what holds for a whole domain of the envoyproxy/ratelimit format.
+fn follow(plan: &mut Plan<'_>, format: &DescriptorDomain) {
+    plan.charges.iter_mut().for_each(|charge| charge.is_spared = format.spares_others);
+    if !format.quota_mode {
+        return;
+    }
+    // Every descriptor is a quota, and one that nothing limits always has room.
     let is_room = |it: &DescriptorPlan| it.charge_count == 0 && !it.is_unlimited;
     let denies = match plan.descriptors.iter().any(is_room) {
         true => Denies::Nothing,
@@ -143,6 +150,7 @@ fn charge(
             Some(descriptor) if descriptor.is_quota => Denies::WithAllQuotas,
             _ => Denies::Alone,
         },
+        is_spared: false,
         group,
         rule: Some(rule),
     })
@@ -232,7 +240,7 @@ fn brought_along<'s>(
         }
     };
     let (when, has_refund, mode) = match &domain.descriptors {
-        Some(descriptors) => (descriptors.charge, true, Mode::Enforce),
+        Some(_) => (ChargeWhen::Always, true, Mode::Enforce),
         None => (ChargeWhen::Admitted, false, set.mode),
     };
     Charge {
@@ -242,6 +250,7 @@ fn brought_along<'s>(
         when,
         mode,
         denies: Denies::Alone,
+        is_spared: false,
         group,
         rule: None,
     }

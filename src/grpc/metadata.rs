@@ -51,9 +51,14 @@ fn leases(decision: &Decision<'_>) -> Struct {
     Struct { fields: [(name, text(&decide::lease::write(&decision.leases)))].into() }
 }
 
+/// Descriptors of a call that are told at the most: more than Envoy sends, and little enough that no call
+/// makes an answer that nobody takes.
+const DESCRIPTORS_TOLD_MAX: usize = 64;
+
 /// The call, in the words that envoyproxy/ratelimit has for it.
 fn request(call: &pb::rls::RateLimitRequest) -> Struct {
-    let descriptors = call.descriptors.iter().map(descriptor).collect();
+    let descriptors = call.descriptors.iter().take(DESCRIPTORS_TOLD_MAX);
+    let descriptors = descriptors.map(descriptor).collect();
     let mut told = fields([("domain", bytes(&call.domain)), ("descriptors", list(descriptors))]);
     if call.hits_addend != 0 {
         told.fields.insert("hitsAddend".to_owned(), number(call.hits_addend.into()));
@@ -76,8 +81,14 @@ fn descriptor(descriptor: &RateLimitDescriptor) -> Value {
 }
 
 fn brought(limit: &RateLimitOverride) -> String {
-    let unit = Unit::try_from(limit.unit).unwrap_or_default();
-    format!("requests_per_unit:{} unit:{}", limit.requests_per_unit, unit.as_str_name())
+    // What is zero goes unsaid in this text form of messages.
+    let amount = (limit.requests_per_unit != 0)
+        .then(|| format!("requests_per_unit:{}", limit.requests_per_unit));
+    let unit = (limit.unit != 0).then(|| match Unit::try_from(limit.unit) {
+        Ok(unit) => format!("unit:{}", unit.as_str_name()),
+        Err(_) => format!("unit:{}", limit.unit),
+    });
+    amount.into_iter().chain(unit).collect::<Vec<_>>().join(" ")
 }
 
 /// The metadata of all limits that let their descriptor pass; what comes first stays.

@@ -119,6 +119,7 @@ mod tests {
             when: ChargeWhen::Admitted,
             mode: Mode::Enforce,
             denies: Denies::Alone,
+            is_spared: false,
             group: 0,
             rule: None,
         };

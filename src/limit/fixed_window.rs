@@ -56,9 +56,9 @@ pub fn step(
     Outcome {
         verdict,
         remaining: amount.saturating_sub(state.used),
-        reset: Some(match state.used == 0 && window.begins_with_first_hit() {
-            true => Span::ZERO,
-            false => state.window_end().since(now),
+        reset: Some(match window.begins_with_first_hit() && !verdict.is_denial() {
+            true if state.used == 0 => Span::ZERO,
+            _ => state.window_end().since(now),
         }),
         lease: None,
         again: None,

@@ -17,9 +17,6 @@ use crate::decide::RuleCode;
 const DETAILS_MAX: usize = 1_000;
 /// What stands for all other values.
 const REST: &str = "(other)";
-/// In characters; what is longer is cut.
-const DETAIL_LENGTH_MAX: usize = 200;
-
 /// Those of all rules, by domain and rule.
 #[derive(Debug, Default)]
 pub(super) struct AllDetails(Mutex<HashMap<(String, String), Arc<RuleDetails>>>);
@@ -54,8 +51,7 @@ impl AllDetails {
 
 impl RuleDetails {
     pub(super) fn count(&self, detail: &str, code: RuleCode, hits: u64) {
-        let end = detail.char_indices().nth(DETAIL_LENGTH_MAX).map_or(detail.len(), |(at, _)| at);
-        let mut detail = &detail[..end];
+        let mut detail = detail;
         let mut series = self.series.lock();
         if series.len() >= DETAILS_MAX && !series.contains_key(detail) {
             detail = REST;

@@ -1,7 +1,8 @@
 //! Every metric, with its help text and labels, in one table.
 //!
-//! Labels are bounded by construction: domains and rules of the policies, and fixed words; never
-//! a caller's text. The request path only touches handles that were registered beforehand.
+//! Labels are bounded by construction: domains and rules of the policies, and fixed words. Only
+//! rules that ask for it tell values of callers, so many and no more. The request path touches
+//! handles that were registered beforehand, but for those.
 
 mod detail;
 

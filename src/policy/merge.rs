@@ -1,7 +1,7 @@
 //! Documents of one domain as one policy, as envoyproxy/ratelimit has it with
 //! `MERGE_DOMAIN_CONFIG`.
 //!
-//! Only `descriptors:` documents merge, in the order of their files; what stands in two of them
+//! Only `descriptors:` documents merge, in the order they are read in; what stands in two of them
 //! is an error, as it is within one.
 
 use std::collections::HashMap;
@@ -40,7 +40,7 @@ fn join(held: &mut Vec<Node>, more: Vec<Node>, found: &mut Vec<Diagnostic>) {
             found.push(Diagnostic {
                 severity: Severity::Error,
                 code: "duplicate-descriptor",
-                message: format!("{} stands in two files of this domain", label(node)),
+                message: format!("{} stands in two documents of this domain", label(node)),
                 place: node.place.clone(),
                 related: Some((first.clone(), "first written here".to_owned())),
                 hint: "keep one of the two, and put the `descriptors` of both into it".to_owned(),

@@ -54,8 +54,8 @@ pub struct DescriptorOptions {
     pub merges_domains: bool,
     /// Whether every descriptor is in quota mode, also those without a limit.
     pub quota_mode: bool,
-    /// Whether a limit counts what another one denies.
-    pub charges_admitted_only: bool,
+    /// Whether a limit with room counts nothing of a request that is over another one.
+    pub spares_others: bool,
     /// The headers that every answer carries, where there are any.
     pub headers: Option<DescriptorHeaders>,
     /// Whether answers carry the request and the metadata of its limits.

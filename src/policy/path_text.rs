@@ -25,6 +25,9 @@ pub(super) fn push(path: &mut String, level: &str) {
     path.push_str(level);
 }
 
+/// Bytes of a key or value that metrics tell at the most, so that no caller makes them long.
+const TOLD_MAX: usize = 200;
+
 /// What metrics tell of a request that a rule applies to. What is no UTF-8 is replaced.
 pub(super) fn detail(levels: &[DetailLevel], entries: &[Entry<'_>]) -> String {
     let mut path = String::new();
@@ -32,7 +35,9 @@ pub(super) fn detail(levels: &[DetailLevel], entries: &[Entry<'_>]) -> String {
         match told {
             DetailLevel::Fixed(text) => push(&mut path, text),
             DetailLevel::Request => {
-                let text = String::from_utf8_lossy;
+                let text = |part: &'_ [u8]| {
+                    String::from_utf8_lossy(&part[..part.len().min(TOLD_MAX)]).into_owned()
+                };
                 push(&mut path, &level(&text(entry.key), &text(entry.value)));
             }
         }

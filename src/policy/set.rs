@@ -130,7 +130,8 @@ pub struct Domain {
 /// What holds for a whole domain of the envoyproxy/ratelimit format.
 #[derive(Debug)]
 pub struct DescriptorDomain {
-    pub charge: ChargeWhen,
+    /// Whether a limit with room counts nothing of a request that is over another one.
+    pub spares_others: bool,
     /// Nothing is denied; statuses tell the truth all the same, as there.
     pub is_shadow: bool,
     /// Whether every descriptor is in quota mode, also those without a limit.

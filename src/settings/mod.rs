@@ -419,7 +419,7 @@ impl Gathered {
     fn descriptors(&self, bad: &mut Vec<SettingsError>) -> Option<DescriptorOptions> {
         let merges_domains = self.only(bad, "descriptors-merge-domains", switch);
         let quota_mode = self.only(bad, "descriptors-quota-mode", switch);
-        let charges_admitted_only = self.only(bad, "descriptors-charge", |text| {
+        let spares_others = self.only(bad, "descriptors-charge", |text| {
             choice(text, &[("always", false), ("admitted", true)])
         });
         let (name, (texts, origin)) = ("descriptors-headers", self.value("descriptors-headers"));
@@ -429,7 +429,7 @@ impl Gathered {
         Some(DescriptorOptions {
             merges_domains: merges_domains?,
             quota_mode: quota_mode?,
-            charges_admitted_only: charges_admitted_only?,
+            spares_others: spares_others?,
             headers: headers.ok()?,
             has_metadata: has_metadata?,
         })
@@ -644,7 +644,7 @@ mod tests {
         assert_eq!(options(&["--descriptors-merge-domains", "true"]), expected);
         let expected = DescriptorOptions { quota_mode: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-quota-mode", "true"]), expected);
-        let expected = DescriptorOptions { charges_admitted_only: true, ..Default::default() };
+        let expected = DescriptorOptions { spares_others: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-charge", "admitted"]), expected);
         let expected = DescriptorOptions { has_metadata: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-metadata", "true"]), expected);

@@ -59,9 +59,11 @@ impl MemoryStore {
         let mut outcomes = Outcomes::new();
         let mut denial = Denial::default();
         let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
-        for charge in charges {
+        let spared = locked.spared(charges, now);
+        for (position, charge) in charges.iter().enumerate() {
             let shard = locked.shard(charge.counter);
             let outcome = match charge.hits {
+                Hits::Take(_) if spared.contains(&position) => shard.look(charge, now),
                 Hits::Take(_) => shard.take(charge, now),
                 // Nothing is given back before it is known that the request is not denied.
                 Hits::GiveBack(_) => {
@@ -237,6 +239,26 @@ impl<'m> Locked<'m> {
         let index = key.shard_index();
         let place = self.shards.partition_point(|(held, _)| *held < index);
         &mut self.shards[place].1
+    }
+
+    /// Positions of the charges that fit, where others of the request do not: each is asked for
+    /// itself alone.
+    fn spared(&mut self, charges: &[Charge<'_>], now: Timestamp) -> SmallVec<[usize; 8]> {
+        let mut spared = SmallVec::new();
+        if !charges.iter().any(|charge| charge.is_spared) {
+            return spared;
+        }
+        for (position, charge) in charges.iter().enumerate() {
+            let mut state = self.shard(charge.counter).state(charge, now);
+            let asked = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
+            if !asked.verdict.is_denial() {
+                spared.push(position);
+            }
+        }
+        match spared.len() == charges.len() {
+            true => SmallVec::new(),
+            false => spared,
+        }
     }
 
     /// Gives back what was taken for nothing, then tells every such charge what is really left:

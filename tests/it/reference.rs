@@ -126,7 +126,7 @@ impl Sequence {
             descriptors: DescriptorOptions {
                 merges_domains: says("MERGE_DOMAIN_CONFIG"),
                 quota_mode: says("QUOTA_MODE"),
-                charges_admitted_only: says("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT"),
+                spares_others: says("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT"),
                 headers,
                 has_metadata: says("RESPONSE_DYNAMIC_METADATA"),
             },

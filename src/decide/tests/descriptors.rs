@@ -67,16 +67,18 @@ descriptors:
 }
 
 #[test]
-fn a_quota_that_is_used_up_undoes_nothing_of_a_request_that_passes() {
+fn where_it_is_wanted_a_limit_that_is_over_spares_the_others() {
     let gate = Gate::with_options(
         QUOTAS,
-        &with(DescriptorOptions { charges_admitted_only: true, ..Default::default() }),
+        &with(DescriptorOptions { spares_others: true, ..Default::default() }),
     );
     let ask = || gate.ask("d", &[&[("one", "x")], &[("two", "x")], &[("plain", "x")]]);
     let remaining = |told: &Told, at: usize| told.statuses[at].1.as_ref().unwrap().2;
     assert_eq!(remaining(&ask(), 2), 2);
+    // The first quota is used up, which denies nothing.
     let told = ask();
-    assert_eq!((told.code, remaining(&told, 2)), (Code::Ok, 1));
+    assert_eq!((told.code, remaining(&told, 1), remaining(&told, 2)), (Code::Ok, 1, 2));
+    assert_eq!(remaining(&gate.one(&[("plain", "x")]), 0), 1);
 }
 
 #[test]

@@ -261,7 +261,11 @@ fn a_window_from_the_first_hit_begins_with_what_counts() {
     };
     use Verdict::{Admitted, ExceedsAmount, OverLimit};
     assert_eq!(step(Hits::Take(0), 0), (Admitted, 2, 0), "nothing is used");
-    assert_eq!(step(Hits::Take(3), 1_000), (ExceedsAmount, 2, 0), "a denied hit begins nothing");
+    assert_eq!(
+        step(Hits::Take(3), 1_000),
+        (ExceedsAmount, 2, 10_000),
+        "a denied hit begins nothing"
+    );
     assert_eq!(step(Hits::Take(1), 4_000), (Admitted, 1, 10_000));
     assert_eq!(step(Hits::Take(1), 13_999), (Admitted, 0, 1));
     assert_eq!(step(Hits::Take(1), 13_999), (OverLimit, 0, 1));

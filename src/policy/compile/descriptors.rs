@@ -22,14 +22,9 @@ pub(super) fn domain(
     options: &Options,
 ) -> Domain {
     let mut tree = Tree::new(name, seed);
-    let charge = match options.descriptors.charges_admitted_only {
-        true => ChargeWhen::Admitted,
-        false => ChargeWhen::Always,
-    };
     let mut forest = Forest {
         tree: &tree,
         seed,
-        charge,
         rules: Vec::new(),
         replaces: Vec::new(),
         limitless: Vec::new(),
@@ -39,7 +34,7 @@ pub(super) fn domain(
     let limitless = std::mem::take(&mut forest.limitless);
     let rules = forest.into_rules();
     *tree.root_mut() = root;
-    let DescriptorOptions { quota_mode, headers, .. } = &options.descriptors;
+    let DescriptorOptions { spares_others, quota_mode, headers, .. } = &options.descriptors;
     Domain {
         index: 0,
         name: name.into(),
@@ -48,7 +43,7 @@ pub(super) fn domain(
         respond: Arc::new(Respond::BARE),
         load: None,
         descriptors: Some(Box::new(DescriptorDomain {
-            charge,
+            spares_others: *spares_others,
             is_shadow: options.mode == Mode::Shadow,
             quota_mode: *quota_mode,
             headers: headers.clone(),
@@ -118,7 +113,6 @@ fn counted(node: &model::Node) -> Counted {
 struct Forest<'p> {
     tree: &'p Tree,
     seed: CounterSeed,
-    charge: ChargeWhen,
     rules: Vec<(Option<&'p str>, Rule)>,
     replaces: Vec<&'p [model::Placed<String>]>,
     limitless: Vec<String>,
@@ -155,7 +149,7 @@ impl<'p> Forest<'p> {
             when: None,
             cost: None,
             replaces: Vec::new(),
-            charge: self.charge,
+            charge: ChargeWhen::Always,
             mode: if node.shadow_mode { Mode::Shadow } else { Mode::Enforce },
             descriptor: Some(Box::new(DescriptorRule {
                 is_quota: node.quota_mode,

@@ -4,6 +4,7 @@
 
 use serde_json::Number;
 
+use super::yaml_1_1;
 use crate::policy::findings::Findings;
 use crate::policy::model::Metadata;
 use crate::yaml::{Node, Scalar, Value};
@@ -46,13 +47,12 @@ fn typed(scalar: &Scalar) -> serde_json::Value {
     if scalar.quoted {
         return text.into();
     }
-    if let Some(flag) = scalar.as_bool() {
+    if let Some(flag) = yaml_1_1::boolean(text) {
         return flag.into();
     }
-    let is_number = text.contains(|c: char| c.is_ascii_digit());
-    let number = text.parse::<i64>().ok().map(Number::from);
-    let number = number.or_else(|| Number::from_f64(text.parse().ok()?));
-    number.filter(|_| is_number).map_or_else(|| text.into(), serde_json::Value::Number)
+    let number = yaml_1_1::whole(text).and_then(Number::from_i128);
+    let number = number.or_else(|| Number::from_f64(yaml_1_1::fraction(text)?));
+    number.map_or_else(|| text.into(), serde_json::Value::Number)
 }
 
 #[cfg(test)]
@@ -69,6 +69,11 @@ mod tests {
             ("-2.5", "-2.5"),
             ("1e3", "1000.0"),
             ("true", "true"),
+            ("Yes", "true"),
+            ("010", "8"),
+            ("0x1F", "31"),
+            ("1_000", "1000"),
+            ("1.2.3", r#""1.2.3""#),
             ("'true'", r#""true""#),
             ("~", "null"),
             ("nan", r#""nan""#),

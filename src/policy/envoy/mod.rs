@@ -5,10 +5,9 @@
 
 mod level;
 mod metadata;
+mod yaml_1_1;
 
 pub(super) use level::{label, value_text};
-
-use std::num::IntErrorKind;
 
 use crate::limit::{Kind, Limit, Unit, Window};
 use crate::policy::findings::{Fields, Findings, Keys, Standing, shown};
@@ -194,10 +193,10 @@ fn read_value(findings: &mut Findings, node: &Node) -> Option<NodeValue> {
 /// envoyproxy/ratelimit fails the load for these, lest `1.50` and `1.5` be taken for one.
 fn check_fraction(findings: &mut Findings, node: &Node) {
     let Some(scalar) = node.scalar() else { return };
-    let is_fraction = scalar.text.contains(|c: char| c.is_ascii_digit())
-        && scalar.text.parse::<f64>().is_ok()
-        && scalar.text.parse::<i64>().is_err();
-    if !scalar.quoted && is_fraction {
+    let is_large = |number: i128| i64::try_from(number).is_err();
+    let is_number = yaml_1_1::fraction(&scalar.text).is_some()
+        || yaml_1_1::whole(&scalar.text).is_some_and(is_large);
+    if !scalar.quoted && is_number {
         let message = format!("the number {} needs quotes", shown(&scalar.text));
         let hint = format!("write `'{}'`; envoyproxy/ratelimit refuses it without", scalar.text);
         findings.error("unquoted-number", &node.bytes, message, hint);
@@ -206,7 +205,9 @@ fn check_fraction(findings: &mut Findings, node: &Node) {
 
 fn read_rate_limit(findings: &mut Findings, node: &Node) -> Option<NodeLimit> {
     let fields = findings.fields(node, "`rate_limit`", RATE_LIMIT_KEYS)?;
-    let name = fields.value("name").filter(|node| !node.is_null()).and_then(|node| {
+    let is_blank =
+        |node: &Node| node.is_null() || node.scalar().is_some_and(|scalar| scalar.text.is_empty());
+    let name = fields.value("name").filter(|node| !is_blank(node)).and_then(|node| {
         let scalar = findings.text(node, "a name", "write a text, or remove `name`")?;
         check_fraction(findings, node);
         Some(findings.placed(scalar.text.clone(), node))
@@ -264,26 +265,26 @@ fn read_requests(findings: &mut Findings, fields: &Fields<'_>, rate_limit: &Node
     };
     let hint = "write a whole number from 0 to 4294967295, without quotes";
     let scalar = findings.text(node, "a number", hint)?;
-    let digits = scalar.text.replace('_', "");
-    let octal = digits.len() > 1 && digits.starts_with('0');
-    match digits.parse::<u32>() {
-        Ok(amount) if !scalar.quoted && !octal => {
-            if amount == 0 {
-                let hint = "this is right only if every request it applies to is to be denied";
-                findings.warning("zero-amount", &node.bytes, "0 requests admit nothing", hint);
-            }
-            Some(u64::from(amount))
-        }
-        Err(error) if *error.kind() == IntErrorKind::PosOverflow => {
-            let message = format!("{} is more than `requests_per_unit` can be", shown(&digits));
-            findings.error("bad-amount", &node.bytes, message, "the largest is 4294967295");
-            None
-        }
-        _ => {
-            findings.unexpected(node, "a number of requests", hint);
-            None
-        }
+    let written = scalar.text.as_str();
+    let number = Some(scalar).filter(|it| !it.quoted).and_then(|_| yaml_1_1::whole(written));
+    let Some(number) = number.filter(|number| *number >= 0) else {
+        findings.unexpected(node, "a number of requests", hint);
+        return None;
+    };
+    let Ok(amount) = u32::try_from(number) else {
+        let message = format!("{} is more than `requests_per_unit` can be", shown(written));
+        findings.error("bad-amount", &node.bytes, message, "the largest is 4294967295");
+        return None;
+    };
+    if amount == 0 {
+        let hint = "this is right only if every request it applies to is to be denied";
+        findings.warning("zero-amount", &node.bytes, "0 requests admit nothing", hint);
+    } else if written.starts_with('0') {
+        let message = format!("{} is {amount}: a leading zero makes another base", shown(written));
+        let hint = format!("write `{amount}`, or the number that was meant");
+        findings.warning("other-base", &node.bytes, message, hint);
     }
+    Some(u64::from(amount))
 }
 
 fn check_unlimited(findings: &mut Findings, fields: &Fields<'_>) {
@@ -291,6 +292,14 @@ fn check_unlimited(findings: &mut Findings, fields: &Fields<'_>) {
         let (Some(key), Some(value)) = (fields.key(name), fields.value(name)) else {
             continue;
         };
+        if name == "requests_per_unit" && !value.is_null() {
+            let number = value.scalar().filter(|scalar| !scalar.quoted);
+            let number = number.and_then(|scalar| yaml_1_1::whole(&scalar.text));
+            if number.is_none_or(|number| u32::try_from(number).is_err()) {
+                findings.unexpected(value, "a number of requests", "remove `requests_per_unit`");
+                continue;
+            }
+        }
         let message = format!("`{name}` beside `unlimited: true`");
         let hint = format!("remove `{name}`, or `unlimited`");
         if value.scalar().is_some_and(|scalar| unit(&scalar.text).is_some()) {
@@ -337,10 +346,6 @@ fn read_replaces(findings: &mut Findings, node: &Node) -> Vec<Placed<String>> {
 fn read_flag(findings: &mut Findings, fields: &Fields<'_>, name: &str) -> bool {
     let Some(node) = fields.value(name).filter(|node| !node.is_null()) else { return false };
     let plain = node.scalar().filter(|scalar| !scalar.quoted);
-    let word = plain.map(|scalar| scalar.text.to_ascii_lowercase());
-    match word.as_deref() {
-        Some("yes" | "y" | "on") => true,
-        Some("no" | "n" | "off") => false,
-        _ => findings.boolean(node).unwrap_or(false),
-    }
+    let flag = plain.and_then(|scalar| yaml_1_1::boolean(&scalar.text));
+    flag.or_else(|| findings.boolean(node)).unwrap_or(false)
 }

@@ -191,9 +191,12 @@ impl Level {
         let exact = rules.exact.get(entry.value).map(|node| (Choice::Exact, node));
         let wildcard = || {
             let wildcards = rules.wildcards.iter();
-            let found = wildcards.clone().find(|(wildcard, _)| wildcard.is_written(entry.value));
-            let found = found
-                .or_else(|| wildcards.clone().find(|(wildcard, _)| wildcard.matches(entry.value)));
+            let has_star = !rules.wildcards.is_empty() && entry.value.contains(&b'*');
+            let written = wildcards
+                .clone()
+                .find(|(wildcard, _)| has_star && wildcard.is_written(entry.value));
+            let matching = |(wildcard, _): &&(Wildcard, TreeNode)| wildcard.matches(entry.value);
+            let found = written.or_else(|| wildcards.clone().find(matching));
             found.map(|(_, node)| (Choice::Wildcard, node))
         };
         let key_only = || rules.any.as_deref().map(|node| (Choice::KeyOnly, node));

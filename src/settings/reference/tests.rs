@@ -133,7 +133,7 @@ fn switches_are_read_as_go_reads_them() {
         let expected = DescriptorOptions {
             merges_domains: is_on,
             quota_mode: is_on,
-            charges_admitted_only: is_on,
+            spares_others: is_on,
             headers: None,
             has_metadata: is_on,
         };

@@ -33,6 +33,7 @@ fn charge(number: u64, amount: u64, hits: u64) -> Charge<'static> {
         when: ChargeWhen::Admitted,
         mode: Mode::Enforce,
         denies: Denies::Alone,
+        is_spared: false,
         group: 0,
         rule: None,
     }

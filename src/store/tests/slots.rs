@@ -21,6 +21,7 @@ fn slots(number: u64, amount: u64, hits: Hits) -> Charge<'static> {
         when: ChargeWhen::Admitted,
         mode: Mode::Enforce,
         denies: Denies::Alone,
+        is_spared: false,
         group: u32::try_from(number).unwrap(),
         rule: None,
     }

@@ -6,8 +6,7 @@ says which differ; the same sequences always give the same bytes.
 
 Where tollgate differs on purpose (docs/compatibility.md) the model is of tollgate: keys and values are
 compared and counted apart, units never share a counter, the metadata of a limit is never lost, a
-star in a key is a star, and with STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT a denied request counts nothing,
-which every status of it says.
+star in a key is a star.
 No sequence takes hits and gives hits of the same counter back in one call: there tollgate takes first.
 """
 
@@ -168,23 +167,26 @@ class Server:
 
     def count(self, now, request, limits, quota):
         """Counts first, then judges, each descriptor by itself and in order."""
-        before = dict(self.counters)
-        statuses = [self.count_one(now, request, *pair) for pair in zip(request["descriptors"], limits)]
-        is_denied = self.overall(statuses, quota) == "OVER_LIMIT"
-        if is_denied and self.has("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT"):
-            self.counters = before
-            for descriptor, limit, status in zip(request["descriptors"], limits, statuses):
-                if limit is not None:
-                    used = before.get(counter_key(now, request["domain"], descriptor, limit), 0)
-                    status["remaining"] = max(limit.amount - used, 0)
-        return statuses
+        pairs = list(zip(request["descriptors"], limits))
+        spared = [False] * len(pairs)
+        if self.has("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT"):
+            over = [self.goes_over(now, request, *pair) for pair in pairs]
+            spared = [any(over) and not is_over for is_over in over]
+        return [self.count_one(now, request, *pair, is_spared) for pair, is_spared in zip(pairs, spared)]
 
-    def count_one(self, now, request, descriptor, limit):
+    def goes_over(self, now, request, descriptor, limit):
+        """Looked at before anything is counted, each descriptor by itself."""
+        if limit is None or descriptor.get("is_negative_hits", False):
+            return False
+        key = counter_key(now, request["domain"], descriptor, limit)
+        return self.counters.get(key, 0) + hits_of(request, descriptor) > limit.amount
+
+    def count_one(self, now, request, descriptor, limit, is_spared):
         if limit is None:
             return bare_status(0)
-        hits = descriptor.get("hits_addend", request.get("hits_addend", 0) or 1)
-        key = counter_key(now, request["domain"], descriptor, limit)
         is_given_back = descriptor.get("is_negative_hits", False)
+        hits = 0 if is_spared and not is_given_back else hits_of(request, descriptor)
+        key = counter_key(now, request["domain"], descriptor, limit)
         value = self.counters.get(key, 0) + (-hits if is_given_back else hits)
         self.counters[key] = max(value, 0)
         is_over = self.counters[key] > limit.amount and not is_given_back and not limit.is_shadow
@@ -229,6 +231,10 @@ def counter_key(now, domain, descriptor, limit):
     for position, (key, value) in enumerate(descriptor["entries"]):
         entries.append((key, limit.patterns.get(position, value)))
     return domain, tuple(entries), limit.unit, now // UNIT_SECONDS[limit.unit]
+
+
+def hits_of(request, descriptor):
+    return descriptor.get("hits_addend", request.get("hits_addend", 0) or 1)
 
 
 def bare_status(remaining):
