@@ -27,6 +27,8 @@ pub struct DraftRule {
     /// Where it comes from and what could not be carried; written as comments above it.
     pub notes: Vec<String>,
     pub matches: Vec<(String, DraftPattern)>,
+    /// Whether it is only for descriptors without an entry that it does not name.
+    pub are_others_absent: bool,
     /// A condition in CEL.
     pub when: Option<String>,
     pub per: Vec<String>,

@@ -51,6 +51,9 @@ fn rule(text: &mut String, rule: &DraftRule) {
         let pairs = pairs.map(|(attribute, it)| (scalar(attribute), pattern(it)));
         field(text, 4, "match", &Yaml::Mapping(pairs.collect()));
     }
+    if rule.are_others_absent {
+        field(text, 4, "others", &Yaml::text("absent"));
+    }
     if let Some(when) = &rule.when {
         condition(text, when);
     }

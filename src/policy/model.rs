@@ -161,6 +161,8 @@ pub struct Rule {
     pub per: Vec<Placed<String>>,
     /// Whether `match` and `per` are all that was written, with nothing left out as a fault.
     pub is_read_whole: bool,
+    /// Whether a descriptor may have no entry that the rule does not name.
+    pub are_others_absent: bool,
     /// What else must hold.
     pub when: Option<Placed<When>>,
     /// Empty for an unlimited rule.
@@ -342,6 +344,7 @@ impl Rule {
             conditions: Vec::new(),
             per: Vec::new(),
             is_read_whole: true,
+            are_others_absent: false,
             when: None,
             limits: Vec::new(),
             shares: Vec::new(),

@@ -10,7 +10,7 @@ mod wildcard;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::draft::{Draft, DraftLimit, DraftPattern, DraftRule};
+use super::draft::{Draft, DraftLimit, DraftRule};
 use crate::limit::{Kind, Limit, Unit};
 use crate::policy::diagnostic::{Diagnostic, Severity};
 use crate::policy::model::{Body, DescriptorOptions, Node, NodeLimit, NodeValue, Placed, Source};
@@ -224,7 +224,9 @@ fn rule(
     attributes: &Attributes<'_>,
     replaced: &BTreeMap<&str, Vec<String>>,
 ) -> DraftRule {
-    let mut rule = DraftRule { name: name.to_owned(), ..DraftRule::default() };
+    // There a limit is only for descriptors that end with its entry.
+    let mut rule =
+        DraftRule { name: name.to_owned(), are_others_absent: true, ..DraftRule::default() };
     let mut clauses = Vec::new();
     for (node, selection) in found.path.iter().zip(&found.selections) {
         let attribute = attributes.of(&node.key);
@@ -237,9 +239,6 @@ fn rule(
         clauses.extend(selection.clauses.iter().cloned());
         rule.notes.extend(selection.notes.iter().cloned());
     }
-    let on_path: HashSet<&str> = found.path.iter().map(|node| node.key.as_str()).collect();
-    let others = attributes.iter().filter(|(key, _)| !on_path.contains(key));
-    rule.matches.extend(others.map(|(_, other)| (other.to_owned(), DraftPattern::Absent)));
     rule.when = condition(clauses, &mut rule.notes);
     if let Some(own) = &found.limit.name
         && own.value != name
@@ -336,9 +335,8 @@ fn replaces(
 /// What differs for the policy as a whole.
 fn policy_notes(rules: &[DraftRule], attributes: &Attributes<'_>) -> Vec<String> {
     let mut notes = vec![
-        "A descriptor with an entry that no rule names, with one key twice or with its entries in \
-         another order is without a limit in envoyproxy/ratelimit. Here the rules for the entries \
-         it has apply."
+        "A descriptor with its entries in another order is without a limit in \
+         envoyproxy/ratelimit; the order does not matter here."
             .to_owned(),
         "Denials have Retry-After and a problem body here, unless `respond` says otherwise. A limit \
          that a request brings along takes nothing from a request that is denied."

@@ -332,3 +332,42 @@ rules:
     gate.wait(1);
     assert_eq!(gate.ask_with("d", &both, Hits::Take(4), None).code, Code::Ok);
 }
+
+#[test]
+fn a_rule_may_want_no_other_entries_than_it_names() {
+    let gate = Gate::new(
+        "
+domain: d
+attributes: { caller: [user, client_id] }
+tables: { plan: { gold: { rate: 5 } } }
+rules:
+  - { name: alone, others: absent, per: [tenant], limits: [9/day] }
+  - name: more
+    match: { caller: present, plan.rate: present, endpoint: \"/{id}/**\", app: absent }
+    others: absent
+    when: has(attributes.zone) || size(caller) > 0
+    per: [id]
+    cost: rows
+    limits: [9/day]
+",
+    );
+    let rules = |entries: &[(&str, &str)]| {
+        let told = gate.one(entries);
+        told.rules.into_iter().map(|(rule, _, _)| rule).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(&[("tenant", "a")]), ["alone"]);
+    for entries in [
+        [("tenant", "a"), ("zone", "x")],
+        [("tenant", "a"), ("nobody", "knows")],
+        [("tenant", "a"), ("tenant", "a")],
+        [("unknown", "a"), ("tenant", "a")],
+    ] {
+        assert!(rules(&entries).is_empty(), "{entries:?}");
+    }
+    let whole = [("user", "u"), ("plan", "gold"), ("path", "/7/x"), ("rows", "1"), ("zone", "z")];
+    assert_eq!(rules(&whole), ["more"]);
+    assert_eq!(rules(&whole[..4]), ["more"], "what is asked for may be absent");
+    // Both keys of one attribute are two entries, of which the rule reads one.
+    assert!(rules(&[whole.as_slice(), &[("client_id", "c")]].concat()).is_empty());
+    assert!(rules(&[whole.as_slice(), &[("id", "7")]].concat()).is_empty());
+}

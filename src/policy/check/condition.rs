@@ -171,6 +171,9 @@ pub(super) fn counted(rule: &Rule) -> String {
         .collect();
     conditions.sort_unstable();
     let mut text = conditions.join("\n");
+    if rule.are_others_absent {
+        text.push_str("\nothers absent");
+    }
     // Writing to a string cannot fail.
     if let Some(when) = &rule.when {
         let _ = write!(text, "\nwhen {}", when.value);

@@ -63,7 +63,7 @@ fn native_rules(
         index: 0,
         name: rule.name.value.as_str().into(),
         wire_name: sanitise(&rule.name.value).into(),
-        applies_to: applies_to(&rule.conditions),
+        applies_to: rule_applies_to(rule),
         per: rule.per.iter().map(|name| name.value.clone()).collect(),
         limits: tables.limits(&rule.limits, &amount_tables(&policy.tables, rule)),
         overrides: tables.overrides(rule),
@@ -83,6 +83,16 @@ fn native_rules(
         respond: rule.respond.clone().map_or_else(|| Arc::clone(shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()
+}
+
+fn rule_applies_to(rule: &model::Rule) -> String {
+    let mut words = applies_to(&rule.conditions);
+    if rule.are_others_absent {
+        let separator = if words.is_empty() { "" } else { ", " };
+        words.push_str(separator);
+        words.push_str("there are no other entries");
+    }
+    words
 }
 
 /// The conditions in words, in an order that does not depend on how they were written.

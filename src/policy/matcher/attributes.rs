@@ -204,7 +204,7 @@ impl Attributes {
 
     /// The values that one descriptor gives to the attributes.
     pub fn read<'v>(&'v self, entries: &[Entry<'v>]) -> Values<'v> {
-        let mut values = Values { by_slot: SmallVec::new(), ip: None };
+        let mut values = Values { by_slot: SmallVec::new(), ip: None, entry_count: entries.len() };
         let mut ranks: SmallVec<[usize; 8]> = SmallVec::from_elem(usize::MAX, self.names.len());
         values.by_slot.resize(self.names.len(), None);
         for entry in entries {
@@ -252,6 +252,7 @@ pub struct Values<'r> {
     by_slot: SmallVec<[Option<Cow<'r, [u8]>>; 8]>,
     /// The address, or the masked network, that the attribute `ip` names.
     ip: Option<IpNet>,
+    pub entry_count: usize,
 }
 
 impl Values<'_> {

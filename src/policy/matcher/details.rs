@@ -140,6 +140,9 @@ impl Facts<'_> {
             format!("`{}` is absent (no entry `{}`)", attributes.name(slot), keys.join("`, `"))
         };
         match miss {
+            Miss::Others => "it has entries that the rule does not name, and the rule wants \
+                             `others: absent`"
+                .to_owned(),
             Miss::When => match &rule.when {
                 Some((when, _)) => format!("`when: {when}` is not true"),
                 None => String::new(),

@@ -36,6 +36,8 @@ pub enum Miss {
     Condition(usize),
     /// The attribute at this position of `per` is absent.
     PerAbsent(usize),
+    /// The descriptor has entries that the rule does not name.
+    Others,
     /// The expression of `when` is not true.
     When,
     /// The expression of `when` could not be worked out, and why.
@@ -167,6 +169,12 @@ impl Facts<'_> {
         let position = rule;
         let rule = &self.matcher.rules[rule as usize];
         let captures = self.conditions_hold(&rule.conditions, segments)?;
+        if let Some(named) = &rule.named {
+            let present = named.iter().filter(|slot| self.values.get(**slot).is_some()).count();
+            if present != self.values.entry_count {
+                return Err(Miss::Others);
+            }
+        }
         if let Some((when, slots)) = &rule.when {
             let value = |position: usize| self.typed(*slots.get(position)?, &captures);
             match when.holds(value) {

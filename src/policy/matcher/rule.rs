@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) struct CompiledRule {
     pub(super) conditions: Vec<Condition>,
+    /// What it reads, where no other entry may be there.
+    pub(super) named: Option<Box<[Slot]>>,
     /// With the slot of each name that the expression reads.
     pub(super) when: Option<(When, Vec<Slot>)>,
     pub(super) per: Vec<Slot>,
@@ -88,7 +90,8 @@ impl CompiledRule {
             until: over.until.as_ref().map(|until| until.value),
         });
         let overrides: Vec<_> = overrides.collect();
-        Self {
+        let mut compiled = Self {
+            named: None,
             conditions: compile_conditions(&rule.conditions, attributes),
             when,
             per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
@@ -98,7 +101,14 @@ impl CompiledRule {
                 .then(|| Box::new(Overrides { all: overrides, index: Index::default() })),
             cost,
             row: rule.row.as_ref().map(|row| (row.table, row.rank)),
+        };
+        if rule.are_others_absent {
+            let mut named = named_slots(rule, attributes);
+            // What a path captures is read from no entry.
+            named.retain(|slot| compiled.is_own(attributes, *slot));
+            compiled.named = Some(named.into());
         }
+        compiled
     }
 
     /// Makes the index of the overrides, when all slots are known.
@@ -144,6 +154,22 @@ impl CompiledRule {
             Err(EvalError::Missing(_) | EvalError::DivisionByZero) => None,
         }
     }
+}
+
+/// The attributes that a rule reads, each once; of fields those that choose their rows.
+fn named_slots(rule: &model::Rule, attributes: &mut Attributes) -> Vec<Slot> {
+    let matched = rule.conditions.iter().map(|condition| condition.attribute.value.clone());
+    let counted = rule.per.iter().map(|name| name.value.clone());
+    let asked = rule.when.iter().flat_map(|when| when.value.names()).map(ToString::to_string);
+    let weighed = rule.cost.iter().flat_map(|cost| cost.value.names()).cloned();
+    let names: Vec<String> = matched.chain(counted).chain(asked).chain(weighed).collect();
+    let mut slots: Vec<Slot> = names.iter().map(|name| attributes.slot(name)).collect();
+    for slot in &mut slots {
+        *slot = attributes.field(*slot).map_or(*slot, |field| field.key);
+    }
+    slots.sort_unstable();
+    slots.dedup();
+    slots
 }
 
 pub(super) fn compile_conditions(

@@ -72,6 +72,7 @@ const RULE_KEYS: &Keys = &[
     ("refund", Standing::Read),
     ("respond", Standing::Read),
     ("description", Standing::Read),
+    ("others", Standing::Read),
     ("when", Standing::Read),
     ("cost", Standing::Read),
     ("endpoints", Standing::Read),
@@ -107,6 +108,8 @@ pub(super) const KEY_TABLES: &[(&str, &Keys)] = &[
     ("load_capacity", load::CAPACITY_KEYS),
     ("load_headers", load::HEADER_KEYS),
 ];
+
+const OTHERS: &[(&str, ())] = &[("absent", ())];
 
 const CHARGES: &[(&str, ChargeWhen)] =
     &[("admitted", ChargeWhen::Admitted), ("always", ChargeWhen::Always)];
@@ -261,6 +264,9 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<R
         conditions,
         per,
         is_read_whole,
+        are_others_absent: fields.value("others").is_some_and(|node| {
+            findings.word(node, "a word for all other entries", OTHERS).is_some()
+        }),
         when,
         limits: limits.own,
         shares: limits.shares,

@@ -40,7 +40,7 @@ const SEEN: [&str; 15] = [
 ];
 
 /// Parts of messages of these kinds that no schema could give.
-const BEYOND: [&str; 17] = [
+const BEYOND: [&str; 18] = [
     // A number to editors, and none to the server whose format it is.
     "found `08`",
     // Numbers, and what has to be compared.
