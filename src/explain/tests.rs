@@ -157,6 +157,38 @@ descriptors:
 }
 
 #[test]
+fn quotas_are_told_apart_from_what_denies_by_itself() {
+    let policy = "\
+domain: all
+descriptors:
+  - { key: a, quota_mode: true, rate_limit: { unit: hour, requests_per_unit: 0 } }
+  - { key: b, quota_mode: true, rate_limit: { unit: hour, requests_per_unit: 1 } }
+";
+    let gate = Gate::new(policy);
+    let mut both = request(&[("a", "1")], 1);
+    both.descriptors.extend(request(&[("b", "1")], 1).descriptors);
+    let text = render(&gate.explain(&both, NOW), Shown { counters: "x", all: false });
+    assert!(text.starts_with("passes"), "{text}");
+    assert!(
+        text.contains(", a quota: denies only when all quotas of the request are used up"),
+        "{text}"
+    );
+    assert!(text.contains("  <- USED UP: never fits"), "{text}");
+    assert!(gate.text(&[("a", "1")], 1, false).starts_with("DENIED by `a`"));
+}
+
+#[test]
+fn a_rule_that_wants_no_other_entries_says_so() {
+    let gate = Gate::new(
+        "domain: all\nrules: [{ name: r, per: [a], others: absent, limits: [1/hour] }]\n",
+    );
+    let text = gate.text(&[("a", "1"), ("b", "2")], 1, true);
+    assert!(text.contains("it has entries that the rule does not name"), "{text}");
+    let text = gate.text(&[("a", "1")], 1, true);
+    assert!(text.contains("r, counter of a=1"), "{text}");
+}
+
+#[test]
 fn the_longest_wait_answers_for_several_descriptors() {
     let gate = Gate::new(
         "domain: all\nrules:\n  - { name: a, match: { a: present }, limits: [1/minute] }\n  \
