@@ -83,6 +83,16 @@ fn faults_of_the_source_have_their_places_and_nothing_comes_out() {
 }
 
 #[test]
+fn keys_of_any_script_name_rules_and_no_name_is_empty() {
+    let keys = ["é", "用户", "**", "//"];
+    let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
+    let nodes = keys.map(|key| format!("- {{ key: \"{key}\", {limit} }}\n"));
+    let native = set(&converted(&format!("domain: d\ndescriptors:\n{}", nodes.concat()), None));
+    let names: Vec<&str> = native.domains[0].rules.iter().map(|rule| rule.name.as_ref()).collect();
+    assert_eq!(names, ["é", "用户", "rule", "rule-2"]);
+}
+
+#[test]
 fn files_of_one_domain_come_out_as_one_policy_where_that_is_wanted() {
     let sources = ["a", "b"].map(|key| {
         let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
@@ -96,7 +106,7 @@ fn files_of_one_domain_come_out_as_one_policy_where_that_is_wanted() {
 
 #[test]
 fn a_native_policy_is_not_converted_whatever_is_said_of_it() {
-    for from in [None, Some(Format::Ratelimit)] {
+    for from in [None, Some(Format::Ratelimit), Some(Format::Limitador)] {
         let sources = [source("p.yaml", "domain: d\nrules: []\n")];
         let converted = convert(&sources, from, &DescriptorOptions::default());
         assert!(converted.drafts.is_none());
