@@ -53,9 +53,7 @@ impl<'n> Attributes<'n> {
 
 /// Whether a key may be the name of an attribute, and is then nothing else.
 fn is_plain(key: &str) -> bool {
-    !key.is_empty()
-        && key.trim() == key
-        && !key.contains(|c: char| matches!(c, '.' | ',' | '*') || c.is_control())
+    key.trim() == key && !key.contains(|c: char| matches!(c, '.' | ',' | '*') || c.is_control())
 }
 
 /// Letters, digits and what joins words; all else is one `joint`.
@@ -106,7 +104,7 @@ mod tests {
             "remote_address",
             "a.b",
             "a_b_text",
-            "",
+            "**",
             "*",
             "é",
             "用户",

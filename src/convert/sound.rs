@@ -43,9 +43,8 @@ fn without_unsound(draft: Draft) -> Draft {
     for rule in &mut sound.rules {
         rule.replaces.retain(|name| names.contains(name));
     }
-    if sound.rules.is_empty() {
-        sound.attributes = BTreeMap::new();
-    }
+    let Draft { rules, attributes, .. } = &mut sound;
+    attributes.retain(|name, _| rules.iter().any(|rule| reads(rule, name)));
     sound
 }
 
@@ -56,12 +55,20 @@ fn errors(text: String) -> Vec<Diagnostic> {
     found
 }
 
+/// Whether a rule may read an attribute.
+fn reads(rule: &DraftRule, attribute: &str) -> bool {
+    rule.matches.iter().any(|(name, _)| name == attribute)
+        || rule.per.iter().any(|name| name == attribute)
+        || rule.when.as_ref().is_some_and(|when| when.contains(attribute))
+}
+
 /// The policy with one rule only, which then replaces none.
 fn alone(draft: &Draft, rule: &DraftRule) -> Draft {
     let rule = DraftRule { replaces: Vec::new(), notes: Vec::new(), ..rule.clone() };
+    let read = draft.attributes.iter().filter(|(name, _)| reads(&rule, name));
     Draft {
         domain: draft.domain.clone(),
-        attributes: draft.attributes.clone(),
+        attributes: read.map(|(name, keys)| (name.clone(), keys.clone())).collect(),
         rules: vec![rule],
         charges_always: draft.charges_always,
         ..Draft::default()
@@ -119,18 +126,25 @@ mod tests {
                 rule("never", "a", DraftPattern::Absent),
                 rule("starred", "b", starred),
                 replacing,
+                rule("keyless", "none", DraftPattern::Present),
             ],
+            attributes: BTreeMap::from(
+                [("none", ""), ("b", "c")]
+                    .map(|(name, key)| (name.to_owned(), vec![key.to_owned()])),
+            ),
             ..Draft::default()
         };
         let [sound] = sound(vec![draft]).try_into().unwrap();
         let names: Vec<&str> = sound.rules.iter().map(|rule| rule.name.as_str()).collect();
         assert_eq!(names, ["good", "replacing"]);
         assert_eq!(sound.rules[1].replaces, ["good"]);
-        assert_eq!(sound.uncarried, ["`starred`"]);
-        let [never, starred] = sound.notes.as_slice() else { panic!("{:?}", sound.notes) };
+        assert_eq!(sound.uncarried, ["`starred`", "`keyless`"]);
+        let [never, starred, keyless] = sound.notes.as_slice() else { panic!("{:?}", sound.notes) };
         assert!(never.starts_with("left out: this rule never applies"), "{never}");
         assert!(never.contains("- name: never match: { a: absent }"), "{never}");
         assert!(starred.starts_with("not carried, so nothing limits this yet: a `*`"), "{starred}");
+        assert!(keyless.contains("the attribute `none` has no keys"), "{keyless}");
+        assert_eq!(sound.attributes.keys().collect::<Vec<_>>(), ["b"]);
         assert!(errors(write::document(&sound)).is_empty());
     }
 

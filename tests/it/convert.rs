@@ -98,7 +98,10 @@ fn what_is_no_policy_of_another_server_is_refused_with_the_next_step() {
         assert!(stderr.starts_with("error: ") && stderr.contains(part), "{stderr}");
     }
     let missing = outcome(&mut tollgate(&["convert", "no/such/path"]));
-    assert!(missing.0 == 2 && missing.2.contains("does not exist"), "{missing:?}");
+    assert!(
+        missing.0 == 2 && missing.2.contains("name another file or folder, which"),
+        "{missing:?}"
+    );
     assert_eq!(outcome(&mut tollgate(&["convert", &path, "--force"])).0, 2, "force without output");
 }
 

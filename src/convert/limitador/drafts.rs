@@ -181,6 +181,9 @@ fn notes(reading: &Reading<'_>, binds_bare: bool) -> Result<Vec<String>, Refusal
         let why = "it reads several descriptors together, and a rule reads one";
         return Err(Refusal::Unsaid(why.to_owned()));
     }
+    if reading.keys.iter().any(|key| key.name.is_empty()) {
+        return Err(Refusal::Unsaid("it reads an entry whose key is empty".to_owned()));
+    }
     if let Some(number) = descriptors.first().filter(|number| **number != 0) {
         notes.push(format!(
             "Limitador reads `descriptors[{number}]` and fails a call that has none; this rule \

@@ -191,7 +191,7 @@ fn keys_that_mean_something_else_here_are_read_through_attributes_of_other_names
         (&[":method", ":path"], &[("method_text", ":method")]),
         (&["method", ":method"], &[("method_text", ":method"), ("method_text_2", "method")]),
         (&["req_method", "req.method"], &[("req_method_text", "req.method")]),
-        (&["", "*"], &[("_text", ""), ("_text_2", "*")]),
+        (&["*", "**"], &[("_text", "*"), ("_text_2", "**")]),
         (&["é", "a \\\" b"], &[]),
     ];
     for (keys, expected) in cases {
@@ -249,6 +249,8 @@ fn what_cannot_be_carried_is_no_rule_and_a_note() {
     let cases: &[(&[&str], &[&str], &str)] = &[
         (&["descriptors[0].a.matches('x')"], &[], "by hand: of its conditions here, there is no function `matches`"),
         (&["descriptors[0].rows > 100"], &[], "by hand: of its conditions here, `rows` is a text"),
+        (&["descriptors[0][''] == 'x'"], &[], "by hand: it reads an entry whose key is empty"),
+        (&[], &["descriptors[0]['']"], "by hand: it reads an entry whose key is empty"),
         (&["1 + 1"], &[], "by hand: of its conditions here, `1 + 1` is a number"),
         (&["descriptors[0].a"], &[], "by hand: of its conditions here, `a` is a text"),
         (&["descriptors[0].a == 'x' &&"], &[], "by hand: of `descriptors[0].a == 'x' &&`, the condition ends too early"),
@@ -387,6 +389,12 @@ fn names_are_unique() {
 - {namespace: shop, max_value: 7, seconds: 60, variables: [\"descriptors[0][\\\"a\\\"]\"]}";
     let draft = draft(text);
     let names: Vec<&str> = draft.rules.iter().map(|rule| rule.name.as_str()).collect();
+    let many = "- {namespace: shop, max_value: 1, seconds: 1, name: a, conditions: [\"true\"]}\n";
+    let many: String = (1..=300)
+        .map(|number| many.replace("true", &format!("descriptors[0].a == '{number}'")))
+        .collect();
+    let last = self::draft(&many).rules.pop().unwrap();
+    assert_eq!(last.name, "a-1s-299");
     let expected = ["to-y", "to-y-2s", "to-y-2s-2", "per-a", "per-a-61s", "per-a-1m", "per-a-1m-2"];
     assert_eq!(names, expected);
 }

@@ -93,6 +93,76 @@ fn keys_of_any_script_name_rules_and_no_name_is_empty() {
 }
 
 #[test]
+fn no_text_under_any_key_keeps_a_limit_from_being_carried() {
+    let keys = [
+        "path",
+        ":path",
+        "url",
+        "uri",
+        "route",
+        "request_path",
+        "endpoint",
+        "method",
+        ":method",
+        "ip",
+        "remote_address",
+        "a.b",
+        "a, b",
+        "a*",
+        " a ",
+        "é",
+        "attributes",
+        "in",
+        "size",
+    ];
+    let texts = [
+        "/toys/{id}",
+        "/api/*",
+        "/api/**",
+        "*",
+        "!a",
+        "~a",
+        "!",
+        "not a",
+        "not_present",
+        "present",
+        "absent",
+        "{present}",
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "get",
+        "GET,POST",
+        "a/b",
+        "/x?y",
+        "{a}",
+        "",
+        " ",
+        "用户",
+        "#",
+        "- a",
+        "a: b",
+        "\\n",
+        "\\\"",
+    ];
+    let mut conditions = Vec::new();
+    for entry in keys.map(|key| format!("descriptors[0]['{key}']")) {
+        for text in texts {
+            conditions.push(format!("{entry} == '{text}'"));
+            conditions.push(format!("{entry} != '{text}'"));
+            conditions.push(format!("{entry} in ['{text}', 'x']"));
+            conditions.push(format!("{entry}.startsWith('{text}')"));
+            conditions.push(format!("!{entry}.startsWith('{text}')"));
+        }
+    }
+    let limits = conditions.iter().map(|condition| {
+        let condition = serde_json::Value::from(condition.as_str());
+        format!("- {{ namespace: d, max_value: 1, seconds: 1, conditions: [{condition}] }}\n")
+    });
+    let native = converted(&limits.collect::<String>(), None);
+    assert_eq!(set(&native).domains[0].rules.len(), conditions.len(), "{native}");
+}
+
+#[test]
 fn files_of_one_domain_come_out_as_one_policy_where_that_is_wanted() {
     let sources = ["a", "b"].map(|key| {
         let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
