@@ -35,7 +35,7 @@ fn without_unsound(draft: Draft) -> Draft {
             None => sound.rules.push(rule),
             Some(first) => {
                 let is_never = found.iter().all(|error| error.code == NEVER);
-                leave_out(&mut sound, rule, first, is_never);
+                leave_out(&mut sound, &rule, first, is_never);
             }
         }
     }
@@ -75,22 +75,25 @@ fn alone(draft: &Draft, rule: &DraftRule) -> Draft {
     }
 }
 
-fn leave_out(draft: &mut Draft, rule: DraftRule, error: &Diagnostic, is_never: bool) {
-    let written = write::document(&Draft { attributes: BTreeMap::new(), ..alone(draft, &rule) });
+fn leave_out(draft: &mut Draft, rule: &DraftRule, error: &Diagnostic, is_never: bool) {
+    let written = write::document(&Draft { attributes: BTreeMap::new(), ..alone(draft, rule) });
     let written = written.split_once("rules:").map_or("", |(_, rules)| rules);
     let written = written.split_whitespace().collect::<Vec<_>>().join(" ");
-    let notes = rule.notes.join(" ");
+    let called = match rule.origin.as_str() {
+        "" => format!("`{}`", rule.name),
+        origin => origin.to_owned(),
+    };
     let why = &error.message;
-    draft.notes.push(match is_never || rule.limits.is_empty() {
-        true => format!("left out: {why}: {written} {notes}").trim_end().to_owned(),
-        false => {
-            draft.uncarried.push(format!("`{}`", rule.name));
-            let what = "not carried, so nothing limits this yet";
-            format!("{what}: {why}. Write a rule for it by hand: {written} {notes}")
-                .trim_end()
-                .to_owned()
-        }
+    let is_limit = !is_never && !rule.limits.is_empty();
+    draft.notes.push(match is_limit {
+        false => format!("left out: {called}: {why}. It would be: {written}"),
+        true => format!(
+            "not carried, so nothing limits this yet: {called}: {why}. Write a rule for it by hand; \
+             it would be: {written}"
+        ),
     });
+    draft.uncarried.extend(is_limit.then_some(called));
+    draft.notes.extend(rule.notes.iter().map(|note| format!("of the rule above: {note}")));
 }
 
 #[cfg(test)]
@@ -140,9 +143,12 @@ mod tests {
         assert_eq!(sound.rules[1].replaces, ["good"]);
         assert_eq!(sound.uncarried, ["`starred`", "`keyless`"]);
         let [never, starred, keyless] = sound.notes.as_slice() else { panic!("{:?}", sound.notes) };
-        assert!(never.starts_with("left out: this rule never applies"), "{never}");
+        assert!(never.starts_with("left out: `never`: this rule never applies"), "{never}");
         assert!(never.contains("- name: never match: { a: absent }"), "{never}");
-        assert!(starred.starts_with("not carried, so nothing limits this yet: a `*`"), "{starred}");
+        assert!(
+            starred.starts_with("not carried, so nothing limits this yet: `starred`: a `*`"),
+            "{starred}"
+        );
         assert!(keyless.contains("the attribute `none` has no keys"), "{keyless}");
         assert_eq!(sound.attributes.keys().collect::<Vec<_>>(), ["b"]);
         assert!(errors(write::document(&sound)).is_empty());

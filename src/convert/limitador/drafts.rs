@@ -71,6 +71,7 @@ fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
         let mut reading = Reading::new(limit, &attributes);
         match rule(&mut reading, binds_bare) {
             Ok(mut rule) => {
+                rule.origin = called(limit);
                 rule.name = names::of(&rule, limit.name.as_deref(), &mut taken);
                 let renamed = reading.renamed().map(|(attribute, key)| (attribute, vec![key]));
                 draft.attributes.extend(renamed);
@@ -82,8 +83,7 @@ fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
                     .push(format!("left out: {described}. Limitador never applies it: {why}"));
             }
             Err(Refusal::Unsaid(why)) => {
-                let name = limit.name.as_ref().map(|name| format!("{} of ", shown(name)));
-                draft.uncarried.push(format!("{}{}", name.unwrap_or_default(), limit.place));
+                draft.uncarried.push(called(limit));
                 draft.notes.push(format!(
                     "not carried, so nothing limits this yet: {described}. Write a rule for it by \
                      hand: {why}"
@@ -123,6 +123,14 @@ fn read(limits: &[&Limit]) -> Read {
         }
     }
     read
+}
+
+/// Its name, if it has one, and where it stands.
+fn called(limit: &Limit) -> String {
+    match &limit.name {
+        Some(name) => format!("{} of {}", shown(name), limit.place),
+        None => limit.place.clone(),
+    }
 }
 
 /// The limit in one line.

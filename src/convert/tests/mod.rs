@@ -83,6 +83,21 @@ fn faults_of_the_source_have_their_places_and_nothing_comes_out() {
 }
 
 #[test]
+fn a_limit_that_no_policy_can_have_does_not_stop_the_others() {
+    let per: Vec<String> = (0..100).map(|number| format!("'descriptors[0].v{number}'")).collect();
+    let limit = |name: &str, variables: &str| {
+        format!(
+            "- {{ namespace: d, max_value: 1, seconds: 1, name: {name}, variables: [{variables}] }}\n"
+        )
+    };
+    let sources = [source("l.yaml", &(limit("good", "") + &limit("wide", &per.join(", "))))];
+    let drafts = convert(&sources, None, &DescriptorOptions::default()).drafts.unwrap();
+    assert_eq!(drafts[0].uncarried, ["`wide` of line 2"]);
+    let native = set(&write::documents(&drafts));
+    assert_eq!(native.domains[0].rules.len(), 1);
+}
+
+#[test]
 fn keys_of_any_script_name_rules_and_no_name_is_empty() {
     let keys = ["é", "用户", "**", "//"];
     let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
