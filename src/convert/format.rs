@@ -48,8 +48,10 @@ pub(super) fn of_all(sources: &[Source]) -> Result<Format, Vec<String>> {
 }
 
 pub(super) fn native(name: &str) -> String {
+    // Only `convert` reads standard input.
+    let file = if name == "-" { "FILE" } else { name };
     format!(
-        "`{name}` is a native policy already; `tollgate check {name}` says what is wrong with it"
+        "`{name}` is a native policy already; `tollgate check {file}` says what is wrong with it"
     )
 }
 
@@ -185,6 +187,11 @@ mod tests {
         assert_eq!(unwrapped(&sources), expected);
         let listed = format!("kind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
         assert_eq!(unwrapped(&[source("cm.yaml", &listed)])[0].name, "cm.yaml:c.yaml");
+    }
+
+    #[test]
+    fn of_standard_input_it_is_not_said_that_check_reads_it() {
+        assert!(native("-").contains("`tollgate check FILE`") && native("a").contains("check a`"));
     }
 
     #[test]
