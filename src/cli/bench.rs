@@ -132,11 +132,11 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::from(FAILED)
         }
         Ok(report) => {
-            match arguments.format {
-                Format::Text => anstream::print!("{}", report.text()),
-                Format::Json => anstream::print!("{}", report.json()),
-            }
-            finish(&report, &arguments.target)
+            let text = match arguments.format {
+                Format::Text => report.text(),
+                Format::Json => report.json(),
+            };
+            super::print(&text).err().unwrap_or_else(|| finish(&report, &arguments.target))
         }
     }
 }

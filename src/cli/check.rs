@@ -44,16 +44,19 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     let compiled = source::compile(&sources, CounterSeed([0, 0]), &arguments.merging.options());
-    match arguments.format {
-        Format::Human => {
-            print_human(&sources, &compiled);
-            let has_descriptors = compiled.set.as_ref().is_some_and(PolicySet::has_descriptors);
-            let unread = arguments.paths.iter().flat_map(|folder| files::passed_over(folder));
-            for file in unread.filter(|_| has_descriptors) {
-                anstream::eprintln!("note: {}", super::unread(&file));
-            }
+    let text = match arguments.format {
+        Format::Human => human(&sources, &compiled),
+        Format::Json => json(&sources, &compiled),
+    };
+    if let Err(failed) = super::print(&text) {
+        return failed;
+    }
+    if matches!(arguments.format, Format::Human) {
+        let has_descriptors = compiled.set.as_ref().is_some_and(PolicySet::has_descriptors);
+        let unread = arguments.paths.iter().flat_map(|folder| files::passed_over(folder));
+        for file in unread.filter(|_| has_descriptors) {
+            anstream::eprintln!("note: {}", super::unread(&file));
         }
-        Format::Json => print_json(&sources, &compiled),
     }
     match compiled.set {
         Some(_) => ExitCode::SUCCESS,
@@ -61,8 +64,8 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn print_human(sources: &[Source], compiled: &Compiled) {
-    anstream::print!("{}", render::render(sources, &compiled.diagnostics, true));
+fn human(sources: &[Source], compiled: &Compiled) -> String {
+    let problems = render::render(sources, &compiled.diagnostics, true);
     let files = counted(sources.len(), "file", "files");
     let of =
         |severity| compiled.diagnostics.iter().filter(|found| found.severity == severity).count();
@@ -73,13 +76,13 @@ fn print_human(sources: &[Source], compiled: &Compiled) {
             let policies = counted(set.domains.len(), "policy", "policies");
             let rules = counted(set.rules().count(), "rule", "rules");
             let verdict = if of(Severity::Warning) == 0 { "ok" } else { &warnings };
-            anstream::println!("{policies}, {rules}: {verdict}");
+            format!("{problems}{policies}, {rules}: {verdict}\n")
         }
-        None => anstream::println!("{files}: {errors}, {warnings}"),
+        None => format!("{problems}{files}: {errors}, {warnings}\n"),
     }
 }
 
-fn print_json(sources: &[Source], compiled: &Compiled) {
+fn json(sources: &[Source], compiled: &Compiled) -> String {
     let document = serde_json::json!({
         "ok": compiled.set.is_some(),
         "files": sources.len(),
@@ -87,7 +90,7 @@ fn print_json(sources: &[Source], compiled: &Compiled) {
         "rules": compiled.set.as_ref().map(|set| set.rules().count()),
         "problems": render::to_json(sources, &compiled.diagnostics),
     });
-    anstream::println!("{document:#}");
+    format!("{document:#}\n")
 }
 
 pub(super) fn counted(count: usize, one: &str, more: &str) -> String {

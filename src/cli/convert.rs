@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -18,6 +18,12 @@ use crate::policy::model::{Options, Source};
 use crate::policy::set::CounterSeed;
 use crate::source::{self, files};
 use crate::yaml;
+
+/// The path of a standard stream.
+const STREAM: &str = "-";
+
+/// Bytes of the longest name that is made of a domain; file systems take 255 with what comes after.
+const LONGEST_NAME: usize = 200;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -44,7 +50,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     merging: Merging,
 
-    /// A file (`NAME.yaml`), or a folder for one file per domain [default: standard output]
+    /// A file (`NAME.yaml`), a folder for one file per domain, or `-` [default: standard output]
     #[arg(long, short, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
 
@@ -81,10 +87,15 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     let Some(drafts) = drafts else {
         return ExitCode::from(FAILED);
     };
-    let written = written(&drafts, arguments.output.as_deref());
-    if let Err(problem) = check(&written).and_then(|()| put(&written, arguments)) {
+    let output = arguments.output.as_deref().filter(|output| *output != Path::new(STREAM));
+    let written = written(&drafts, output);
+    if let Err(problem) = check(&written).and_then(|()| put(&written, arguments.force)) {
         complain(&problem);
         return ExitCode::from(FAILED);
+    }
+    let text = written.iter().filter(|(path, _)| path.is_none()).map(|(_, text)| text.as_str());
+    if let Err(failed) = super::print(&text.collect::<String>()) {
+        return failed;
     }
     sum_up(&drafts, &written);
     ExitCode::SUCCESS
@@ -114,7 +125,7 @@ fn sum_up(drafts: &[Draft], written: &[(Option<PathBuf>, String)]) {
 
 fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Source>> {
     let (inputs, paths): (Vec<PathBuf>, Vec<PathBuf>) =
-        paths.iter().cloned().partition(|path| path == Path::new("-"));
+        paths.iter().cloned().partition(|path| path == Path::new(STREAM));
     let mut sources = match paths.is_empty() {
         true => Vec::new(),
         false => files::read(&paths)?,
@@ -150,6 +161,7 @@ fn written(drafts: &[Draft], output: Option<&Path>) -> Vec<(Option<PathBuf>, Str
 fn file_name(domain: &str, taken: &mut HashSet<String>) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
     let name: String = domain.chars().map(|c| if is_plain(c) { c } else { '-' }).collect();
+    let name = &name[..name.floor_char_boundary(LONGEST_NAME)];
     let name = name.trim_start_matches('.').trim_end_matches(".test");
     let stem = if name.is_empty() { "policy" } else { name };
     let numbered = (2_u32..).map(|number| format!("{stem}-{number}"));
@@ -184,24 +196,45 @@ fn check(written: &[(Option<PathBuf>, String)]) -> Result<(), String> {
         .to_owned())
 }
 
-/// Writes all files, or none if one of them exists.
-fn put(written: &[(Option<PathBuf>, String)], arguments: &Arguments) -> Result<(), String> {
-    let paths = || written.iter().filter_map(|(path, _)| path.as_deref());
-    if !arguments.force
-        && let Some(path) = paths().find(|path| path.symlink_metadata().is_ok())
+/// Writes all files, or none if one of them exists or cannot be written.
+fn put(written: &[(Option<PathBuf>, String)], force: bool) -> Result<(), String> {
+    let files: Vec<(&Path, &str)> =
+        written.iter().filter_map(|(path, text)| Some((path.as_deref()?, text.as_str()))).collect();
+    if !force
+        && let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok())
     {
         return Err(format!(
             "`{}` exists; name another output, or write over it with `--force`",
             path.display()
         ));
     }
-    for (path, text) in written {
-        match path {
-            None => anstream::print!("{text}"),
-            Some(path) => {
-                put_file(path, text, arguments.force).map_err(|error| unwritable(path, &error))?
-            }
+    let mut created = Vec::new();
+    // Every file is opened before the first text is written: what fails then has changed nothing.
+    let opened = files.iter().try_for_each(|(path, _)| {
+        open(path, force, &mut created).map_err(|error| unwritable(path, &error))
+    });
+    let done = opened.and_then(|()| {
+        files.iter().try_for_each(|(path, text)| {
+            std::fs::write(path, text).map_err(|error| unwritable(path, &error))
+        })
+    });
+    if done.is_err() {
+        created.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+    done
+}
+
+/// Whether a file can be written; one that is not there is made.
+fn open<'p>(path: &'p Path, force: bool, created: &mut Vec<&'p Path>) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(_) => created.push(path),
+        Err(error) if force && error.kind() == io::ErrorKind::AlreadyExists => {
+            OpenOptions::new().write(true).open(path)?;
         }
+        Err(error) => return Err(error),
     }
     Ok(())
 }
@@ -216,17 +249,4 @@ fn unwritable(path: &Path, error: &io::Error) -> String {
         ),
         None => format!("cannot write `{}`: {error}; name another output", path.display()),
     }
-}
-
-fn put_file(path: &Path, text: &str, force: bool) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut options = OpenOptions::new();
-    options.write(true);
-    match force {
-        true => options.create(true).truncate(true),
-        false => options.create_new(true),
-    };
-    options.open(path)?.write_all(text.as_bytes())
 }

@@ -89,11 +89,11 @@ type Entries<'a> = Vec<(&'a str, &'a str)>;
 pub(super) fn run(arguments: &Arguments) -> ExitCode {
     match explained(arguments) {
         Ok(explanation) => {
-            match arguments.format {
-                Format::Human => anstream::print!("{}", human(arguments, &explanation)),
-                Format::Json => anstream::println!("{:#}", json!(explanation)),
-            }
-            ExitCode::SUCCESS
+            let text = match arguments.format {
+                Format::Human => human(arguments, &explanation),
+                Format::Json => format!("{:#}\n", json!(explanation)),
+            };
+            super::print_all(&text)
         }
         Err(code) => ExitCode::from(code),
     }

@@ -12,6 +12,7 @@ mod serve;
 mod test;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -71,11 +72,13 @@ const USAGE: u8 = 2;
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
     let mut words: Vec<OsString> = std::env::args_os().collect();
-    if words.len() == 1 && Path::new(&words[0]).file_name() == Some(REFERENCE_NAME.as_ref()) {
+    let stands_in =
+        words.len() == 1 && Path::new(&words[0]).file_name() == Some(REFERENCE_NAME.as_ref());
+    if stands_in {
         words.push("serve".into());
     }
     match Arguments::parse_from(words).command {
-        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, stands_in),
         Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
@@ -92,6 +95,24 @@ fn unread(file: &Path) -> String {
          folder whose names end in `.yaml` or `.yml`",
         file.display()
     )
+}
+
+/// Prints what a command is asked for. Where it cannot be written that is said, and the command has
+/// failed; a reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), ExitCode> {
+    let mut stream = anstream::stdout();
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format_args!("cannot write to standard output: {error}"));
+            Err(ExitCode::from(FAILED))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// As `print`, where printing is all that can fail.
+fn print_all(text: &str) -> ExitCode {
+    print(text).err().unwrap_or(ExitCode::SUCCESS)
 }
 
 /// Prints one line about what went wrong.

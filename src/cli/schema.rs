@@ -37,6 +37,5 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         Of::Policies => schema::POLICY,
         Of::Scenarios => schema::SCENARIOS,
     };
-    anstream::print!("{text}");
-    ExitCode::SUCCESS
+    super::print_all(text)
 }

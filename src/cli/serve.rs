@@ -27,8 +27,9 @@ pub(super) struct Arguments {
     print_config: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> ExitCode {
-    let gathered = Gathered::from_process(&arguments.flags);
+/// `stands_in` where the program was started as envoyproxy/ratelimit is.
+pub(super) fn run(arguments: &Arguments, stands_in: bool) -> ExitCode {
+    let gathered = Gathered::from_process(&arguments.flags, stands_in);
     let checked = gathered.and_then(|gathered| gathered.settings().map(|s| (gathered, s)));
     let (gathered, settings) = match checked {
         Ok(checked) => checked,
@@ -38,8 +39,10 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
         }
     };
     if arguments.print_config {
-        anstream::print!("{gathered}");
-        return ExitCode::SUCCESS;
+        for bad in gathered.bad_variables() {
+            anstream::eprintln!("warning: {bad}");
+        }
+        return super::print_all(&gathered.to_string());
     }
     telemetry::start(&settings.log_level, settings.log_format);
     log_environment(&gathered, &settings);

@@ -91,7 +91,9 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
     }
     // The stream drops colours where none are wanted.
     let shown = if arguments.output.is_some() { Format::Human } else { arguments.format };
-    anstream::print!("{}", text(&report, shown, true));
+    if let Err(failed) = super::print(&text(&report, shown, true)) {
+        return failed;
+    }
     match report.is_success() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FAILED),

@@ -24,6 +24,9 @@ pub struct Draft {
 pub struct DraftRule {
     /// Unique in its policy.
     pub name: String,
+    /// The limit that it stands for, as its author would find it; not written. Empty where the name
+    /// tells as much.
+    pub origin: String,
     /// Where it comes from and what could not be carried; written as comments above it.
     pub notes: Vec<String>,
     pub matches: Vec<(String, DraftPattern)>,

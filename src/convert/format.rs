@@ -2,6 +2,7 @@
 //!
 //! A text that cannot be told apart is refused, never guessed: what would come out is limits.
 
+use super::limitador::{is_like_limit, is_limit, items};
 use crate::policy::model::Source;
 use crate::yaml::{self, Node, Value};
 
@@ -47,8 +48,10 @@ pub(super) fn of_all(sources: &[Source]) -> Result<Format, Vec<String>> {
 }
 
 pub(super) fn native(name: &str) -> String {
+    // Only `convert` reads standard input.
+    let file = if name == "-" { "FILE" } else { name };
     format!(
-        "`{name}` is a native policy already; `tollgate check {name}` says what is wrong with it"
+        "`{name}` is a native policy already; `tollgate check {file}` says what is wrong with it"
     )
 }
 
@@ -79,14 +82,24 @@ fn kind_of_document(document: &Node) -> Option<Kind> {
     {
         return Some(Kind::Native);
     }
-    if is("kind", "Limitador") || has_namespaces(document) {
+    let is_object = is("kind", "Limitador")
+        || (is("kind", "RateLimit") && document.member("spec").is_some_and(is_limit));
+    if is_object || is_limit(document) || is_list_of_limits(document) {
         return Some(Kind::Of(Format::Limitador));
+    }
+    if is_list_of_objects(document) {
+        return items(document)?.iter().find_map(kind_of_document);
     }
     data(document).find_map(|(_, text)| kind(text))
 }
 
-/// The texts that a ConfigMap holds, with their names; none of what is none.
+/// The texts that ConfigMaps hold, with their names; none of what is none.
 fn data(document: &Node) -> impl Iterator<Item = (&str, &str)> {
+    let items = items(document).filter(|_| is_list_of_objects(document));
+    items.unwrap_or(std::slice::from_ref(document)).iter().flat_map(data_of_object)
+}
+
+fn data_of_object(document: &Node) -> impl Iterator<Item = (&str, &str)> {
     let kind = document.member("kind").and_then(Node::scalar);
     let is_map = kind.is_some_and(|kind| kind.text == "ConfigMap");
     let data = document.member("data").filter(|_| is_map).map(|data| &data.value);
@@ -119,10 +132,15 @@ pub(super) fn unwrapped(sources: &[Source]) -> Vec<Source> {
     unwrapped
 }
 
-/// A list of limits that each name where they apply.
-fn has_namespaces(document: &Node) -> bool {
+fn is_list_of_limits(document: &Node) -> bool {
     let Value::Sequence(items) = &document.value else { return false };
-    !items.is_empty() && items.iter().all(|item| item.member("namespace").is_some())
+    !items.is_empty() && items.iter().all(is_like_limit)
+}
+
+/// As `kubectl get` prints several objects.
+fn is_list_of_objects(document: &Node) -> bool {
+    let kind = document.member("kind").and_then(Node::scalar);
+    kind.is_some_and(|kind| kind.text.ends_with("List"))
 }
 
 #[cfg(test)]
@@ -147,6 +165,10 @@ mod tests {
             (RATELIMIT, Format::Ratelimit),
             (LIMITADOR, Format::Limitador),
             ("kind: Limitador\nspec: {}", Format::Limitador),
+            ("kind: List\nitems: [{ kind: Limitador, spec: {} }]", Format::Limitador),
+            ("namespace: a\nmax_value: 1\nseconds: 1", Format::Limitador),
+            ("- namespce: a\n  max_value: 1\n  seconds: 1", Format::Limitador),
+            ("kind: RateLimit\nspec: { namespace: a, seconds: 1 }", Format::Limitador),
             (wrapped, Format::Limitador),
             ("a: [", Format::Ratelimit),
         ] {
@@ -163,6 +185,13 @@ mod tests {
         let expected =
             [source("cm.yaml:c.yaml", "domain: d\ndescriptors: []\n"), sources[1].clone()];
         assert_eq!(unwrapped(&sources), expected);
+        let listed = format!("kind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
+        assert_eq!(unwrapped(&[source("cm.yaml", &listed)])[0].name, "cm.yaml:c.yaml");
+    }
+
+    #[test]
+    fn of_standard_input_it_is_not_said_that_check_reads_it() {
+        assert!(native("-").contains("`tollgate check FILE`") && native("a").contains("check a`"));
     }
 
     #[test]
@@ -170,6 +199,8 @@ mod tests {
         for (texts, part) in [
             (&["domain: d\nrules: []"][..], "native policy already"),
             (&["domain: d\ndescriptors: []\n---\ndomain: e\nrules: []"], "native policy already"),
+            (&["kind: RateLimit\nspec: { type: Global }"], "of no known format"),
+            (&["kind: List\nitems: []"], "of no known format"),
             (&["kind: ConfigMap\ndata: { a: b }"], "of no known format"),
             (&["a: b"], "`a.yaml` is of no known format"),
             (&[RATELIMIT, LIMITADOR], "`a.yaml` and `b.yaml` are of different servers"),

@@ -3,10 +3,12 @@
 //! A conversion never drops a limit in silence: what the native language cannot say is a comment
 //! at the place where it would stand, and counted.
 
+mod attributes;
 pub mod draft;
 mod format;
 mod limitador;
 mod ratelimit;
+mod sound;
 pub mod write;
 
 #[cfg(test)]
@@ -48,13 +50,13 @@ pub fn convert(sources: &[Source], from: Option<Format>, options: &DescriptorOpt
             Err(problems) => return Converted::refused(problems),
         },
     };
+    let natives = sources.iter().filter(|source| format::is_native(&source.text));
+    let problems: Vec<String> = natives.map(|it| format::native(&it.name)).collect();
+    if !problems.is_empty() {
+        return Converted::refused(problems);
+    }
     let converted = match format {
         Format::Ratelimit => {
-            let natives = sources.iter().filter(|source| format::is_native(&source.text));
-            let problems: Vec<String> = natives.map(|it| format::native(&it.name)).collect();
-            if !problems.is_empty() {
-                return Converted::refused(problems);
-            }
             let (drafts, diagnostics) = ratelimit::read(&sources, options);
             Converted { drafts, diagnostics, ..Converted::default() }
         }
@@ -63,7 +65,7 @@ pub fn convert(sources: &[Source], from: Option<Format>, options: &DescriptorOpt
     let converted = Converted { sources, ..converted };
     match converted.drafts.as_deref().and_then(domain_twice) {
         Some(problem) => Converted { drafts: None, problems: vec![problem], ..converted },
-        None => converted,
+        None => Converted { drafts: converted.drafts.map(sound::sound), ..converted },
     }
 }
 

@@ -28,6 +28,8 @@ pub mod template;
 mod units;
 pub mod when;
 
+pub(crate) use native::is_more_than_text;
+
 #[cfg(test)]
 mod tests;
 

@@ -186,7 +186,7 @@ pub struct Flags {
 
     /// What limits of the envoyproxy/ratelimit format count: `always`, or what is `admitted`
     ///
-    /// With `admitted` a call that one limit denies is not counted by the others.
+    /// With `admitted` a call that is denied counts nowhere, also not at the limit that denies it.
     ///
     /// [env: TOLLGATE_DESCRIPTORS_CHARGE] [default: always]
     #[arg(long, value_name = "WHEN")]
@@ -248,7 +248,7 @@ pub enum Origin {
     Flag(&'static str),
     Variable(String),
     File(PathBuf),
-    /// Variables of envoyproxy/ratelimit.
+    /// Variables of envoyproxy/ratelimit; none where its name alone says what it does.
     Reference(Vec<&'static str>),
     Default,
 }
@@ -259,6 +259,7 @@ impl fmt::Display for Origin {
             Self::Flag(name) => write!(f, "flag --{name}"),
             Self::Variable(name) => write!(f, "environment {name}"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Reference(names) if names.is_empty() => f.write_str("program name ratelimit"),
             Self::Reference(names) => write!(f, "environment {}", names.join(", ")),
             Self::Default => f.write_str("default"),
         }
@@ -289,18 +290,21 @@ pub struct Gathered {
     values: BTreeMap<&'static str, (Vec<String>, Origin)>,
     /// Of envoyproxy/ratelimit, for settings that nothing else decides.
     bad: Vec<BadVariable>,
+    stands_in: bool,
 }
 
 impl Gathered {
-    /// Reads the process's environment and the file that it or the flags name.
-    pub fn from_process(flags: &Flags) -> Result<Self, Vec<SettingsError>> {
-        Self::gather(flags, environment::variable)
+    /// Reads the process's environment and the file that it or the flags name. `is_named` where the
+    /// program was started under the name of envoyproxy/ratelimit.
+    pub fn from_process(flags: &Flags, is_named: bool) -> Result<Self, Vec<SettingsError>> {
+        Self::gather(flags, environment::variable, is_named)
     }
 
     /// As `from_process`, with the environment given. An empty variable counts as not set.
     pub fn gather(
         flags: &Flags,
         environment: impl Fn(&str) -> Option<String>,
+        is_named: bool,
     ) -> Result<Self, Vec<SettingsError>> {
         let variable = |key: &str| {
             let name = environment::name_of(key);
@@ -311,7 +315,7 @@ impl Gathered {
             Some(path) => Some((file::read(&path)?, path)),
             None => None,
         };
-        let mut reference = reference::read(&environment);
+        let mut reference = reference::read(&environment, is_named);
         let mut values = BTreeMap::new();
         for key in &KEYS {
             let from_flag = flags.values(key.name);
@@ -335,18 +339,23 @@ impl Gathered {
             value.is_some_and(|(_, o)| matches!(o, Origin::Reference(_) | Origin::Default))
         };
         reference.bad.retain(is_open);
-        Ok(Self { values, bad: reference.bad })
+        Ok(Self { values, bad: reference.bad, stands_in: reference.stands_in })
     }
 
     /// What an operator should know of the environment, each variable with its value, at start.
     pub fn warnings(&self, variables: &[(String, String)]) -> Vec<String> {
         let names = variables.iter().map(|(name, _)| name.as_str());
         let misspelt = environment::misspelt_among(names);
-        let unused = reference::unused::unused_among(variables);
+        let unused = reference::unused::unused_among(variables, self.stands_in);
         let mut warnings: Vec<String> = misspelt.iter().map(ToString::to_string).collect();
-        warnings.extend(self.bad.iter().map(ToString::to_string));
+        warnings.extend(self.bad_variables());
         warnings.extend(unused.iter().map(ToString::to_string));
         warnings
+    }
+
+    /// The bad values among the variables of envoyproxy/ratelimit.
+    pub fn bad_variables(&self) -> impl Iterator<Item = String> {
+        self.bad.iter().map(ToString::to_string)
     }
 
     /// The variables of envoyproxy/ratelimit that decide a setting.
@@ -536,7 +545,7 @@ mod tests {
             let found = variables.iter().find(|(variable, _)| *variable == name);
             found.map(|(_, value)| (*value).to_owned())
         };
-        Gathered::gather(&flags(arguments), environment).unwrap()
+        Gathered::gather(&flags(arguments), environment, false).unwrap()
     }
 
     fn errors(arguments: &[&str]) -> Vec<String> {
@@ -625,6 +634,12 @@ mod tests {
             ("descriptors-headers", "off,off", "or three names"),
             ("descriptors-headers", "a,b c,d", "`b c` is no name of a header"),
             ("descriptors-headers", "a,,d", "`` is no name of a header"),
+            ("descriptors-headers", "a,b,A", "`a,b,A` names one header twice"),
+            ("descriptors-headers", "a,Host,c", "`Host` is a header that says how"),
+            ("descriptors-headers", "a,transfer-encoding,c", "`transfer-encoding` is a header"),
+            ("descriptors-headers", "a,connection,c", "`connection` is a header"),
+            ("descriptors-headers", "a,content-type,c", "`content-type` is a header"),
+            ("descriptors-headers", "a,:path,c", "`:path` is no name of a header"),
         ] {
             let flag = format!("--{name}");
             let [error] = errors(&[&flag, value]).try_into().unwrap();

@@ -56,14 +56,39 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     choice(text, &[("true", true), ("false", false)])
 }
 
+/// Headers that say how the message itself is to be read.
+const OF_MESSAGES: [&str; 5] =
+    ["connection", "content-length", "content-type", "host", "transfer-encoding"];
+
+/// The name of a header that tells of limits.
+pub(super) fn header(text: &str) -> Result<String, &'static str> {
+    match HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) if OF_MESSAGES.contains(&name.as_str()) => {
+            Err("a header that says how the answer itself is to be read")
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("no name of a header"),
+    }
+}
+
+/// Whether two names are one header's, for which case does not count.
+pub(super) fn is_twice(names: &[String]) -> bool {
+    let is_before = |at: usize| names[..at].iter().any(|it| it.eq_ignore_ascii_case(&names[at]));
+    (0..names.len()).any(is_before)
+}
+
 /// The names of three headers, as they are written: Envoy takes any case.
 pub(super) fn headers(texts: &[String]) -> Result<Option<DescriptorHeaders>, String> {
-    let name = |text: &String| match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(_) => Ok(text.clone()),
-        Err(_) => Err(format!("`{text}` is no name of a header; use letters, digits and `-`")),
+    let name = |text: &String| {
+        header(text).map_err(|problem| {
+            format!("`{text}` is {problem}; use another name of letters, digits and `-`")
+        })
     };
     match texts {
         [off] if off == "off" => Ok(None),
+        [_, _, _] if is_twice(texts) => {
+            Err(format!("`{}` names one header twice; write three names", texts.join(",")))
+        }
         [limit, remaining, reset] => Ok(Some(DescriptorHeaders {
             limit: name(limit)?,
             remaining: name(remaining)?,

@@ -220,8 +220,8 @@ fn read_text(path: &Path) -> Result<String, ReadError> {
 fn unreadable(path: &Path, error: &io::Error) -> ReadError {
     let (cause, hint) = match error.kind() {
         io::ErrorKind::NotFound => {
-            let hint = "check the path and what it links to, or name another file or folder: \
-                        `--policies PATH` of `serve` and `explain`, `PATH` of `check` and `test`";
+            let hint = "check the path and what it links to, or name another file or folder, \
+                        which `serve` and `explain` take as `--policies PATH`";
             ("it does not exist".to_owned(), hint)
         }
         io::ErrorKind::PermissionDenied => {

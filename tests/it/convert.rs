@@ -98,7 +98,10 @@ fn what_is_no_policy_of_another_server_is_refused_with_the_next_step() {
         assert!(stderr.starts_with("error: ") && stderr.contains(part), "{stderr}");
     }
     let missing = outcome(&mut tollgate(&["convert", "no/such/path"]));
-    assert!(missing.0 == 2 && missing.2.contains("does not exist"), "{missing:?}");
+    assert!(
+        missing.0 == 2 && missing.2.contains("name another file or folder, which"),
+        "{missing:?}"
+    );
     assert_eq!(outcome(&mut tollgate(&["convert", &path, "--force"])).0, 2, "force without output");
 }
 
@@ -121,4 +124,53 @@ fn what_is_not_carried_is_named_and_every_file_that_is_written() {
     let below = format!("{}/x.yaml", file.display());
     let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &below]));
     assert!(code == 1 && stderr.contains("is a file, not a folder"), "{stderr}");
+}
+
+#[test]
+fn a_full_standard_output_is_an_error_and_no_panic() {
+    let (_folder, path) = folder();
+    for arguments in [["convert", &path].as_slice(), &["check", &path], &["schema"]] {
+        let mut command = tollgate(arguments);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.starts_with("error: cannot write to standard output: "), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn a_dash_as_output_is_standard_output() {
+    let (_folder, path) = folder();
+    let plain = outcome(&mut tollgate(&["convert", &path]));
+    assert_eq!(outcome(&mut tollgate(&["convert", &path, "--output", "-"])), plain);
+    assert!(!std::fs::exists("-").unwrap());
+}
+
+#[test]
+fn domains_that_are_too_long_for_a_file_have_names_that_are_cut_and_their_own() {
+    let (folder, path) = folder();
+    let long = "é".repeat(150);
+    let domain =
+        |last: char| format!("- {{ namespace: {long}{last}, max_value: 1, seconds: 1 }}\n");
+    std::fs::write(&path, domain('a') + &domain('b')).unwrap();
+    let output = folder.path().join("policies");
+    let shown = output.display().to_string();
+    let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &shown]));
+    assert_eq!(code, 0, "{stderr}");
+    let stem = "é".repeat(100);
+    assert!(output.join(format!("{stem}.yaml")).exists(), "{stderr}");
+    assert!(output.join(format!("{stem}-2.yaml")).exists(), "{stderr}");
+}
+
+#[test]
+fn where_one_file_cannot_be_written_none_is() {
+    let (folder, path) = folder();
+    let output = folder.path().join("native");
+    std::fs::create_dir_all(output.join("-Shop.yaml")).unwrap();
+    let shown = output.display().to_string();
+    let (code, _, stderr) = outcome(&mut tollgate(&["convert", &path, "-o", &shown, "--force"]));
+    assert!(code == 1 && stderr.contains("cannot write `"), "{stderr}");
+    assert!(!output.join("shop.yaml").exists());
 }

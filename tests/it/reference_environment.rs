@@ -113,8 +113,11 @@ fn the_log_says_what_is_used_what_is_not_and_which_files_are_not_read() {
 #[test]
 fn print_config_shows_the_variables_as_origins() {
     let mut command = tollgate(&["serve", "--print-config", "--http", "off"]);
-    let (status, stdout, stderr) = outcome(command.envs(environment("/data")));
+    let command = command.envs(environment("/data")).env("SHADOW_MODE", "yes");
+    let (status, stdout, stderr) = outcome(command);
     assert_eq!(status, 0, "{stderr}");
+    let bad = "warning: the variable `SHADOW_MODE` is `yes`, neither `true` nor `false`";
+    assert!(stderr.starts_with(bad), "{stderr}");
     let line = |name: &str| stdout.lines().find(|line| line.starts_with(name)).unwrap();
     for (name, value, origin) in [
         ("policies", "/data/ratelimit/config", "# environment RUNTIME_ROOT, RUNTIME_SUBDIRECTORY"),
@@ -137,6 +140,11 @@ fn under_the_name_of_that_server_it_serves() {
     let (status, _, stderr) = outcome(command.env("RUNTIME_ROOT", "nowhere"));
     assert_eq!(status, 1, "{stderr}");
     assert!(stderr.contains("nowhere/config"), "{stderr}");
+    // Without the variables too: it looks where that server does.
+    let mut bare = std::process::Command::new(&program);
+    let (status, _, stderr) = outcome(bare.env_clear().current_dir(folder.path()));
+    assert_eq!(status, 1, "{stderr}");
+    assert!(stderr.contains("/srv/runtime_data/current/config"), "{stderr}");
     // With arguments it is tollgate as ever.
     let (status, stdout, _) = outcome(command.arg("--version"));
     assert!(status == 0 && stdout.starts_with("tollgate "), "{stdout}");

@@ -196,6 +196,6 @@ fn source(text: &str, node: &Node) -> String {
 }
 
 /// A text as CEL writes it; what JSON escapes, CEL reads the same.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -50,6 +50,10 @@ pub(super) fn read(reading: &mut Reading<'_>, per: &[String]) -> Result<Conditio
         }
     }
     for (attribute, pattern) in &conditions.matches {
+        if *pattern == DraftPattern::Absent && per.contains(attribute) {
+            let why = format!("it counts by {}, which is to be missing", shown(attribute));
+            return Err(Refusal::Never(why));
+        }
         if matches!(pattern, DraftPattern::Not(_)) && !per.contains(attribute) {
             when.push((keys::presence(attribute), false));
         }
@@ -143,12 +147,17 @@ fn prefix(call: &Call) -> Option<(Key, Vec<DraftPattern>)> {
     let key = keys::key(call.target.as_deref()?)?;
     match call.arguments.as_slice() {
         [Node { what: Tree::Text(text), .. }]
-            if call.name.text == "startsWith" && !text.is_empty() =>
+            if call.name.text == "startsWith" && is_plain(text) =>
         {
             Some((key, vec![DraftPattern::Prefix(text.clone())]))
         }
         _ => None,
     }
+}
+
+/// Whether a text with a star after it is a prefix, and nothing else.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && !text.contains('*') && !text.starts_with(['!', '~'])
 }
 
 /// Adds a pattern; `false` where one attribute would need two that cannot be told as one.

@@ -2,13 +2,14 @@
 //!
 //! The notes are for whoever reads the policy: each says what differs and what to do about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::conditions;
 use super::file::Limit;
-use super::keys::{self, AttributeNames};
+use super::keys::{self, DESCRIPTORS, LIMIT};
 use super::names;
 use super::reading::{Reading, Refusal, tree, variables};
+use crate::convert::attributes::Attributes;
 use crate::convert::draft::{Draft, DraftLimit, DraftRule};
 use crate::policy::findings::shown;
 
@@ -40,18 +41,23 @@ pub(super) fn drafts(limits: &[Limit]) -> Vec<Draft> {
 /// Whether a limit is in the language of Limitador 2.0 and later, which has no bare names. A file
 /// without any such limit is in that of 1.x, or nothing in it would ever apply.
 fn is_of_2(limit: &Limit) -> bool {
-    limit.conditions.iter().chain(&limit.variables).any(|text| text.contains("descriptors"))
+    limit.conditions.iter().chain(&limit.variables).any(|text| match tree(text) {
+        Ok(node) => keys::mentions(&node, DESCRIPTORS),
+        Err(_) => text.contains("descriptors["),
+    })
 }
 
 fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
-    let attribute_names = attribute_names(limits);
+    let Read { keys, paths } = read(limits);
+    let paths = paths.iter().map(String::as_str).collect();
+    let attributes = Attributes::new(keys.iter().map(String::as_str).collect(), &paths);
     let mut draft = Draft {
         domain: namespace.to_owned(),
         notes: vec![FIRST_DESCRIPTOR.to_owned()],
         ..Draft::default()
     };
     let mut firsts: BTreeMap<Identity<'_>, &str> = BTreeMap::new();
-    let mut taken = BTreeSet::new();
+    let mut taken = HashMap::new();
     for limit in limits {
         let described = described(limit);
         if let Some(first) = firsts.get(&identity(limit)) {
@@ -62,11 +68,11 @@ fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
             continue;
         }
         firsts.insert(identity(limit), &limit.place);
-        let mut reading = Reading::new(limit, &attribute_names);
+        let mut reading = Reading::new(limit, &attributes);
         match rule(&mut reading, binds_bare) {
             Ok(mut rule) => {
-                rule.name = names::of(&rule, limit.name.as_deref(), &taken);
-                taken.insert(rule.name.clone());
+                rule.origin = called(limit);
+                rule.name = names::of(&rule, limit.name.as_deref(), &mut taken);
                 let renamed = reading.renamed().map(|(attribute, key)| (attribute, vec![key]));
                 draft.attributes.extend(renamed);
                 draft.rules.push(rule);
@@ -77,8 +83,7 @@ fn draft(namespace: &str, limits: &[&Limit], binds_bare: bool) -> Draft {
                     .push(format!("left out: {described}. Limitador never applies it: {why}"));
             }
             Err(Refusal::Unsaid(why)) => {
-                let name = limit.name.as_ref().map(|name| format!("{} of ", shown(name)));
-                draft.uncarried.push(format!("{}{}", name.unwrap_or_default(), limit.place));
+                draft.uncarried.push(called(limit));
                 draft.notes.push(format!(
                     "not carried, so nothing limits this yet: {described}. Write a rule for it by \
                      hand: {why}"
@@ -94,16 +99,38 @@ fn identity(limit: &Limit) -> Identity<'_> {
     (limit.seconds, conditions, limit.variables.iter().map(String::as_str).collect())
 }
 
-/// Attributes for all that the limits of a namespace read, also where they are not carried: an
-/// entry that is sent for one of them must not be taken for another.
-fn attribute_names(limits: &[&Limit]) -> AttributeNames {
-    let mut read = BTreeSet::new();
-    for text in limits.iter().flat_map(|limit| limit.conditions.iter().chain(&limit.variables)) {
-        if let Ok(node) = tree(text) {
-            keys::collect(&node, &mut read);
+/// The names of entries.
+struct Read {
+    keys: BTreeSet<String>,
+    /// Those that may be held against a text with a slash.
+    paths: HashSet<String>,
+}
+
+/// All that the limits of a namespace read, also where they are not carried: an entry that is sent
+/// for one of them must not be taken for another.
+fn read(limits: &[&Limit]) -> Read {
+    let mut read = Read { keys: BTreeSet::new(), paths: HashSet::new() };
+    for limit in limits {
+        let own = limit.name.iter().chain(&limit.id).any(|text| text.contains('/'));
+        for text in limit.conditions.iter().chain(&limit.variables) {
+            let Ok(node) = tree(text) else { continue };
+            let mut keys = BTreeSet::new();
+            keys::collect(&node, &mut keys);
+            if text.contains('/') || (own && keys::mentions(&node, LIMIT)) {
+                read.paths.extend(keys.iter().cloned());
+            }
+            read.keys.append(&mut keys);
         }
     }
-    AttributeNames::new(&read)
+    read
+}
+
+/// Its name, if it has one, and where it stands.
+fn called(limit: &Limit) -> String {
+    match &limit.name {
+        Some(name) => format!("{} of {}", shown(name), limit.place),
+        None => limit.place.clone(),
+    }
 }
 
 /// The limit in one line.
@@ -161,6 +188,9 @@ fn notes(reading: &Reading<'_>, binds_bare: bool) -> Result<Vec<String>, Refusal
     if descriptors.len() > 1 {
         let why = "it reads several descriptors together, and a rule reads one";
         return Err(Refusal::Unsaid(why.to_owned()));
+    }
+    if reading.keys.iter().any(|key| key.name.is_empty()) {
+        return Err(Refusal::Unsaid("it reads an entry whose key is empty".to_owned()));
     }
     if let Some(number) = descriptors.first().filter(|number| **number != 0) {
         notes.push(format!(

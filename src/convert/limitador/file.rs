@@ -1,4 +1,4 @@
-//! The limits that a file lists: plain, in a `Limitador` object or in a ConfigMap.
+//! The limits that a file holds: plain, in a `Limitador` or `RateLimit` object or in a ConfigMap.
 //!
 //! What Limitador would refuse is refused here too; conditions and variables are still text.
 
@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use crate::policy::findings::shown;
 use crate::policy::render::Position;
+use crate::policy::suggest;
 use crate::yaml::{self, Node, Value};
 
 /// One limit as it was written.
@@ -28,7 +29,7 @@ const HINT: &str =
     "write a list of limits, as in `- { namespace: shop, max_value: 10, seconds: 60 }`";
 
 pub(super) fn read(text: &str) -> Result<Vec<Limit>, Vec<String>> {
-    let mut reader = Reader { text, within: None, limits: Vec::new(), errors: Vec::new() };
+    let mut reader = Reader::new(text, None);
     reader.read();
     if reader.limits.is_empty() && reader.errors.is_empty() {
         reader.errors.push(format!("the file holds no limit: {HINT}"));
@@ -40,19 +41,36 @@ struct Reader<'t> {
     text: &'t str,
     /// The file within a ConfigMap that `text` is.
     within: Option<&'t str>,
+    /// Where each line begins.
+    lines: Vec<usize>,
     limits: Vec<Limit>,
     errors: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
+    fn new(text: &'t str, within: Option<&'t str>) -> Self {
+        let after = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let lines = std::iter::once(0).chain(after).collect();
+        Self { text, within, lines, limits: Vec::new(), errors: Vec::new() }
+    }
+
+    /// Where a byte of the text is, without counting the lines anew.
+    fn position(&self, at: usize) -> Position {
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = line.checked_sub(1).and_then(|index| self.lines.get(index)).copied();
+        let start = start.unwrap_or_default();
+        let in_line = self.text.get(start..).unwrap_or_default();
+        Position { line, ..Position::of(in_line, at.saturating_sub(start)) }
+    }
+
     fn error(&mut self, bytes: &Range<usize>, message: &str, hint: &str) {
-        let Position { line, column } = Position::of(self.text, bytes.start);
+        let Position { line, column } = self.position(bytes.start);
         let within = self.within.map(|name| format!("in {}, ", shown(name))).unwrap_or_default();
         self.errors.push(format!("{within}line {line}, column {column}: {message}: {hint}"));
     }
 
     fn place(&self, node: &Node) -> String {
-        let line = Position::of(self.text, node.bytes.start).line;
+        let line = self.position(node.bytes.start).line;
         match self.within {
             Some(name) => format!("line {line} of {}", shown(name)),
             None => format!("line {line}"),
@@ -84,11 +102,19 @@ impl Reader<'_> {
                 }
             }
             (_, Some("ConfigMap")) => self.config_map(document),
+            (_, Some("RateLimit")) => match document.member("spec") {
+                Some(limit) => self.one(limit),
+                None => self.error(&document.bytes, "this RateLimit object has no `spec`", HINT),
+            },
+            (_, Some(kind)) if kind.ends_with("List") && items(document).is_some() => {
+                items(document).into_iter().flatten().for_each(|item| self.document(item));
+            }
             (_, Some(kind)) => {
                 let message = format!("an object of kind {} holds no limits", shown(kind));
-                let hint = "leave it out; a `Limitador` object and a ConfigMap do";
+                let hint = "leave it out; `Limitador` and `RateLimit` objects and a ConfigMap do";
                 self.error(&document.bytes, &message, hint);
             }
+            (_, None) if is_limit(document) => self.one(document),
             (_, None) => {
                 let message = format!("this is {}, not a list of limits", document.kind());
                 self.error(&document.bytes, &message, HINT);
@@ -111,12 +137,7 @@ impl Reader<'_> {
             let is_broken = !parsed.faults.is_empty() && name.text.ends_with(".yaml");
             if is_broken || parsed.documents.iter().any(is_list) {
                 has_list = true;
-                let mut reader = Reader {
-                    text: &content.text,
-                    within: Some(&name.text),
-                    limits: Vec::new(),
-                    errors: Vec::new(),
-                };
+                let mut reader = Reader::new(&content.text, Some(&name.text));
                 reader.read();
                 self.limits.append(&mut reader.limits);
                 self.errors.append(&mut reader.errors);
@@ -131,10 +152,7 @@ impl Reader<'_> {
     fn list(&mut self, node: &Node) {
         match &node.value {
             Value::Sequence(items) => {
-                for item in items {
-                    let limit = self.limit(item);
-                    self.limits.extend(limit);
-                }
+                items.iter().for_each(|item| self.one(item));
             }
             _ if node.is_null() => {}
             _ => {
@@ -142,6 +160,11 @@ impl Reader<'_> {
                 self.error(&node.bytes, &message, HINT);
             }
         }
+    }
+
+    fn one(&mut self, node: &Node) {
+        let limit = self.limit(node);
+        self.limits.extend(limit);
     }
 
     fn limit(&mut self, node: &Node) -> Option<Limit> {
@@ -170,16 +193,18 @@ impl Reader<'_> {
                 "name" | "id" if value.is_null() => {}
                 "name" => limit.name = self.text(value, name),
                 "id" => limit.id = self.text(value, name),
+                // Which server an object of the operator is for.
+                "limitador-ref" => {}
                 other => limit.unknown.push(other.to_owned()),
             }
         }
         if !has_namespace {
-            let hint = "write `namespace: ...`, the domain that Envoy sends";
-            self.error(&node.bytes, "this limit has no namespace", hint);
+            let hint = hint(&limit, "namespace", "`namespace: ...`, the domain that Envoy sends");
+            self.error(&node.bytes, "this limit has no namespace", &hint);
         }
         if !has_seconds {
-            let hint = "write `seconds: 60` for a window of a minute";
-            self.error(&node.bytes, "this limit has no window", hint);
+            let hint = hint(&limit, "seconds", "`seconds: 60` for a window of a minute");
+            self.error(&node.bytes, "this limit has no window", &hint);
         }
         (self.errors.len() == errors_before).then_some(limit)
     }
@@ -221,5 +246,34 @@ impl Reader<'_> {
                 Vec::new()
             }
         }
+    }
+}
+
+/// Fields that tell a limit from other mappings.
+const TELLING: [&str; 3] = ["namespace", "max_value", "seconds"];
+
+/// Whether a mapping is a limit, which needs no list when it is the only one.
+pub(in crate::convert) fn is_limit(node: &Node) -> bool {
+    TELLING.iter().filter(|field| node.member(field).is_some()).count() >= 2
+}
+
+/// Whether an item of a list is meant as a limit.
+pub(in crate::convert) fn is_like_limit(node: &Node) -> bool {
+    TELLING.iter().any(|field| node.member(field).is_some())
+}
+
+/// The objects of a list as `kubectl get` prints it.
+pub(in crate::convert) fn items(document: &Node) -> Option<&[Node]> {
+    match &document.member("items")?.value {
+        Value::Sequence(items) => Some(items),
+        _ => None,
+    }
+}
+
+/// What to do where a field is missing, which may be there with a slip in its name.
+fn hint(limit: &Limit, field: &str, otherwise: &str) -> String {
+    match limit.unknown.iter().find(|name| suggest::nearest(name, [field]).is_some()) {
+        Some(name) => format!("it has {}; did you mean `{field}`?", shown(name)),
+        None => format!("write {otherwise}"),
     }
 }

@@ -1,18 +1,15 @@
 //! The entries of descriptors that an expression reads, and the attributes that stand for them.
 //!
-//! An attribute compares texts as they are, so a key whose name means something of its own in a
-//! policy is read through an attribute of another name.
+//! Which name an attribute has is decided for all formats alike, elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::cel::quoted;
 use crate::policy::when::parse::{self, Node, Tree};
 
 /// The list of all descriptors, and the limit itself: the only names that are bound.
 pub(super) const DESCRIPTORS: &str = "descriptors";
 pub(super) const LIMIT: &str = "limit";
-
-/// Attributes that do not compare texts as they are, or that are read from other entries too.
-const NATIVE: [&str; 3] = ["ip", "method", "endpoint"];
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
@@ -97,60 +94,16 @@ pub(super) fn collect(node: &Node, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The attribute for each key of a namespace.
-#[derive(Debug)]
-pub(super) struct AttributeNames {
-    by_key: BTreeMap<String, String>,
-}
-
-impl AttributeNames {
-    pub(super) fn new(keys: &BTreeSet<String>) -> Self {
-        let is_kept = |key: &&String| is_attribute(key);
-        let mut taken: BTreeSet<String> = keys.iter().filter(is_kept).cloned().collect();
-        let mut by_key: BTreeMap<String, String> =
-            taken.iter().map(|key| (key.clone(), key.clone())).collect();
-        for key in keys.iter().filter(|key| !is_attribute(key)) {
-            let name = unique(&attribute_of(key), &taken);
-            taken.insert(name.clone());
-            by_key.insert(key.clone(), name);
-        }
-        Self { by_key }
-    }
-
-    pub(super) fn of<'n>(&'n self, key: &'n str) -> &'n str {
-        self.by_key.get(key).map_or(key, String::as_str)
-    }
-}
-
-/// Whether an attribute of a key's own name is that entry and nothing else.
-fn is_attribute(key: &str) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    !key.is_empty() && key.chars().all(is_plain) && !NATIVE.contains(&key)
-}
-
-fn attribute_of(key: &str) -> String {
-    let replaced = key.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
-    match replaced.trim_matches('_') {
-        "" => "key".to_owned(),
-        name if NATIVE.contains(&name) => format!("{name}_text"),
-        name => name.to_owned(),
-    }
-}
-
-/// A name that nothing else has.
-fn unique(name: &str, taken: &BTreeSet<String>) -> String {
-    let numbered = (2_usize..).map(|number| format!("{name}_{number}"));
-    std::iter::once(name.to_owned())
-        .chain(numbered)
-        .find(|name| !taken.contains(name))
-        .unwrap_or_default()
+/// Whether an expression names `word` anywhere.
+pub(super) fn mentions(node: &Node, word: &str) -> bool {
+    is_word(node, word) || parts(node).into_iter().any(|part| mentions(part, word))
 }
 
 /// How a condition in CEL writes the attribute.
 pub(super) fn reference(attribute: &str) -> String {
     match is_plain(attribute) {
         true => attribute.to_owned(),
-        false => format!("attributes[\"{attribute}\"]"),
+        false => format!("attributes[{}]", quoted(attribute)),
     }
 }
 
@@ -158,7 +111,7 @@ pub(super) fn reference(attribute: &str) -> String {
 pub(super) fn presence(attribute: &str) -> String {
     match is_plain(attribute) {
         true => format!("has(attributes.{attribute})"),
-        false => format!("\"{attribute}\" in attributes"),
+        false => format!("{} in attributes", quoted(attribute)),
     }
 }
 

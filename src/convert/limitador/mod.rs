@@ -15,6 +15,7 @@ mod reading;
 mod tests;
 
 use crate::convert::draft::Draft;
+pub(super) use file::{is_like_limit, is_limit, items};
 
 /// The drafts of a limits file, in the order in which its namespaces come; or all that is wrong
 /// with the file, each with its place.

@@ -2,8 +2,9 @@
 //!
 //! Counters are known by the names of their rules, so the same file always gives the same names.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
+use crate::convert::attributes::unique;
 use crate::convert::draft::{DraftPattern, DraftRule};
 use crate::policy::when::{Tables, When};
 
@@ -12,18 +13,15 @@ const LONGEST: usize = 60;
 /// Values that say nothing without the name of their attribute.
 const FLAGS: [&str; 4] = ["true", "false", "yes", "no"];
 
-/// A name for a rule that no other has.
-pub(super) fn of(rule: &DraftRule, own: Option<&str>, taken: &BTreeSet<String>) -> String {
+/// A name for a rule that no other has; `taken` knows the last number of each.
+pub(super) fn of(rule: &DraftRule, own: Option<&str>, taken: &mut HashMap<String, u32>) -> String {
     let own = own.map(|name| name.replace(char::is_control, "-").trim().to_owned());
     let name = own.filter(|name| !name.is_empty()).unwrap_or_else(|| described(rule));
     let window = rule.limits.first().map(|limit| limit.window.as_str()).unwrap_or_default();
-    let with_window = format!("{name}-{window}");
-    let numbered = (2_usize..).map(|number| format!("{name}-{window}-{number}"));
-    [name.clone(), with_window]
-        .into_iter()
-        .chain(numbered)
-        .find(|name| !taken.contains(name))
-        .unwrap_or_default()
+    match taken.contains_key(&name) {
+        true => unique(&format!("{name}-{window}"), '-', taken),
+        false => unique(&name, '-', taken),
+    }
 }
 
 fn described(rule: &DraftRule) -> String {
@@ -54,7 +52,7 @@ fn word(attribute: &str, pattern: &DraftPattern) -> String {
     match pattern {
         DraftPattern::Equals(text) | DraftPattern::Prefix(text) => {
             let text = slug(text);
-            let says_much = text.contains(|c: char| c.is_ascii_alphabetic());
+            let says_much = text.contains(char::is_alphabetic);
             match says_much && !FLAGS.contains(&text.as_str()) {
                 true => text,
                 false => format!("{}-{text}", slug(attribute)).trim_end_matches('-').to_owned(),
@@ -74,7 +72,7 @@ fn either(attribute: &str, patterns: &[DraftPattern]) -> String {
 
 /// Lower-case letters and digits, with `-` for all else.
 fn slug(text: &str) -> String {
-    let lower = text.to_ascii_lowercase();
-    let parts = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let lower = text.to_lowercase();
+    let parts = lower.split(|c: char| !c.is_alphanumeric());
     parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }

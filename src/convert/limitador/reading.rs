@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::file::Limit;
-use super::keys::{AttributeNames, Key, LIMIT, is_word};
+use super::keys::{Key, LIMIT, is_word};
+use crate::convert::attributes::Attributes;
 use crate::policy::findings::shown;
 use crate::policy::when::parse::{self, Binary, Node, Tree};
 
@@ -20,14 +21,14 @@ pub(super) enum Refusal {
 
 pub(super) struct Reading<'l> {
     pub(super) limit: &'l Limit,
-    names: &'l AttributeNames,
+    names: &'l Attributes<'l>,
     /// The entries that the limit reads.
     pub(super) keys: BTreeSet<Key>,
     pub(super) notes: BTreeSet<&'static str>,
 }
 
 impl<'l> Reading<'l> {
-    pub(super) fn new(limit: &'l Limit, names: &'l AttributeNames) -> Self {
+    pub(super) fn new(limit: &'l Limit, names: &'l Attributes<'l>) -> Self {
         Self { limit, names, keys: BTreeSet::new(), notes: BTreeSet::new() }
     }
 

@@ -91,9 +91,12 @@ fn conditions_become_patterns_where_they_are_that_simple() {
         (&["descriptors[0].plan in ['a', 'a']"], "a: plan=\"a\""),
         (&["!(descriptors[0].plan in ['a', 'b'])"],
             "not-a-or-b: plan=not[\"a\",\"b\"]; when has(attributes.plan)"),
-        (&["descriptors[0].path.startsWith('/v1/')"], "v1: path=\"/v1/\"*"),
+        (&["descriptors[0].path.startsWith('/v1/')"], "v1: path_text=\"/v1/\"*"),
         (&["!descriptors[0].path.startsWith('/v1/')"],
-            "not-v1: path=not[\"/v1/\"*]; when has(attributes.path)"),
+            "not-v1: path_text=not[\"/v1/\"*]; when has(attributes.path_text)"),
+        (&["descriptors[0].path == '/toys/{id}'"], "toys-id: path_text=\"/toys/{id}\""),
+        (&["descriptors[0].plan == '!a'"], "a: plan=\"!a\""),
+        (&["descriptors[0].plan == 'é'"], "é: plan=\"é\""),
         (&["has(descriptors[0].trial)"], "with-trial: trial=present"),
         (&["!has(descriptors[0].trial)"], "without-trial: trial=absent"),
         (&["'trial' in descriptors[0]"], "with-trial: trial=present"),
@@ -124,6 +127,9 @@ fn what_no_pattern_says_is_a_condition_in_cel() {
         (&["descriptors[0].a == 'x'", "descriptors[0].a != 'y'"], "x: a=\"x\"; when a != \"y\""),
         (&["descriptors[0].a == 'x'", "descriptors[0].a >= 'b' || descriptors[0].a == 'a'", "descriptors[0].b > 'c'"],
             "x: a=\"x\"; when (a >= \"b\" || a == \"a\") && b > \"c\""),
+        // A star or a mark of negation would be more than the text.
+        (&["descriptors[0].x.startsWith('/api/*')"], "when-x:; when x.startsWith(\"/api/*\")"),
+        (&["!descriptors[0].x.startsWith('!a')"], "when-x:; when !x.startsWith(\"!a\")"),
         (&["descriptors[0].path.startsWith('')"], "when-path:; when path.startsWith(\"\")"),
         (&["descriptors[0]['x-tier'] > 'b'"], "when-x-tier:; when attributes[\"x-tier\"] > \"b\""),
         (&["descriptors[0]['x-tier'] != 'b'"], "not-b: x-tier=not[\"b\"]; when \"x-tier\" in attributes"),
@@ -181,11 +187,12 @@ fn keys_that_mean_something_else_here_are_read_through_attributes_of_other_names
     let cases: &[(&[&str], Renamed)] = &[
         (&["user", "x-tenant", "remote_address"], &[]),
         (&["ip", "method", "endpoint"], &[("endpoint_text", "endpoint"), ("ip_text", "ip"), ("method_text", "method")]),
-        (&["req.method"], &[("req_method", "req.method")]),
-        (&[":method", ":path"], &[("method_text", ":method"), ("path", ":path")]),
+        (&["req.method"], &[("req_method_text", "req.method")]),
+        (&[":method", ":path"], &[("method_text", ":method")]),
         (&["method", ":method"], &[("method_text", ":method"), ("method_text_2", "method")]),
-        (&["req_method", "req.method"], &[("req_method_2", "req.method")]),
-        (&["", "*"], &[("key", ""), ("key_2", "*")]),
+        (&["req_method", "req.method"], &[("req_method_text", "req.method")]),
+        (&["*", "**"], &[("_text", "*"), ("_text_2", "**")]),
+        (&["é", "a \\\" b"], &[]),
     ];
     for (keys, expected) in cases {
         let variables: Vec<String> =
@@ -211,8 +218,8 @@ fn bare_names_are_entries_and_noted() {
     #[rustfmt::skip]
     let cases: &[(&[&str], &[&str], &str, &str)] = &[
         (&["req_method == 'GET'"], &["user_id"], "get-per-user-id: req_method=\"GET\"; per user_id", "`req_method` and `user_id`"),
-        (&["req.method == GET"], &[], "get: req_method=\"GET\"", "`req.method`"),
-        (&["req.method != GET"], &[], "not-get: req_method=not[\"GET\"]; when has(attributes.req_method)", "`req.method`"),
+        (&["req.method == GET"], &[], "get: req_method_text=\"GET\"", "`req.method`"),
+        (&["req.method != GET"], &[], "not-get: req_method_text=not[\"GET\"]; when has(attributes.req_method_text)", "`req.method`"),
     ];
     for (conditions, variables, expected, names) in cases {
         let draft = draft(&limit(conditions, variables));
@@ -223,11 +230,27 @@ fn bare_names_are_entries_and_noted() {
 }
 
 #[test]
+fn a_text_does_not_tell_the_version() {
+    for text in ["topic == 'descriptors'", "topic == 'descriptors[0].a'"] {
+        let rule = draft(&limit(&[text], &[])).rules.remove(0);
+        assert!(rule.notes[0].contains("Limitador 1.x had bare names"), "{:?}", rule.notes);
+    }
+    for text in ["has(descriptors[0].a)", "descriptors[0]['a'] == ", "descriptors.size() > 0"] {
+        let draft = draft(&limit(&["topic == 'x'", text], &[]));
+        assert!(draft.rules.is_empty(), "{text}");
+    }
+    let other = format!("{}\n{}", limit(&["a == 'x'"], &[]), limit(&["descriptors[0].a =="], &[]));
+    assert!(draft(&other).rules.is_empty());
+}
+
+#[test]
 fn what_cannot_be_carried_is_no_rule_and_a_note() {
     #[rustfmt::skip]
     let cases: &[(&[&str], &[&str], &str)] = &[
         (&["descriptors[0].a.matches('x')"], &[], "by hand: of its conditions here, there is no function `matches`"),
         (&["descriptors[0].rows > 100"], &[], "by hand: of its conditions here, `rows` is a text"),
+        (&["descriptors[0][''] == 'x'"], &[], "by hand: it reads an entry whose key is empty"),
+        (&[], &["descriptors[0]['']"], "by hand: it reads an entry whose key is empty"),
         (&["1 + 1"], &[], "by hand: of its conditions here, `1 + 1` is a number"),
         (&["descriptors[0].a"], &[], "by hand: of its conditions here, `a` is a text"),
         (&["descriptors[0].a == 'x' &&"], &[], "by hand: of `descriptors[0].a == 'x' &&`, the condition ends too early"),
@@ -246,6 +269,8 @@ fn what_cannot_be_carried_is_no_rule_and_a_note() {
         (&["'a' == 'b'"], &[], "never applies it: the condition `'a' == 'b'` never holds"),
         (&["limit.name == 'gold'"], &[], "never applies it: the condition"),
         (&["false"], &[], "never applies it: the condition `false` never holds"),
+        (&["!('a' in descriptors[0])"], &["descriptors[0].a"], "never applies it: it counts by `a`, which is to be missing"),
+        (&["!has(descriptors[0].path)", "descriptors[0].path != '/'"], &["descriptors[0].path"], "never applies it: it counts by `path_text`"),
     ];
     for (conditions, variables, expected) in cases {
         let draft = draft(&limit(conditions, variables));
@@ -364,6 +389,12 @@ fn names_are_unique() {
 - {namespace: shop, max_value: 7, seconds: 60, variables: [\"descriptors[0][\\\"a\\\"]\"]}";
     let draft = draft(text);
     let names: Vec<&str> = draft.rules.iter().map(|rule| rule.name.as_str()).collect();
+    let many = "- {namespace: shop, max_value: 1, seconds: 1, name: a, conditions: [\"true\"]}\n";
+    let many: String = (1..=300)
+        .map(|number| many.replace("true", &format!("descriptors[0].a == '{number}'")))
+        .collect();
+    let last = self::draft(&many).rules.pop().unwrap();
+    assert_eq!(last.name, "a-1s-299");
     let expected = ["to-y", "to-y-2s", "to-y-2s-2", "per-a", "per-a-61s", "per-a-1m", "per-a-1m-2"];
     assert_eq!(names, expected);
 }
@@ -375,6 +406,10 @@ fn limits_are_found_in_objects_of_kubernetes() {
         "kind: ConfigMap\ndata:\n  readme: some words\n  limits.yaml: |\n    ---\n    - namespace: shop\n      max_value: 10\n      seconds: 60\n",
         "---\n- {namespace: shop, max_value: 10, seconds: 60, conditions:, variables: ~, name: }\n",
         "- {namespace: shop, max_value: 10, seconds: 60}\n---\nkind: Limitador\nspec: {limits: }",
+        "namespace: shop\nmax_value: 10\nseconds: 60\n",
+        "kind: List\nitems:\n- kind: Limitador\n  spec: {limits: [{namespace: shop, max_value: 10, seconds: 60}]}",
+        "kind: LimitadorList\nitems:\n- kind: Limitador\n  spec: {limits: [{namespace: shop, max_value: 10, seconds: 60}]}",
+        "kind: RateLimit\nspec: {namespace: shop, max_value: 10, seconds: 60, limitador-ref: {name: a}}",
     ];
     for text in cases {
         let rules: Vec<String> = draft(text).rules.iter().map(shown).collect();
@@ -404,6 +439,10 @@ fn what_is_no_limits_file_is_refused_with_its_place() {
         ("- 3", &["line 1, column 3: this is text, not a limit"]),
         ("- {seconds: 1}", &["line 1, column 3: this limit has no namespace: write `namespace: ...`"]),
         ("- {namespace: a}", &["line 1, column 3: this limit has no window: write `seconds: 60`"]),
+        ("- {namespce: a, seconds: 1}", &["this limit has no namespace: it has `namespce`; did you mean `namespace`?"]),
+        ("- {namespace: a, secs: 1, second: 1}", &["it has `second`; did you mean `seconds`?"]),
+        ("\n\n- {namespace: é, seconds: x}", &["line 3, column 27: `seconds` is `x`"]),
+        ("kind: RateLimit", &["line 1, column 1: this RateLimit object has no `spec`"]),
         ("- {namespace: '', seconds: 1}", &["line 1, column 15: `namespace` is empty"]),
         ("- {namespace: [], seconds: 1}", &["line 1, column 15: `namespace` is a list"]),
         ("- {namespace: a, seconds: -1}", &["line 1, column 27: `seconds` is `-1`"]),

@@ -83,6 +83,101 @@ fn faults_of_the_source_have_their_places_and_nothing_comes_out() {
 }
 
 #[test]
+fn a_limit_that_no_policy_can_have_does_not_stop_the_others() {
+    let per: Vec<String> = (0..100).map(|number| format!("'descriptors[0].v{number}'")).collect();
+    let limit = |name: &str, variables: &str| {
+        format!(
+            "- {{ namespace: d, max_value: 1, seconds: 1, name: {name}, variables: [{variables}] }}\n"
+        )
+    };
+    let sources = [source("l.yaml", &(limit("good", "") + &limit("wide", &per.join(", "))))];
+    let drafts = convert(&sources, None, &DescriptorOptions::default()).drafts.unwrap();
+    assert_eq!(drafts[0].uncarried, ["`wide` of line 2"]);
+    let native = set(&write::documents(&drafts));
+    assert_eq!(native.domains[0].rules.len(), 1);
+}
+
+#[test]
+fn keys_of_any_script_name_rules_and_no_name_is_empty() {
+    let keys = ["é", "用户", "**", "//"];
+    let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
+    let nodes = keys.map(|key| format!("- {{ key: \"{key}\", {limit} }}\n"));
+    let native = set(&converted(&format!("domain: d\ndescriptors:\n{}", nodes.concat()), None));
+    let names: Vec<&str> = native.domains[0].rules.iter().map(|rule| rule.name.as_ref()).collect();
+    assert_eq!(names, ["é", "用户", "rule", "rule-2"]);
+}
+
+#[test]
+fn no_text_under_any_key_keeps_a_limit_from_being_carried() {
+    let keys = [
+        "path",
+        ":path",
+        "url",
+        "uri",
+        "route",
+        "request_path",
+        "endpoint",
+        "method",
+        ":method",
+        "ip",
+        "remote_address",
+        "a.b",
+        "a, b",
+        "a*",
+        " a ",
+        "é",
+        "attributes",
+        "in",
+        "size",
+    ];
+    let texts = [
+        "/toys/{id}",
+        "/api/*",
+        "/api/**",
+        "*",
+        "!a",
+        "~a",
+        "!",
+        "not a",
+        "not_present",
+        "present",
+        "absent",
+        "{present}",
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "get",
+        "GET,POST",
+        "a/b",
+        "/x?y",
+        "{a}",
+        "",
+        " ",
+        "用户",
+        "#",
+        "- a",
+        "a: b",
+        "\\n",
+        "\\\"",
+    ];
+    let mut conditions = Vec::new();
+    for entry in keys.map(|key| format!("descriptors[0]['{key}']")) {
+        for text in texts {
+            conditions.push(format!("{entry} == '{text}'"));
+            conditions.push(format!("{entry} != '{text}'"));
+            conditions.push(format!("{entry} in ['{text}', 'x']"));
+            conditions.push(format!("{entry}.startsWith('{text}')"));
+            conditions.push(format!("!{entry}.startsWith('{text}')"));
+        }
+    }
+    let limits = conditions.iter().map(|condition| {
+        let condition = serde_json::Value::from(condition.as_str());
+        format!("- {{ namespace: d, max_value: 1, seconds: 1, conditions: [{condition}] }}\n")
+    });
+    let native = converted(&limits.collect::<String>(), None);
+    assert_eq!(set(&native).domains[0].rules.len(), conditions.len(), "{native}");
+}
+
+#[test]
 fn files_of_one_domain_come_out_as_one_policy_where_that_is_wanted() {
     let sources = ["a", "b"].map(|key| {
         let limit = "rate_limit: { unit: minute, requests_per_unit: 5 }";
@@ -96,7 +191,7 @@ fn files_of_one_domain_come_out_as_one_policy_where_that_is_wanted() {
 
 #[test]
 fn a_native_policy_is_not_converted_whatever_is_said_of_it() {
-    for from in [None, Some(Format::Ratelimit)] {
+    for from in [None, Some(Format::Ratelimit), Some(Format::Limitador)] {
         let sources = [source("p.yaml", "domain: d\nrules: []\n")];
         let converted = convert(&sources, from, &DescriptorOptions::default());
         assert!(converted.drafts.is_none());

@@ -21,6 +21,15 @@ const METHODS: [&str; 2] = ["method", ":method"];
 pub(super) const KNOWN_METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
 
+/// Whether the texts that an attribute of this name is held against are read, or doubted, as more
+/// than texts; `has_slash` where there is one with a slash.
+pub(crate) fn is_more_than_text(attribute: &str, has_slash: bool) -> bool {
+    let is_in = |names: &[&str]| names.contains(&attribute);
+    is_in(&["endpoint", "ip"])
+        || is_in(&METHODS)
+        || (has_slash && (is_in(&PATHS) || is_in(&ADDRESSES)))
+}
+
 /// What a name is where it stands.
 #[derive(Clone, Copy)]
 pub(super) enum Role {

@@ -17,6 +17,8 @@ mod pattern;
 mod shares;
 mod tables;
 
+pub(crate) use doubt::is_more_than_text;
+
 use crate::limit::{ChargeWhen, Share};
 use crate::policy::findings::{Fields, Findings, Keys, Standing, one_or_more, shown};
 use crate::policy::formula::Formula;

@@ -8,12 +8,11 @@ pub(super) mod unused;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use http::HeaderName;
-
 use super::KEYS;
+use super::values::{header, is_twice};
 use crate::socket::Address;
 
-/// Each of them says that tollgate stands in for that server.
+/// Each of them says that tollgate stands in for that server, as the name it is started under does.
 const RUNTIME: [&str; 3] = ["RUNTIME_ROOT", "RUNTIME_SUBDIRECTORY", "RUNTIME_APPDIRECTORY"];
 
 /// Where that server listens, unless told otherwise.
@@ -86,10 +85,14 @@ impl fmt::Display for BadVariable {
 pub(super) struct Reading {
     pub(super) values: BTreeMap<&'static str, (Vec<String>, Vec<&'static str>)>,
     pub(super) bad: Vec<BadVariable>,
+    /// Whether tollgate is where that server was.
+    pub(super) stands_in: bool,
 }
 
-pub(super) fn read(environment: &dyn Fn(&str) -> Option<String>) -> Reading {
+/// `is_named` where the program was started under the name of that server.
+pub(super) fn read(environment: &dyn Fn(&str) -> Option<String>, is_named: bool) -> Reading {
     let mut reader = Reader { environment, reading: Reading::default() };
+    reader.reading.stands_in = is_named || !reader.among(&RUNTIME).is_empty();
     reader.read_policies();
     reader.read_listeners();
     reader.read_log();
@@ -105,10 +108,10 @@ struct Reader<'e> {
 
 impl Reader<'_> {
     fn read_policies(&mut self) {
-        let set = self.among(&RUNTIME);
-        if set.is_empty() {
+        if !self.reading.stands_in {
             return;
         }
+        let set = self.among(&RUNTIME);
         let [root, below, app] = RUNTIME.map(|name| self.text(name));
         let mut path = root.unwrap_or_else(|| "/srv/runtime_data/current".to_owned());
         // Parts below the root stay there, also when they begin with a slash.
@@ -133,7 +136,7 @@ impl Reader<'_> {
         // Shells set HOST as well, and a service of Kubernetes may set GRPC_PORT, to no number.
         let has_port = self.text("GRPC_PORT").is_some_and(|port| port.parse::<u16>().is_ok());
         let is_meant = has_port || !self.among(&["GRPC_HOST", "GRPC_UDS"]).is_empty();
-        let host = (is_meant || self.stands_in()).then_some("HOST");
+        let host = (is_meant || self.reading.stands_in).then_some("HOST");
         self.read_address("http", host, "PORT");
     }
 
@@ -155,7 +158,7 @@ impl Reader<'_> {
             // That server listens everywhere without being told.
             variables = self.among(&RUNTIME);
         }
-        if !variables.is_empty() {
+        if !variables.is_empty() || self.reading.stands_in {
             let host = given_host.unwrap_or(default_host);
             let port = given_port.map_or(default_port, |port| port.to_string());
             self.decide(setting, vec![format!("{host}:{port}")], variables);
@@ -165,7 +168,7 @@ impl Reader<'_> {
     /// Host and port where a listener is without variables for it. The ports of both servers are alike.
     fn default_address(&self, setting: &'static str) -> [String; 2] {
         let (host, port) = default_of(setting).rsplit_once(':').unwrap_or_default();
-        let host = if self.stands_in() { EVERY_HOST } else { host };
+        let host = if self.reading.stands_in { EVERY_HOST } else { host };
         [host.to_owned(), port.to_owned()]
     }
 
@@ -202,16 +205,24 @@ impl Reader<'_> {
             None => {}
             Some(false) => self.decide(setting, vec!["off".to_owned()], vec![switch]),
             Some(true) => {
-                let mut variables = vec![switch];
-                let names = HEADERS.map(|(variable, default)| {
-                    let given = self.checked(setting, variable, default, |name| {
-                        let is_name = HeaderName::from_bytes(name.as_bytes()).is_ok();
-                        is_name.then(|| name.to_owned()).ok_or("no name of a header")
-                    });
-                    variables.extend(given.is_some().then_some(variable));
-                    given.unwrap_or_else(|| default.to_owned())
+                let mut given = HEADERS.map(|(variable, default)| {
+                    let name = self.checked(setting, variable, default, header);
+                    name.map(|name| (variable, name))
                 });
-                self.decide(setting, names.to_vec(), variables);
+                if is_twice(&header_names(&given)) {
+                    let instead = || HEADERS.map(|(_, default)| default).join(", ");
+                    let twice = given.iter_mut().filter_map(Option::take);
+                    self.reading.bad.extend(twice.map(|(name, value)| BadVariable {
+                        setting,
+                        name,
+                        value,
+                        problem: "and two of the three names would be the same",
+                        instead: instead(),
+                    }));
+                }
+                let names = header_names(&given).to_vec();
+                let own = given.iter().flatten().map(|(variable, _)| *variable);
+                self.decide(setting, names, std::iter::once(switch).chain(own).collect());
             }
         }
     }
@@ -244,10 +255,6 @@ impl Reader<'_> {
         self.reading.values.insert(setting, (texts, variables));
     }
 
-    fn stands_in(&self) -> bool {
-        !self.among(&RUNTIME).is_empty()
-    }
-
     fn among(&self, names: &[&'static str]) -> Vec<&'static str> {
         names.iter().copied().filter(|name| self.text(name).is_some()).collect()
     }
@@ -256,6 +263,14 @@ impl Reader<'_> {
     fn text(&self, name: &str) -> Option<String> {
         (self.environment)(name).filter(|value| !value.is_empty())
     }
+}
+
+/// The names of the three headers, given or by default.
+fn header_names(given: &[Option<(&'static str, String)>; 3]) -> [String; 3] {
+    std::array::from_fn(|at| match &given[at] {
+        Some((_, name)) => name.clone(),
+        None => HEADERS[at].1.to_owned(),
+    })
 }
 
 /// A host as it stands before a port.

@@ -8,7 +8,7 @@ fn gathered_with(flags: &Flags, variables: &[(&str, &str)]) -> Gathered {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| (*value).to_owned())
     };
-    Gathered::gather(flags, environment).unwrap()
+    Gathered::gather(flags, environment, false).unwrap()
 }
 
 fn gathered(variables: &[(&str, &str)]) -> Gathered {
@@ -90,6 +90,31 @@ fn listeners_are_where_that_server_has_them() {
 }
 
 #[test]
+fn the_name_of_that_server_stands_for_its_variables() {
+    let gathered = |variables: &'static [(&str, &str)]| {
+        let environment = |name: &str| {
+            let found = variables.iter().find(|(variable, _)| *variable == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Gathered::gather(&Flags::default(), environment, true).unwrap()
+    };
+    let settings = gathered(&[]).settings().unwrap();
+    assert_eq!(settings.policies[0].to_str(), Some("/srv/runtime_data/current/config"));
+    assert_eq!(settings.grpc[0].to_string(), "0.0.0.0:8081");
+    assert_eq!(settings.http.unwrap().to_string(), "0.0.0.0:8080");
+    let printed = gathered(&[]).to_string();
+    assert!(printed.lines().all(|line| !line.ends_with("environment ")), "{printed}");
+    assert!(printed.contains("# program name ratelimit"), "{printed}");
+    assert!(gathered(&[]).has_reference_policies());
+    let [warning] =
+        gathered(&[]).warnings(&[("DEBUG_PORT".to_owned(), "1".to_owned())]).try_into().unwrap();
+    assert!(warning.contains("`DEBUG_PORT`"), "{warning}");
+    let settings = gathered(&[("HOST", "a"), ("TOLLGATE_POLICIES", "mine")]).settings().unwrap();
+    assert_eq!(settings.http.unwrap().to_string(), "a:8080");
+    assert_eq!(settings.policies[0].to_str(), Some("mine"));
+}
+
+#[test]
 fn levels_and_forms_of_the_log_are_taken_over() {
     for (level, expected) in [
         ("PANIC", "error"),
@@ -160,6 +185,13 @@ fn headers_are_switched_on_with_the_names_of_that_server_or_own_ones() {
     assert_eq!(headers(&[on]), Some(names("RateLimit-Limit")));
     assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "X-Limit")]), Some(names("X-Limit")));
     assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", "no name")]), Some(names("RateLimit-Limit")));
+    // Two of one name, and names that say how the answer is to be read.
+    let reset = ("LIMIT_LIMIT_HEADER", "ratelimit-reset");
+    assert_eq!(headers(&[on, reset]), Some(names("RateLimit-Limit")));
+    for bad in ["host", "Content-Length", ":status"] {
+        assert_eq!(headers(&[on, ("LIMIT_LIMIT_HEADER", bad)]), Some(names("RateLimit-Limit")));
+    }
+    assert_eq!(named(&[on, reset]), ["LIMIT_LIMIT_HEADER"]);
     assert_eq!(headers(&[("LIMIT_LIMIT_HEADER", "X-Limit")]), None);
     assert_eq!(headers(&[("LIMIT_RESPONSE_HEADERS_ENABLED", "false")]), None);
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{RUNTIME, as_bool};
+use super::as_bool;
 use When::{IsNot, NotFalse, Set, StandingIn};
 
 /// When a variable is worth a warning.
@@ -80,6 +80,11 @@ const GROUPS: &[Group] = &[
         IsNot("0"),
         &["LOCAL_CACHE_SIZE_IN_BYTES"],
     ),
+    group(
+        "headers go to clients with the answer; none are added to requests",
+        NotFalse,
+        &["LIMIT_REQUEST_HEADERS_ENABLED"],
+    ),
     group("no metric counts what is near its limit", Set, &["NEAR_LIMIT_RATIO"]),
     group(
         NO_REDIS,
@@ -111,6 +116,7 @@ const GROUPS: &[Group] = &[
             "REDIS_TLS",
             "REDIS_TLS_SKIP_HOSTNAME_VERIFICATION",
             "REDIS_HEALTH_CHECK_ACTIVE_CONNECTION",
+            "REDIS_CLOSE_CONNECTION_ON_READONLY_ERROR",
             "REDIS_PERSECOND",
             "REDIS_PERSECOND_TLS",
         ],
@@ -174,9 +180,12 @@ impl fmt::Display for Unused {
 }
 
 /// Which variables, each a name with its value, are worth a warning; ordered by name.
-pub(in crate::settings) fn unused_among(variables: &[(String, String)]) -> Vec<Unused> {
+/// `stands_in` where tollgate is in the place of that server.
+pub(in crate::settings) fn unused_among(
+    variables: &[(String, String)],
+    stands_in: bool,
+) -> Vec<Unused> {
     let set = variables.iter().filter(|(_, value)| !value.is_empty());
-    let stands_in = set.clone().any(|(name, _)| RUNTIME.contains(&name.as_str()));
     let mut unused: Vec<Unused> = set
         .filter_map(|(name, value)| {
             let Group { here, when, .. } = group_of(name)?;
@@ -209,7 +218,9 @@ mod tests {
     fn told(variables: &[(&str, &str)]) -> Vec<String> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables: Vec<_> = variables.iter().map(owned).collect();
-        unused_among(&variables).into_iter().map(|unused| unused.name).collect()
+        let stands_in =
+            variables.iter().any(|(name, value)| name == "RUNTIME_ROOT" && value == "y");
+        unused_among(&variables, stands_in).into_iter().map(|unused| unused.name).collect()
     }
 
     #[test]
@@ -220,6 +231,8 @@ mod tests {
             ("GRPC_SERVER_USE_TLS", "F", "1"),
             ("CONFIG_TYPE", "FILE", "GRPC_XDS_SOTW"),
             ("REDIS_PERSECOND", "false", "True"),
+            ("REDIS_CLOSE_CONNECTION_ON_READONLY_ERROR", "false", "true"),
+            ("LIMIT_REQUEST_HEADERS_ENABLED", "false", "true"),
             ("REDIS_PERSECOND_TLS", "false", "true"),
             ("LOCAL_CACHE_SIZE_IN_BYTES", "0", "1000"),
             ("PROMETHEUS_PATH", "/metrics", "/stats"),
@@ -252,12 +265,10 @@ mod tests {
         for name in ["OTEL_EXPORTER_OTLP_ENDPOINT", "DEBUG_PORT", "STATSD_PORT"] {
             assert_eq!(told(&[(name, "x")]), [""; 0]);
             assert_eq!(told(&[(name, "x"), ("RUNTIME_ROOT", "")]), [""; 0]);
-            for runtime in RUNTIME {
-                assert_eq!(told(&[(name, "x"), (runtime, "y")]), [name]);
-            }
+            assert_eq!(told(&[(name, "x"), ("RUNTIME_ROOT", "y")]), [name]);
         }
         assert_eq!(
-            told(&[("OTEL_SERVICE_NAME", "x"), ("HOST", "y"), ("RUNTIME_ROOT", "z")]),
+            told(&[("OTEL_SERVICE_NAME", "x"), ("HOST", "y"), ("RUNTIME_ROOT", "y")]),
             [""; 0]
         );
     }
@@ -265,7 +276,7 @@ mod tests {
     #[test]
     fn a_warning_says_what_is_here_and_never_shows_the_value() {
         let secret = [("REDIS_AUTH".to_owned(), "hunter2".to_owned())];
-        let [unused] = unused_among(&secret).try_into().unwrap();
+        let [unused] = unused_among(&secret, false).try_into().unwrap();
         assert_eq!(
             unused.to_string(),
             "the variable `REDIS_AUTH` of envoyproxy/ratelimit changes nothing here: counters live \
