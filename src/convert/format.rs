@@ -115,19 +115,20 @@ pub(super) fn unwrapped(sources: &[Source]) -> Vec<Source> {
     let mut unwrapped = Vec::with_capacity(sources.len());
     for source in sources {
         let parsed = yaml::parse(&source.text);
-        let texts = parsed.documents.iter().flat_map(data);
-        let of_reference =
-            texts.filter(|(_, text)| kind(text) == Some(Kind::Of(Format::Ratelimit)));
-        let held: Vec<Source> = of_reference
-            .map(|(name, text)| Source {
-                name: format!("{}:{name}", source.name),
-                text: text.to_owned(),
-            })
-            .collect();
-        match held.is_empty() {
-            true => unwrapped.push(source.clone()),
-            false => unwrapped.extend(held),
+        let held = |document| {
+            let texts = data(document);
+            texts.filter(|(_, text)| kind(text) == Some(Kind::Of(Format::Ratelimit)))
+        };
+        // What stands beside ConfigMaps must not be lost: the reader says what is wrong with it.
+        let are_all = parsed.documents.iter().all(|document| held(document).next().is_some());
+        if parsed.documents.is_empty() || !are_all {
+            unwrapped.push(source.clone());
+            continue;
         }
+        unwrapped.extend(parsed.documents.iter().flat_map(held).map(|(name, text)| Source {
+            name: format!("{}:{name}", source.name),
+            text: text.to_owned(),
+        }));
     }
     unwrapped
 }
@@ -185,6 +186,8 @@ mod tests {
         let expected =
             [source("cm.yaml:c.yaml", "domain: d\ndescriptors: []\n"), sources[1].clone()];
         assert_eq!(unwrapped(&sources), expected);
+        let beside = [source("cm.yaml", &format!("{text}---\n{RATELIMIT}"))];
+        assert_eq!(unwrapped(&beside), beside, "nothing beside it is lost");
         let listed = format!("kind: List\nitems:\n- {}", text.trim_end().replace('\n', "\n  "));
         assert_eq!(unwrapped(&[source("cm.yaml", &listed)])[0].name, "cm.yaml:c.yaml");
     }

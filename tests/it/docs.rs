@@ -11,11 +11,15 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(tools::repository().join(path)).unwrap()
 }
 
-/// The fenced YAML blocks of a page that are whole policies.
-fn policies(page: &str) -> Vec<String> {
+/// The fenced YAML blocks of a page.
+fn blocks(page: &str) -> impl Iterator<Item = String> {
     let blocks = page.split("```yaml\n").skip(1);
-    let block = |rest: &str| rest.split("```").next().unwrap_or_default().to_owned();
-    blocks.map(block).filter(|block| block.starts_with("domain:")).collect()
+    blocks.map(|rest: &str| rest.split("```").next().unwrap_or_default().to_owned())
+}
+
+/// Those that are whole policies.
+fn policies(page: &str) -> Vec<String> {
+    blocks(page).filter(|block| block.starts_with("domain:")).collect()
 }
 
 /// The blocks that are table files, which say their name in the first line, as beside the page.
@@ -55,6 +59,25 @@ fn every_policy_in_the_pages_loads() {
         }
     }
     assert!(count >= 8, "the pages have their examples");
+}
+
+/// The page shows what is converted, and what comes of it without its comments.
+#[test]
+fn what_the_page_says_of_conversions_is_what_comes_of_them() {
+    use tollgate::convert::{convert, write};
+    let page = page("docs/migrate.md");
+    let block = |start: &str| blocks(&page).find(|block| block.starts_with(start)).unwrap();
+    for (from, to) in [
+        ("domain: messaging\ndescriptors:", "domain: messaging\ncharge:"),
+        ("- namespace: test_namespace", "domain: test_namespace"),
+    ] {
+        let source = Source { name: "page.yaml".to_owned(), text: block(from) };
+        let drafts = convert(&[source], None, &Default::default()).drafts.unwrap();
+        let text = write::documents(&drafts);
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        assert_eq!(text, block(to));
+    }
 }
 
 /// Pages show scenario files as YAML that begins with `scenarios:`, below the policy they are for.
