@@ -184,9 +184,9 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL")]
     descriptors_quota_mode: Option<String>,
 
-    /// What limits of the envoyproxy/ratelimit format count: `always`, or what is `admitted`
+    /// When limits of the envoyproxy/ratelimit format count a call: `always` or `unless-over`
     ///
-    /// With `admitted` a call that is denied counts nowhere, also not at the limit that denies it.
+    /// With `unless-over` a call that is over some limit counts there, and at no limit that has room.
     ///
     /// [env: TOLLGATE_DESCRIPTORS_CHARGE] [default: always]
     #[arg(long, value_name = "WHEN")]
@@ -429,7 +429,7 @@ impl Gathered {
         let merges_domains = self.only(bad, "descriptors-merge-domains", switch);
         let quota_mode = self.only(bad, "descriptors-quota-mode", switch);
         let spares_others = self.only(bad, "descriptors-charge", |text| {
-            choice(text, &[("always", false), ("admitted", true)])
+            choice(text, &[("always", false), ("unless-over", true)])
         });
         let (name, (texts, origin)) = ("descriptors-headers", self.value("descriptors-headers"));
         let headers = headers(texts)
@@ -627,7 +627,7 @@ mod tests {
             ("log-format", "xml", "`json`"),
             ("descriptors-merge-domains", "yes", "`true`, `false`"),
             ("descriptors-quota-mode", "1", "`true`, `false`"),
-            ("descriptors-charge", "never", "`always`, `admitted`"),
+            ("descriptors-charge", "never", "`always`, `unless-over`"),
             ("descriptors-metadata", "TRUE", "`true`, `false`"),
             ("descriptors-headers", "on", "or three names"),
             ("descriptors-headers", "a,b", "or three names"),
@@ -660,7 +660,7 @@ mod tests {
         let expected = DescriptorOptions { quota_mode: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-quota-mode", "true"]), expected);
         let expected = DescriptorOptions { spares_others: true, ..Default::default() };
-        assert_eq!(options(&["--descriptors-charge", "admitted"]), expected);
+        assert_eq!(options(&["--descriptors-charge", "unless-over"]), expected);
         let expected = DescriptorOptions { has_metadata: true, ..Default::default() };
         assert_eq!(options(&["--descriptors-metadata", "true"]), expected);
         let headers = options(&["--descriptors-headers", "X-A, b,C"]).headers.unwrap();
