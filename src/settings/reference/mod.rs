@@ -39,7 +39,12 @@ const SWITCHES: [Switch; 5] = [
     switch("SHADOW_MODE", "mode", "shadow", "enforce"),
     switch("MERGE_DOMAIN_CONFIG", "descriptors-merge-domains", "true", "false"),
     switch("QUOTA_MODE", "descriptors-quota-mode", "true", "false"),
-    switch("STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT", "descriptors-charge", "admitted", "always"),
+    switch(
+        "STOP_CACHE_KEY_INCREMENT_WHEN_OVERLIMIT",
+        "descriptors-charge",
+        "unless-over",
+        "always",
+    ),
     switch("RESPONSE_DYNAMIC_METADATA", "descriptors-metadata", "true", "false"),
 ];
 
