@@ -11,8 +11,6 @@ use crate::policy::is_more_than_text;
 #[derive(Debug)]
 pub(super) struct Attributes<'n> {
     by_key: HashMap<&'n str, String>,
-    /// In the order of the policy.
-    keys: Vec<&'n str>,
     /// Keys whose attribute would mean more than their text.
     pub(super) known: Vec<&'n str>,
 }
@@ -31,23 +29,18 @@ impl<'n> Attributes<'n> {
             };
             by_key.insert(*key, name);
         }
-        let known = keys.iter().copied().filter(|key| is_known(key)).collect();
-        Self { by_key, keys, known }
+        let known = keys.into_iter().filter(|key| is_known(key)).collect();
+        Self { by_key, known }
     }
 
     pub(super) fn of<'s>(&'s self, key: &'s str) -> &'s str {
         self.by_key.get(key).map_or(key, String::as_str)
     }
 
-    /// All keys with their attributes.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&'n str, &str)> {
-        self.keys.iter().map(|key| (*key, self.of(key)))
-    }
-
     /// Those that are read from a key of another name.
     pub(super) fn renamed(&self) -> BTreeMap<String, Vec<String>> {
-        let renamed = self.iter().filter(|(key, attribute)| key != attribute);
-        renamed.map(|(key, attribute)| (attribute.to_owned(), vec![key.to_owned()])).collect()
+        let renamed = self.by_key.iter().filter(|(key, attribute)| *key != attribute);
+        renamed.map(|(key, attribute)| (attribute.clone(), vec![(*key).to_owned()])).collect()
     }
 }
 

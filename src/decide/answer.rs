@@ -84,8 +84,8 @@ fn push_descriptor_headers<'s>(
 ) {
     let Some(names) = &format.headers else { return };
     let bindings = decision.statuses.iter().filter_map(|status| status.binding);
-    let is_quota = |binding: &Binding<'_>| format.quota_mode || binding.is_quota();
-    let denies = |binding: &Binding<'_>| binding.verdict.is_denial() && !is_quota(binding);
+    let denies =
+        |binding: &Binding<'_>| binding.verdict.is_denial() && !format.is_quota(binding.rule);
     let denying = bindings.clone().rfind(denies);
     let Some(told) = denying.or_else(|| bindings.min_by_key(|binding| binding.remaining)) else {
         return;

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::limit::{Hits, Outcome, Verdict};
 use crate::policy::model::Mode;
+use crate::policy::set::DescriptorDomain;
 use crate::time::Span;
 
 /// Concludes from one outcome per charge of the plan, in order.
@@ -64,8 +65,7 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     if denial.is_denied() && !format.is_some_and(|format| format.is_shadow) {
         decision.code = Code::OverLimit;
         if let Some(format) = format {
-            let is_quota = |of: &Binding<'_>| format.quota_mode || of.is_quota();
-            decision.binding = denying(&decision.statuses, denial, is_quota);
+            decision.binding = denying(&decision.statuses, denial, format);
         }
     }
     if let Some(shed) = load.and_then(|load| load.shed) {
@@ -96,8 +96,9 @@ fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
 fn denying<'s>(
     statuses: &[Status<'s>],
     denial: Denial,
-    is_quota: impl Fn(&Binding<'s>) -> bool,
+    format: &DescriptorDomain,
 ) -> Option<Binding<'s>> {
+    let is_quota = |binding: &Binding<'s>| format.is_quota(binding.rule);
     let denied = || {
         let bindings = statuses.iter().filter_map(|status| status.binding);
         bindings.filter(|binding| binding.verdict.is_denial())
@@ -135,11 +136,6 @@ fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome, again: Option<Span>) -> Bind
 }
 
 impl Binding<'_> {
-    pub(super) fn is_quota(&self) -> bool {
-        let of_format = self.rule.and_then(|rule| rule.descriptor.as_ref());
-        of_format.is_some_and(|it| it.is_quota)
-    }
-
     /// A denial before none; of two denials the longer wait, else the one with less left, where
     /// what is held at a time gives way to what is counted over time. The first keeps its place in
     /// a tie.
@@ -163,33 +159,28 @@ fn rule_outcomes<'s>(
 ) -> SmallVec<[RuleOutcome<'s>; 8]> {
     let mut rules: SmallVec<[RuleOutcome<'s>; 8]> = SmallVec::new();
     let mut group = None;
-    let (mut descriptor, mut left) = (0, plan.descriptors.first().map_or(0, |it| it.charge_count));
-    for (charge, outcome) in plan.charges.iter().zip(outcomes).skip(plan.load_charge_count()) {
-        while left == 0 && descriptor + 1 < plan.descriptors.len() {
-            descriptor += 1;
-            left = plan.descriptors[descriptor].charge_count;
-        }
-        left = left.saturating_sub(1);
-        let Some(rule) = charge.rule else { continue };
-        let denies = outcome.verdict.is_denial();
-        let own = match (denies, charge.mode, code) {
-            (true, Mode::Enforce, Code::OverLimit) => RuleCode::OverLimit,
-            (true, Mode::Enforce, Code::Ok) | (true, Mode::Shadow, _) => RuleCode::ShadowOverLimit,
-            (false, _, Code::Ok) => RuleCode::Ok,
-            (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
-        };
-        let hits = taken(charge.hits);
-        if group == Some(charge.group)
-            && let Some(last) = rules.last_mut()
-        {
-            if denies {
-                last.code = own;
+    let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
+    for (planned, descriptor) in plan.descriptors.iter().zip(0..) {
+        for (charge, outcome) in rest.by_ref().take(planned.charge_count) {
+            let Some(rule) = charge.rule else { continue };
+            let denies = outcome.verdict.is_denial();
+            let own = match (denies, charge.mode, code) {
+                (true, Mode::Enforce, Code::OverLimit) => RuleCode::OverLimit,
+                (true, _, _) => RuleCode::ShadowOverLimit,
+                (false, _, Code::Ok) => RuleCode::Ok,
+                (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
+            };
+            if group == Some(charge.group)
+                && let Some(last) = rules.last_mut()
+            {
+                if denies {
+                    last.code = own;
+                }
+                continue;
             }
-            continue;
+            group = Some(charge.group);
+            rules.push(RuleOutcome { rule, descriptor, hits: taken(charge.hits), code: own });
         }
-        group = Some(charge.group);
-        let descriptor = u32::try_from(descriptor).unwrap_or(u32::MAX);
-        rules.push(RuleOutcome { rule, descriptor, hits, code: own });
     }
     let code = match code {
         Code::Ok => RuleCode::Ok,

@@ -264,6 +264,12 @@ pub enum RuleCode {
     DeniedElsewhere,
 }
 
+impl RuleCode {
+    /// Each at the position that it is as a number.
+    pub const ALL: [Self; 4] =
+        [Self::Ok, Self::OverLimit, Self::ShadowOverLimit, Self::DeniedElsewhere];
+}
+
 /// What goes out besides the code and the statuses.
 #[derive(Debug, Default)]
 pub struct Answer<'s> {

@@ -154,8 +154,7 @@ impl Told<'_, '_> {
 
     fn is_quota(&self, rule: &Rule) -> bool {
         let format = self.plan.domain.and_then(|domain| domain.descriptors.as_ref());
-        format.is_some_and(|format| format.quota_mode)
-            || rule.descriptor.as_ref().is_some_and(|it| it.is_quota)
+        format.is_some_and(|format| format.is_quota(Some(rule)))
     }
 
     fn decision(

@@ -26,6 +26,7 @@ pub(super) struct RuleDetails {
     recorder: Arc<PrometheusRecorder>,
     domain: String,
     rule: String,
+    /// By value, then by [`RuleCode`].
     series: Mutex<HashMap<Box<str>, [Option<Counter>; 4]>>,
 }
 
@@ -50,8 +51,7 @@ impl AllDetails {
 }
 
 impl RuleDetails {
-    pub(super) fn count(&self, detail: &str, code: RuleCode, hits: u64) {
-        let mut detail = detail;
+    pub(super) fn count(&self, mut detail: &str, code: RuleCode, hits: u64) {
         let mut series = self.series.lock();
         if series.len() >= DETAILS_MAX && !series.contains_key(detail) {
             detail = REST;
@@ -69,13 +69,8 @@ impl RuleDetails {
             ];
             counter(&self.recorder, DETAILED_HITS, &labels)
         };
-        let position = match code {
-            RuleCode::Ok => 0,
-            RuleCode::OverLimit => 1,
-            RuleCode::ShadowOverLimit => 2,
-            RuleCode::DeniedElsewhere => 3,
-        };
-        counters[position].get_or_insert_with(register).increment(hits.min(HITS_COUNTED_MAX));
+        let counter = counters[code as usize].get_or_insert_with(register);
+        counter.increment(hits.min(HITS_COUNTED_MAX));
     }
 }
 

@@ -189,10 +189,8 @@ struct LoadMetrics {
 
 #[derive(Debug)]
 struct RuleMetrics {
-    ok: Counter,
-    over_limit: Counter,
-    shadow_over_limit: Counter,
-    denied_elsewhere: Counter,
+    /// By [`RuleCode`].
+    hits: [Counter; 4],
     /// Of rules that have any.
     expression_failures: Option<Counter>,
     /// Of rules that tell values of requests.
@@ -271,10 +269,7 @@ impl Metrics {
                     counter(&self.recorder, RULE_HITS, &labels)
                 };
                 RuleMetrics {
-                    ok: hits(RuleCode::Ok),
-                    over_limit: hits(RuleCode::OverLimit),
-                    shadow_over_limit: hits(RuleCode::ShadowOverLimit),
-                    denied_elsewhere: hits(RuleCode::DeniedElsewhere),
+                    hits: RuleCode::ALL.map(hits),
                     expression_failures: rule.has_expressions().then(|| {
                         let labels = [("domain", name), ("rule", &*rule.name)];
                         counter(&self.recorder, EXPRESSION_FAILURES, &labels)
@@ -348,12 +343,7 @@ impl SetMetrics {
             let Some(rule) = self.rules.get(outcome.rule.index) else {
                 continue;
             };
-            let counter = match outcome.code {
-                RuleCode::Ok => &rule.ok,
-                RuleCode::OverLimit => &rule.over_limit,
-                RuleCode::ShadowOverLimit => &rule.shadow_over_limit,
-                RuleCode::DeniedElsewhere => &rule.denied_elsewhere,
-            };
+            let counter = &rule.hits[outcome.code as usize];
             counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
             if let Some(details) = &rule.detail
                 && let Some(descriptor) = request.descriptors.get(outcome.descriptor as usize)

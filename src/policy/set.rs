@@ -139,6 +139,15 @@ pub struct DescriptorDomain {
     pub headers: Option<DescriptorHeaders>,
 }
 
+impl DescriptorDomain {
+    /// Whether a limit denies only together with all others of its kind; `None` is one that the
+    /// caller brought along.
+    pub fn is_quota(&self, rule: Option<&Rule>) -> bool {
+        let own = rule.and_then(|rule| rule.descriptor.as_ref());
+        self.quota_mode || own.is_some_and(|own| own.is_quota)
+    }
+}
+
 #[derive(Debug)]
 pub enum Matcher {
     Native(Box<NativeMatcher>),

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::super::draft::DraftPattern;
+use crate::policy::matcher::tree::has_parts;
 
 /// The text around and between the stars.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,14 +56,9 @@ impl<'n> Wildcard<'n> {
         })
     }
 
-    /// First part at the front, last part at the back, the others in between from left to right.
     pub(super) fn matches(&self, value: &str) -> bool {
-        let rest = value.strip_prefix(self.first).and_then(|rest| rest.strip_suffix(self.last));
-        let mut left = rest;
-        for part in &self.middle {
-            left = left.and_then(|left| left.split_once(*part)).map(|(_, after)| after);
-        }
-        left.is_some()
+        let middle = self.middle.iter().map(|part| part.as_bytes());
+        has_parts(value.as_bytes(), self.first.as_bytes(), middle, self.last.as_bytes())
     }
 
     /// Whether some value may match both; where that is not certain, it may.

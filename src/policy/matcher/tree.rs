@@ -216,24 +216,31 @@ impl Wildcard {
         left.is_some_and(<[u8]>::is_empty)
     }
 
-    /// First part at the front, last part at the back, the others in between from left to right,
-    /// none overlapping. Taking each middle part at its first place loses no match.
     fn matches(&self, value: &[u8]) -> bool {
         let [first, middle @ .., last] = self.parts.as_slice() else {
             return false;
         };
-        let Some(rest) = value.strip_prefix(first.as_ref()) else {
-            return false;
-        };
-        let Some(mut rest) = rest.strip_suffix(last.as_ref()) else {
-            return false;
-        };
-        for part in middle.iter().filter(|part| !part.is_empty()) {
-            let Some(start) = rest.windows(part.len()).position(|at| at == part.as_ref()) else {
-                return false;
-            };
-            rest = &rest[start + part.len()..];
-        }
-        true
+        has_parts(value, first, middle.iter().map(AsRef::as_ref), last)
     }
+}
+
+/// First part at the front, last part at the back, the others in between from left to right,
+/// none overlapping. Taking each middle part at its first place loses no match.
+pub(crate) fn has_parts<'p>(
+    value: &[u8],
+    first: &[u8],
+    middle: impl Iterator<Item = &'p [u8]>,
+    last: &[u8],
+) -> bool {
+    let rest = value.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));
+    let Some(mut rest) = rest else {
+        return false;
+    };
+    for part in middle.filter(|part| !part.is_empty()) {
+        let Some(start) = rest.windows(part.len()).position(|at| at == part) else {
+            return false;
+        };
+        rest = &rest[start + part.len()..];
+    }
+    true
 }
