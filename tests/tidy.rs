@@ -13,6 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["request"],
     &["policy"],
     &["decide"],
+    &["usage"],
     &["store", "metrics", "reports", "explain"],
     &["source"],
     &["scenario", "convert"],
@@ -28,8 +29,8 @@ const ROWS: &[&[&str]] = &[
 
 /// Modules that decide: no clock, no I/O, no tasks, no wire types, no logging.
 const PURE: &[&str] = &[
-    "time", "yaml", "limit", "request", "policy", "decide", "explain", "scenario", "schema",
-    "convert",
+    "time", "yaml", "limit", "request", "policy", "decide", "usage", "explain", "scenario",
+    "schema", "convert",
 ];
 
 const IMPURE_WORDS: &[&str] = &[
