@@ -22,6 +22,8 @@ pub mod readiness;
 pub mod socket;
 pub mod telemetry;
 
+pub mod journal;
+
 pub mod reports;
 pub mod source;
 pub mod store;

@@ -13,6 +13,7 @@ const ROWS: &[&[&str]] = &[
     &["request"],
     &["policy"],
     &["decide"],
+    &["journal"],
     &["usage"],
     &["store", "metrics", "reports", "explain"],
     &["source"],

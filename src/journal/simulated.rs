@@ -1,0 +1,565 @@
+//! A disk in memory that fails, fills up and loses power as a seed says, the same way every time.
+//!
+//! Every file keeps what is synced apart from what is only written; a loss of power decides over
+//! each unsynced write, resize and name on its own. After a crash every handle is dead until its
+//! file is opened again.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::disk::DiskError;
+
+const SECTOR: usize = 512;
+const NO_SPACE: i32 = 28;
+const IO_ERROR: i32 = 5;
+
+/// What may be told to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Action {
+    Read,
+    Write,
+    SetLen,
+    Sync,
+    Rename,
+    SyncDirectory,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Io,
+    NoSpace,
+}
+
+impl Fault {
+    fn error(self) -> io::Error {
+        io::Error::from_raw_os_error(match self {
+            Self::Io => IO_ERROR,
+            Self::NoSpace => NO_SPACE,
+        })
+    }
+}
+
+/// What the disk has been asked to do since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) written_bytes: u64,
+    pub(crate) set_lens: u64,
+    pub(crate) syncs: u64,
+    pub(crate) renames: u64,
+    pub(crate) directory_syncs: u64,
+    /// Syncs of a file on which one has failed before: always a mistake.
+    pub(crate) syncs_after_failure: u64,
+    /// Syncs that took their time, as `slow_syncs` says.
+    pub(crate) slow_syncs: u64,
+}
+
+/// A disk with one directory. Clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Simulated(Arc<Mutex<State>>);
+
+/// An open file of it.
+#[derive(Debug)]
+pub(crate) struct SimulatedFile {
+    disk: Simulated,
+    file: u64,
+    epoch: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// By number; a file keeps its number under every name.
+    files: BTreeMap<u64, Contents>,
+    names: BTreeMap<String, u64>,
+    names_synced: BTreeMap<String, u64>,
+    names_pending: Vec<NameChange>,
+    next_file: u64,
+    /// Counts crashes: handles of an earlier one are dead.
+    epoch: u64,
+    counts: Counts,
+    /// How often each action has been asked for.
+    asked: BTreeMap<Action, u64>,
+    /// Fails the n-th of an action, counted from when it was set.
+    faults: Vec<(Action, u64, Fault)>,
+    /// Operations that change something until the process dies in one; with the seed that says
+    /// how much of it is done.
+    dies_in: Option<(u64, u64)>,
+    dead: bool,
+    capacity: Option<u64>,
+    slow_syncs: bool,
+    /// The directory is gone.
+    gone: bool,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+    pending: Vec<Change>,
+    locked: bool,
+    sync_failed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(usize, Vec<u8>),
+    SetLen(usize),
+}
+
+#[derive(Clone, Debug)]
+enum NameChange {
+    Link(String, u64),
+    Rename(String, String, u64),
+    Remove(String),
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, u64>) {
+        match self {
+            Self::Link(name, file) => {
+                names.insert(name.clone(), *file);
+            }
+            Self::Rename(from, to, file) => {
+                if names.get(from) == Some(file) {
+                    names.remove(from);
+                }
+                names.insert(to.clone(), *file);
+            }
+            Self::Remove(name) => {
+                names.remove(name);
+            }
+        }
+    }
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Write(at, data) => {
+                let end = at + data.len();
+                if bytes.len() < end {
+                    bytes.resize(end, 0);
+                }
+                bytes[*at..end].copy_from_slice(data);
+            }
+            Self::SetLen(len) => bytes.resize(*len, 0),
+        }
+    }
+}
+
+/// SplitMix64: any seed is a good one.
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        if bound == 0 { 0 } else { self.next() % bound }
+    }
+
+    pub(crate) fn one_in(&mut self, bound: u64) -> bool {
+        self.below(bound) == 0
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("the process is dead")
+}
+
+impl State {
+    /// Counts an action, and fails it when it is to fail.
+    fn ask(&mut self, action: Action) -> io::Result<()> {
+        if self.dead {
+            return Err(dead());
+        }
+        let count = self.asked.entry(action).or_default();
+        *count += 1;
+        let count = *count;
+        let found = self.faults.iter().position(|(kind, at, _)| (*kind, *at) == (action, count));
+        match found {
+            Some(at) => Err(self.faults.remove(at).2.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the process dies in this operation; then with the randomness for what is left.
+    fn dies(&mut self) -> Option<Random> {
+        let (left, seed) = self.dies_in.as_mut()?;
+        if *left > 0 {
+            *left -= 1;
+            return None;
+        }
+        let seed = *seed;
+        self.dies_in = None;
+        self.dead = true;
+        Some(Random(seed))
+    }
+
+    fn used(&self) -> u64 {
+        let named = self.files.iter().filter(|(file, contents)| {
+            contents.locked || self.names.values().any(|name| name == *file)
+        });
+        named.map(|(_, contents)| contents.bytes.len() as u64).sum()
+    }
+
+    fn check_room(&self, more: usize) -> io::Result<()> {
+        match self.capacity {
+            Some(capacity) if more > 0 && self.used() + more as u64 > capacity => {
+                Err(Fault::NoSpace.error())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn change(&mut self, file: u64, change: Change) -> io::Result<()> {
+        let contents = self.files.get_mut(&file).ok_or_else(dead)?;
+        change.apply(&mut contents.bytes);
+        contents.pending.push(change);
+        Ok(())
+    }
+
+    fn change_name(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.names_pending.push(change);
+    }
+
+    fn end_handles(&mut self) {
+        self.epoch += 1;
+        self.dead = false;
+        self.dies_in = None;
+        self.faults.clear();
+        for contents in self.files.values_mut() {
+            contents.locked = false;
+        }
+    }
+}
+
+impl Simulated {
+    /// Fails the n-th of an action from here on, once.
+    pub(crate) fn fail(&self, action: Action, nth: u64, fault: Fault) {
+        let mut state = self.0.lock();
+        let asked = state.asked.get(&action).copied().unwrap_or_default();
+        state.faults.push((action, asked + nth, fault));
+    }
+
+    /// Whether a fault that was set has not come up yet.
+    pub(crate) fn fault_waits(&self) -> bool {
+        !self.0.lock().faults.is_empty()
+    }
+
+    /// The process dies in the n-th operation that changes something, from 0.
+    pub(crate) fn die_in(&self, operations: u64, seed: u64) {
+        self.0.lock().dies_in = Some((operations, seed));
+    }
+
+    /// Bytes that fit on the disk; `None` is no limit.
+    pub(crate) fn limit(&self, capacity: Option<u64>) {
+        self.0.lock().capacity = capacity;
+    }
+
+    pub(crate) fn slow_syncs(&self, slow: bool) {
+        self.0.lock().slow_syncs = slow;
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.0.lock().counts
+    }
+
+    /// The whole directory goes, with all names in it.
+    pub(crate) fn remove_directory(&self) {
+        let mut state = self.0.lock();
+        state.gone = true;
+        state.names.clear();
+        state.names_synced.clear();
+        state.names_pending.clear();
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.lock().names.keys().cloned().collect()
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.0.lock();
+        let file = state.names.get(name)?;
+        state.files.get(file).map(|contents| contents.bytes.clone())
+    }
+
+    /// A file as somebody else put it there, synced.
+    pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) {
+        let mut state = self.0.lock();
+        let file = state.next_file;
+        state.next_file += 1;
+        let contents = Contents { synced: bytes.clone(), bytes, ..Contents::default() };
+        state.files.insert(file, contents);
+        state.names.insert(name.to_owned(), file);
+        state.names_synced.insert(name.to_owned(), file);
+    }
+
+    /// The process is gone; the kernel still has all that was written.
+    pub(crate) fn crash_process(&self) {
+        self.0.lock().end_handles();
+    }
+
+    /// The machine is gone: each change that was not synced is kept, dropped, torn at sectors or
+    /// done out of order.
+    pub(crate) fn crash_power(&self, seed: u64) {
+        let mut random = Random(seed);
+        let mut state = self.0.lock();
+        state.end_handles();
+        let keep_in = 1 + random.below(4);
+        for contents in state.files.values_mut() {
+            let mut changes = std::mem::take(&mut contents.pending);
+            if random.one_in(3) {
+                shuffle(&mut changes, &mut random);
+            }
+            for change in changes {
+                keep_some(&change, &mut contents.synced, keep_in, &mut random);
+            }
+            contents.bytes.clone_from(&contents.synced);
+            contents.sync_failed = false;
+        }
+        let mut names = state.names_synced.clone();
+        for change in std::mem::take(&mut state.names_pending) {
+            if random.one_in(2) {
+                change.apply(&mut names);
+            }
+        }
+        state.names_synced.clone_from(&names);
+        let kept: Vec<u64> = names.values().copied().collect();
+        state.names = names;
+        state.files.retain(|file, _| kept.contains(file));
+    }
+
+    fn file(&self, number: u64, epoch: u64) -> SimulatedFile {
+        SimulatedFile { disk: self.clone(), file: number, epoch }
+    }
+
+    fn lock_file(&self, state: &mut State, number: u64) -> Result<SimulatedFile, DiskError> {
+        let Some(contents) = state.files.get_mut(&number) else { return Err(DiskError::Busy) };
+        if std::mem::replace(&mut contents.locked, true) {
+            return Err(DiskError::Busy);
+        }
+        Ok(self.file(number, state.epoch))
+    }
+
+    pub(super) fn prepare(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if state.dead {
+            return Err(dead());
+        }
+        state.gone = false;
+        Ok(())
+    }
+
+    pub(super) fn open(&self, name: &str) -> Result<Option<SimulatedFile>, DiskError> {
+        let mut state = self.0.lock();
+        match state.names.get(name).copied() {
+            Some(number) => self.lock_file(&mut state, number).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn create(&self, name: &str) -> Result<SimulatedFile, DiskError> {
+        let create = super::Operation::Create;
+        let mut state = self.0.lock();
+        if state.dead || state.gone {
+            let cause = if state.dead { dead() } else { io::ErrorKind::NotFound.into() };
+            return Err(DiskError::Failed { operation: create, cause });
+        }
+        if let Some(number) = state.names.get(name).copied() {
+            let file = self.lock_file(&mut state, number)?;
+            let cut = state.change(number, Change::SetLen(0));
+            return cut
+                .map(|()| file)
+                .map_err(|cause| DiskError::Failed { operation: create, cause });
+        }
+        let number = state.next_file;
+        state.next_file += 1;
+        state.files.insert(number, Contents::default());
+        state.change_name(NameChange::Link(name.to_owned(), number));
+        self.lock_file(&mut state, number)
+    }
+
+    pub(super) fn reserve(&self, name: &str) -> io::Result<()> {
+        if self.exists(name) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        self.create(name).map(drop).map_err(|_| dead())
+    }
+
+    pub(super) fn exists(&self, name: &str) -> bool {
+        self.0.lock().names.contains_key(name)
+    }
+
+    pub(super) fn leads_to(&self, name: &str, file: &SimulatedFile) -> bool {
+        self.0.lock().names.get(name) == Some(&file.file)
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.ask(Action::Rename)?;
+        state.counts.renames += 1;
+        let missing = || io::Error::from(io::ErrorKind::NotFound);
+        let number = state.names.get(from).copied().ok_or_else(missing)?;
+        let died = state.dies();
+        if died.clone().is_none_or(|mut random| random.one_in(2)) {
+            state.change_name(NameChange::Rename(from.to_owned(), to.to_owned(), number));
+        }
+        died.map_or(Ok(()), |_| Err(dead()))
+    }
+
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if state.dead {
+            return Err(dead());
+        }
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.change_name(NameChange::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
+        let mut state = self.0.lock();
+        state.ask(Action::SyncDirectory)?;
+        if state.dies().is_some() {
+            return Err(dead());
+        }
+        state.counts.directory_syncs += 1;
+        state.names_pending.clear();
+        state.names_synced = state.names.clone();
+        Ok(())
+    }
+}
+
+fn shuffle(changes: &mut [Change], random: &mut Random) {
+    for at in (1..changes.len()).rev() {
+        let other = usize::try_from(random.below(at as u64 + 1)).unwrap();
+        changes.swap(at, other);
+    }
+}
+
+/// Does a change that power was lost over: whole, in part, or not at all.
+fn keep_some(change: &Change, bytes: &mut Vec<u8>, keep_in: u64, random: &mut Random) {
+    let is_kept = !random.one_in(keep_in);
+    match change {
+        Change::SetLen(_) if is_kept => change.apply(bytes),
+        Change::SetLen(_) => {}
+        Change::Write(..) if is_kept && !random.one_in(4) => change.apply(bytes),
+        Change::Write(at, data) if is_kept => {
+            // Sectors are whole or not there at all.
+            let first = SECTOR - at % SECTOR;
+            let mut from = 0;
+            let mut to = first.min(data.len());
+            while from < data.len() {
+                if random.one_in(2) {
+                    Change::Write(at + from, data[from..to].to_vec()).apply(bytes);
+                }
+                from = to;
+                to = (from + SECTOR).min(data.len());
+            }
+        }
+        Change::Write(..) => {}
+    }
+}
+
+impl SimulatedFile {
+    fn state(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let state = self.disk.0.lock();
+        if state.epoch != self.epoch || state.dead { Err(dead()) } else { Ok(state) }
+    }
+
+    pub(super) fn len(&self) -> io::Result<u64> {
+        let state = self.state()?;
+        Ok(state.files.get(&self.file).ok_or_else(dead)?.bytes.len() as u64)
+    }
+
+    pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.ask(Action::Read)?;
+        state.counts.reads += 1;
+        let bytes = &state.files.get(&self.file).ok_or_else(dead)?.bytes;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let there = bytes.get(from..).and_then(|rest| rest.get(..out.len()));
+        out.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.ask(Action::Write)?;
+        let at = usize::try_from(offset).map_err(|_| dead())?;
+        let len = state.files.get(&self.file).ok_or_else(dead)?.bytes.len();
+        state.check_room((at + data.len()).saturating_sub(len))?;
+        state.counts.writes += 1;
+        state.counts.written_bytes += data.len() as u64;
+        if let Some(mut random) = state.dies() {
+            let done = usize::try_from(random.below(data.len() as u64 + 1)).unwrap();
+            state.change(self.file, Change::Write(at, data[..done].to_vec()))?;
+            return Err(dead());
+        }
+        state.change(self.file, Change::Write(at, data.to_vec()))
+    }
+
+    pub(super) fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state()?;
+        state.ask(Action::SetLen)?;
+        let len = usize::try_from(len).map_err(|_| dead())?;
+        let before = state.files.get(&self.file).ok_or_else(dead)?.bytes.len();
+        state.check_room(len.saturating_sub(before))?;
+        state.counts.set_lens += 1;
+        let died = state.dies();
+        if died.clone().is_none_or(|mut random| random.one_in(2)) {
+            state.change(self.file, Change::SetLen(len))?;
+        }
+        died.map_or(Ok(()), |_| Err(dead()))
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        let mut state = self.state()?;
+        let failed_before = state.files.get(&self.file).ok_or_else(dead)?.sync_failed;
+        state.counts.syncs_after_failure += u64::from(failed_before);
+        state.counts.slow_syncs += u64::from(state.slow_syncs);
+        let asked = state.ask(Action::Sync);
+        let died = asked.is_ok() && state.dies().is_some();
+        state.counts.syncs += 1;
+        let contents = state.files.get_mut(&self.file).ok_or_else(dead)?;
+        if let Err(error) = asked {
+            // As kernels do it: the pages count as clean although they are lost, readers still
+            // see them, and the next sync has nothing to say about them.
+            contents.sync_failed = true;
+            contents.pending.clear();
+            return Err(error);
+        }
+        if died {
+            return Err(dead());
+        }
+        for change in contents.pending.drain(..) {
+            change.apply(&mut contents.synced);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SimulatedFile {
+    fn drop(&mut self) {
+        let mut state = self.disk.0.lock();
+        if state.epoch == self.epoch
+            && let Some(contents) = state.files.get_mut(&self.file)
+        {
+            contents.locked = false;
+        }
+    }
+}
