@@ -80,6 +80,9 @@ impl Place<'_> {
     }
 }
 
+/// Of one row of the log, by part.
+pub(super) type Changes<'a> = Vec<(Part, &'a [u8])>;
+
 /// Which commit wrote a record, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
@@ -135,10 +138,7 @@ pub(super) fn write_log(origin: Origin, changes: &[(Part, Vec<u8>)]) -> Option<V
 }
 
 /// The changes of one row of the log, in the order they were written.
-pub(super) fn read_log(
-    sequence: u64,
-    bytes: &[u8],
-) -> Result<(Origin, Vec<(Part, &[u8])>), Damage> {
+pub(super) fn read_log(sequence: u64, bytes: &[u8]) -> Result<(Origin, Changes<'_>), Damage> {
     let place = Place::Log(sequence);
     let (origin, mut rest) = origin(place, place.unseal(bytes)?)?;
     if origin.sequence != sequence {

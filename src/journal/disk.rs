@@ -5,9 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{
-    DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _,
-};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Operation;
@@ -97,18 +95,23 @@ impl Files {
         }
     }
 
-    /// Creates and locks an empty file, in the place of an unlocked one of that name.
+    /// Creates and locks an empty file, in the place of an unlocked one of that name. It is never
+    /// the same file again: of that one, a sync may have failed.
     pub(super) fn create(&self, name: &str) -> Result<DiskFile, DiskError> {
+        if let Some(_left_over) = self.open(name)? {
+            self.remove(name)?;
+        }
         match self {
             Self::Directory(directory) => {
-                let path = directory.join(name);
                 let mut options = OpenOptions::new();
-                options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-                let file = options.open(&path).map_err(failed(Operation::Create))?;
-                let file = self.lock(file, name)?;
-                // Only under the lock: what is there may be another process's work.
-                file.set_len(0).map_err(failed(Operation::Resize))?;
-                Ok(file)
+                options.read(true).write(true).create_new(true).mode(FILE_MODE);
+                match options.open(directory.join(name)) {
+                    Ok(file) => self.lock(file, name),
+                    Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+                        Err(DiskError::Busy)
+                    }
+                    Err(cause) => Err(failed(Operation::Create)(cause)),
+                }
             }
             #[cfg(test)]
             Self::Simulated(disk) => disk.create(name).map(DiskFile::Simulated),
@@ -175,9 +178,7 @@ impl Files {
     /// Puts a file in the place of another, or of none.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), DiskError> {
         let renamed = match self {
-            Self::Directory(directory) => {
-                std::fs::rename(directory.join(from), directory.join(to))
-            }
+            Self::Directory(directory) => std::fs::rename(directory.join(from), directory.join(to)),
             #[cfg(test)]
             Self::Simulated(disk) => disk.rename(from, to),
         };
@@ -208,6 +209,20 @@ impl Files {
 fn sync_directory(directory: &Path) -> Result<(), DiskError> {
     let synced = File::open(directory).and_then(|open| open.sync_all());
     synced.map_err(failed(Operation::SyncDirectory))
+}
+
+impl Drop for DiskFile {
+    /// Closing is not enough: a process that another thread is just starting holds the lock on
+    /// until it has become itself.
+    fn drop(&mut self) {
+        match self {
+            Self::Real(file) => {
+                let _ = file.unlock();
+            }
+            #[cfg(test)]
+            Self::Simulated(_) => {}
+        }
+    }
 }
 
 impl DiskFile {

@@ -24,13 +24,15 @@ use super::blob::{self, Origin};
 use super::disk::DiskFile;
 use super::index::Index;
 use super::{
-    Batch, Committed, Damage, JournalError, Kind, OpenError, Operation, Part, Restored,
-    Row, Stamp,
+    Batch, Committed, Damage, JournalError, Kind, OpenError, Operation, Part, Restored, Row,
+    TakeRecord, TakeRow,
 };
 
 pub(super) const NAME: &str = "tollgate.redb";
 /// A whole file in the making; under the real name only whole files are ever seen.
 pub(super) const NAME_UNFINISHED: &str = "tollgate.redb.new";
+/// Empty; there while a file is in use of which a sync has failed.
+pub(super) const NAME_SUSPECT: &str = "tollgate.redb.suspect";
 
 /// Pages held in memory. A commit touches a handful; reading goes through all of them once.
 const CACHE_BYTES: usize = 4 << 20;
@@ -63,6 +65,10 @@ impl<E: Into<redb::Error>> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Engine(error.into())
     }
+}
+
+fn disk(operation: Operation) -> impl FnOnce(std::io::Error) -> JournalError {
+    move |cause| JournalError::Disk { operation, cause }
 }
 
 fn damaged(damage: Damage) -> Stop {
@@ -117,47 +123,60 @@ fn builder() -> Builder {
 
 /// Refuses a header whose sizes do not fit the file, before anything is allocated by them. What
 /// is covered by checksums is left to the engine.
-fn check_header(file: &DiskFile) -> Result<(), Damage> {
+fn check_header(file: &DiskFile) -> Result<(), JournalError> {
     const MAGIC: &[u8] = b"redb\x1A\x0A\xA9\x0D\x0A";
     let mut header = [0; 320];
-    let unreadable = |cause: std::io::Error| Damage::new(format!("its header: {cause}"));
-    let len = file.len().map_err(unreadable)?;
+    let refuse = |what: &str| Err(Damage::new(what).into());
+    let len = file.len().map_err(disk(Operation::Inspect))?;
     if len < u64::from(PAGE_BYTES) * 2 {
-        return Err(Damage::new(format!("it has {len} bytes, less than an empty one has")));
+        return refuse(&format!("it has {len} bytes, less than an empty one has"));
     }
-    file.read(0, &mut header).map_err(unreadable)?;
+    file.read(0, &mut header).map_err(disk(Operation::Read))?;
     let word = |at: usize| {
         let bytes = header.get(at..).and_then(|rest| rest.first_chunk::<4>());
         bytes.map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes))
     };
     let (page, region_header, region) = (word(12), word(16), word(20));
     if !header.starts_with(MAGIC) {
-        return Err(Damage::new("it is no file of counters"));
+        return refuse("it is no file of counters");
     }
     // The engine makes every file with these, and never changes them.
     if page != PAGE_BYTES || region_header != 0 || !region.is_power_of_two() || region < 1 << 10 {
-        return Err(Damage::new("its header gives sizes that no such file has"));
+        return refuse("its header gives sizes that no such file has");
     }
     let recovers = header[9] & 2 != 0;
     let pages = u64::from(word(24)) * u64::from(region) + u64::from(word(28));
     if !recovers && pages.saturating_add(1).saturating_mul(u64::from(PAGE_BYTES)) > len {
-        return Err(Damage::new("its header counts more pages than it has"));
+        return refuse("its header counts more pages than it has");
     }
     Ok(())
 }
 
 impl Engine {
-    /// A new database in an empty file.
+    /// A new database in an empty file, of our format.
     pub(super) fn create(file: DiskFile, seed: [u64; 2]) -> Result<Self, JournalError> {
-        let (file, record) = (Arc::new(file), Arc::new(Record::default()));
-        let backend = Backend { file: file.clone(), record: record.clone() };
-        let database = guarded(&record, || Ok(builder().create_with_backend(backend)?))?;
-        let engine = Self { database: Some(database), file, record };
-        engine.make_tables(seed)?;
+        Self::create_of_format(file, seed, FORMAT)
+    }
+
+    pub(super) fn create_of_format(
+        file: DiskFile,
+        seed: [u64; 2],
+        format: u64,
+    ) -> Result<Self, JournalError> {
+        let engine = Self::create_empty(file)?;
+        engine.make_tables(seed, format)?;
         Ok(engine)
     }
 
-    fn make_tables(&self, seed: [u64; 2]) -> Result<(), JournalError> {
+    /// A new database in an empty file.
+    pub(super) fn create_empty(file: DiskFile) -> Result<Self, JournalError> {
+        let (file, record) = (Arc::new(file), Arc::new(Record::default()));
+        let backend = Backend { file: file.clone(), record: record.clone() };
+        let database = guarded(&record, || Ok(builder().create_with_backend(backend)?))?;
+        Ok(Self { database: Some(database), file, record })
+    }
+
+    fn make_tables(&self, seed: [u64; 2], format: u64) -> Result<(), JournalError> {
         let mut seed_bytes = [0; 16];
         let (low, high) = seed_bytes.split_at_mut(8);
         low.copy_from_slice(&seed[0].to_le_bytes());
@@ -166,7 +185,7 @@ impl Engine {
             let transaction = self.begin()?;
             {
                 let mut meta = transaction.open_table(META)?;
-                let format = blob::write_meta(META_FORMAT, &FORMAT.to_le_bytes());
+                let format = blob::write_meta(META_FORMAT, &format.to_le_bytes());
                 meta.insert(META_FORMAT, format.as_slice())?;
                 meta.insert(META_SEED, blob::write_meta(META_SEED, &seed_bytes).as_slice())?;
                 transaction.open_table(LOG)?;
@@ -191,8 +210,7 @@ impl Engine {
         check_header(&file)?;
         let record = Arc::new(Record::default());
         let overlay = Overlay::new(file.clone(), record.clone());
-        let overlay = overlay
-            .map_err(|cause| JournalError::Disk { operation: Operation::Inspect, cause })?;
+        let overlay = overlay.map_err(disk(Operation::Inspect))?;
         let database = guarded(&record, || Ok(builder().create_with_backend(overlay)?))?;
         Ok(Self { database: Some(database), file, record })
     }
@@ -266,7 +284,7 @@ impl Engine {
     pub(super) fn restore(
         &self,
         index: &Index,
-        take: &mut dyn FnMut(Part, Stamp, Kind, &[u8]),
+        take: &mut TakeRecord<'_>,
     ) -> Result<Restored, JournalError> {
         let last = index.last.map(|(_, stamp)| stamp);
         let mut restored = Restored { last, ..Restored::default() };
@@ -283,8 +301,7 @@ impl Engine {
             for entry in transaction.open_table(LOG)?.iter()? {
                 let (sequence, bytes) = entry?;
                 let sequence = sequence.value();
-                let (origin, changes) =
-                    blob::read_log(sequence, bytes.value()).map_err(damaged)?;
+                let (origin, changes) = blob::read_log(sequence, bytes.value()).map_err(damaged)?;
                 for (part, change) in changes {
                     let image = index.parts.get(&part).and_then(|state| state.image);
                     if image.is_some_and(|image| sequence <= image) {
@@ -304,7 +321,7 @@ impl Engine {
         &self,
         from: &[u8],
         to: &[u8],
-        take: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+        take: &mut TakeRow<'_>,
     ) -> Result<(), JournalError> {
         if from >= to {
             return Ok(());
@@ -389,10 +406,23 @@ impl Engine {
         Ok((after, committed))
     }
 
-    /// Copies the history into another file, as far as it can be read, and says how many rows
-    /// came over.
-    pub(super) fn copy_rows(&self, to: &Self) -> Result<u64, JournalError> {
-        let mut copied = 0;
+    /// Copies every record into an empty file, as they are.
+    pub(super) fn copy_all(&self, to: &Self) -> Result<(), JournalError> {
+        guarded(&to.record, || {
+            let reading = self.database()?.begin_read()?;
+            let transaction = to.begin()?;
+            copy_table(&reading, &transaction, META)?;
+            copy_table(&reading, &transaction, LOG)?;
+            copy_table(&reading, &transaction, IMAGES)?;
+            copy_table(&reading, &transaction, USAGE)?;
+            Ok(transaction.commit()?)
+        })
+    }
+
+    /// Copies the history into another file, as far as it can be read. How many rows there are,
+    /// when that can be read, and how many came over.
+    pub(super) fn copy_rows(&self, to: &Self) -> Result<(Option<u64>, u64), JournalError> {
+        let (mut total, mut copied) = (None, 0);
         guarded(&to.record, || {
             let transaction = to.begin()?;
             {
@@ -400,8 +430,9 @@ impl Engine {
                 // Failing to read ends the copy, failing to write fails it.
                 let mut failed = None;
                 let read = guarded(&self.record, || {
-                    let reading = self.database()?.begin_read()?;
-                    for entry in reading.open_table(USAGE)?.iter()? {
+                    let reading = self.database()?.begin_read()?.open_table(USAGE)?;
+                    total = Some(reading.len()?);
+                    for entry in reading.iter()? {
                         let (key, bytes) = entry?;
                         if blob::read_row(key.value(), bytes.value()).is_err() {
                             continue;
@@ -421,7 +452,7 @@ impl Engine {
             }
             Ok(transaction.commit()?)
         })?;
-        Ok(copied)
+        Ok((total, copied))
     }
 }
 
@@ -432,6 +463,19 @@ impl Drop for Engine {
         let database = self.database.take();
         let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
+}
+
+fn copy_table<K: redb::Key + 'static>(
+    from: &redb::ReadTransaction,
+    to: &redb::WriteTransaction,
+    table: TableDefinition<'_, K, &[u8]>,
+) -> Result<(), Stop> {
+    let mut copy = to.open_table(table)?;
+    for entry in from.open_table(table)?.iter()? {
+        let (key, bytes) = entry?;
+        copy.insert(key.value(), bytes.value())?;
+    }
+    Ok(())
 }
 
 fn write_rows(transaction: &redb::WriteTransaction, rows: &[Row]) -> Result<u64, Stop> {

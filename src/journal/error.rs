@@ -87,6 +87,19 @@ pub enum JournalError {
     TooLarge { bytes: usize },
 }
 
+impl JournalError {
+    /// Whether room on the disk is all that is wanting.
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match self {
+            Self::Disk { cause, .. } => matches!(cause.kind(), StorageFull | QuotaExceeded),
+            Self::Gone | Self::Busy | Self::Damaged(_) | Self::Unhealed | Self::TooLarge { .. } => {
+                false
+            }
+        }
+    }
+}
+
 /// What to do about an operation that failed at start.
 pub(super) fn next_step(operation: Operation, cause: &io::Error) -> &'static str {
     match (cause.kind(), operation) {

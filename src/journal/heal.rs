@@ -4,11 +4,11 @@
 //! with. After a failed sync nobody knows what the disk holds, and asking again may be answered
 //! with a lie: a whole file takes its place.
 
-use std::io;
 use std::sync::Arc;
 
 use super::engine::{Engine, NAME, NAME_UNFINISHED};
 use super::index::Index;
+use super::open::{discard_unfinished, suspect, trust};
 use super::{Batch, Failure, Healed, Journal, JournalError, Operation};
 
 impl Failure {
@@ -42,23 +42,17 @@ pub(super) fn heal(journal: &mut Journal, all: &Batch) -> Result<Healed, Journal
             Ok(healed) => return Ok(healed),
             Err(error @ JournalError::TooLarge { .. }) => return Err(error),
             // A whole file beside the old one needs more room, not less.
-            Err(error) if is_full(&error) => {
+            Err(error) if error.is_full() => {
                 journal.failed = Some(Failure::Reopen);
                 return Err(error);
             }
-            Err(_) => journal.failed = Some(Failure::Rewrite),
+            Err(_) => {
+                suspect(&journal.files);
+                journal.failed = Some(Failure::Rewrite);
+            }
         }
     }
     rewrite(journal, all)
-}
-
-fn is_full(error: &JournalError) -> bool {
-    use io::ErrorKind::{QuotaExceeded, StorageFull};
-    matches!(
-        error,
-        JournalError::Disk { operation: Operation::Write | Operation::Resize, cause }
-            if matches!(cause.kind(), StorageFull | QuotaExceeded)
-    )
 }
 
 /// Opens the same file again and commits to it.
@@ -83,8 +77,7 @@ fn rewrite(journal: &mut Journal, all: &Batch) -> Result<Healed, JournalError> {
     let (engine, healed) = match built {
         Ok(built) => built,
         Err(error) => {
-            // What cannot be removed is overwritten by the next try.
-            let _ = journal.files.remove(NAME_UNFINISHED);
+            discard_unfinished(&journal.files);
             return Err(error);
         }
     };
@@ -92,6 +85,7 @@ fn rewrite(journal: &mut Journal, all: &Batch) -> Result<Healed, JournalError> {
     journal.file = engine.file.clone();
     journal.engine = Some(engine);
     journal.files.sync_directory()?;
+    trust(&journal.files);
     journal.failed = None;
     Ok(healed)
 }
@@ -99,9 +93,9 @@ fn rewrite(journal: &mut Journal, all: &Batch) -> Result<Healed, JournalError> {
 fn build(journal: &mut Journal, all: &Batch) -> Result<(Engine, Healed), JournalError> {
     let file = journal.files.create(NAME_UNFINISHED)?;
     let engine = Engine::create(file, journal.seed)?;
-    let rows_copied = match Engine::open_untouched(journal.file.clone()) {
+    let (rows, rows_copied) = match Engine::open_untouched(journal.file.clone()) {
         Ok(old) => old.copy_rows(&engine)?,
-        Err(_) => 0,
+        Err(_) => (None, 0),
     };
     let before = Index { last: journal.index.last, ..Index::default() };
     let (index, committed) = engine.commit(&before, all)?;
@@ -112,7 +106,7 @@ fn build(journal: &mut Journal, all: &Batch) -> Result<(Engine, Healed), Journal
         false => journal.files.open(NAME)?.map(Arc::new),
     };
     journal.files.rename(NAME_UNFINISHED, NAME)?;
-    let rows_lost = journal.index.rows.saturating_sub(rows_copied);
+    let rows_lost = rows.unwrap_or(journal.index.rows).saturating_sub(rows_copied);
     journal.index = index;
     Ok((engine, Healed { rewritten: true, rows_lost, committed }))
 }

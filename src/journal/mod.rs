@@ -35,6 +35,12 @@ use index::Index;
 /// One of the things that are stored whole now and then: a shard of the counters, or usage.
 pub type Part = u16;
 
+/// Is handed one record of a part.
+pub type TakeRecord<'a> = dyn FnMut(Part, Stamp, Kind, &[u8]) + 'a;
+
+/// Is handed key and value of one row of the history, and says whether to go on.
+pub type TakeRow<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// When a batch was made, on the line of time, and by how much stored times had been shifted in
 /// all by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,20 +181,12 @@ impl Journal {
 
     /// Hands out the state: images first, then what the log has after each image, in order of
     /// commits. A part's changes that its image holds are left out.
-    pub fn restore(
-        &self,
-        take: &mut dyn FnMut(Part, Stamp, Kind, &[u8]),
-    ) -> Result<Restored, JournalError> {
+    pub fn restore(&self, take: &mut TakeRecord<'_>) -> Result<Restored, JournalError> {
         self.engine()?.restore(&self.index, take)
     }
 
     /// Rows of the history with `from <= key < to`, in order of keys, until `take` breaks.
-    pub fn rows(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        take: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), JournalError> {
+    pub fn rows(&self, from: &[u8], to: &[u8], take: &mut TakeRow<'_>) -> Result<(), JournalError> {
         self.engine()?.rows(from, to, take)
     }
 
@@ -205,6 +203,9 @@ impl Journal {
             }
             Err(error) => {
                 self.failed = Failure::of(&error);
+                if self.failed == Some(Failure::Rewrite) {
+                    open::suspect(&self.files);
+                }
                 Err(error)
             }
         }

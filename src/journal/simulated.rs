@@ -91,8 +91,6 @@ struct State {
     dead: bool,
     capacity: Option<u64>,
     slow_syncs: bool,
-    /// The directory is gone.
-    gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +99,8 @@ struct Contents {
     synced: Vec<u8>,
     pending: Vec<Change>,
     locked: bool,
-    sync_failed: bool,
+    /// In which life of the process a sync of it failed.
+    sync_failed: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -276,15 +275,6 @@ impl Simulated {
         self.0.lock().counts
     }
 
-    /// The whole directory goes, with all names in it.
-    pub(crate) fn remove_directory(&self) {
-        let mut state = self.0.lock();
-        state.gone = true;
-        state.names.clear();
-        state.names_synced.clear();
-        state.names_pending.clear();
-    }
-
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.lock().names.keys().cloned().collect()
     }
@@ -327,7 +317,7 @@ impl Simulated {
                 keep_some(&change, &mut contents.synced, keep_in, &mut random);
             }
             contents.bytes.clone_from(&contents.synced);
-            contents.sync_failed = false;
+            contents.sync_failed = None;
         }
         let mut names = state.names_synced.clone();
         for change in std::mem::take(&mut state.names_pending) {
@@ -354,12 +344,7 @@ impl Simulated {
     }
 
     pub(super) fn prepare(&self) -> io::Result<()> {
-        let mut state = self.0.lock();
-        if state.dead {
-            return Err(dead());
-        }
-        state.gone = false;
-        Ok(())
+        if self.0.lock().dead { Err(dead()) } else { Ok(()) }
     }
 
     pub(super) fn open(&self, name: &str) -> Result<Option<SimulatedFile>, DiskError> {
@@ -371,18 +356,9 @@ impl Simulated {
     }
 
     pub(super) fn create(&self, name: &str) -> Result<SimulatedFile, DiskError> {
-        let create = super::Operation::Create;
         let mut state = self.0.lock();
-        if state.dead || state.gone {
-            let cause = if state.dead { dead() } else { io::ErrorKind::NotFound.into() };
-            return Err(DiskError::Failed { operation: create, cause });
-        }
-        if let Some(number) = state.names.get(name).copied() {
-            let file = self.lock_file(&mut state, number)?;
-            let cut = state.change(number, Change::SetLen(0));
-            return cut
-                .map(|()| file)
-                .map_err(|cause| DiskError::Failed { operation: create, cause });
+        if state.dead {
+            return Err(DiskError::Failed { operation: super::Operation::Create, cause: dead() });
         }
         let number = state.next_file;
         state.next_file += 1;
@@ -395,7 +371,11 @@ impl Simulated {
         if self.exists(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        self.create(name).map(drop).map_err(|_| dead())
+        match self.create(name) {
+            Ok(_) => Ok(()),
+            Err(DiskError::Failed { cause, .. }) => Err(cause),
+            Err(DiskError::Busy) => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     pub(super) fn exists(&self, name: &str) -> bool {
@@ -529,8 +509,9 @@ impl SimulatedFile {
 
     pub(super) fn sync(&self) -> io::Result<()> {
         let mut state = self.state()?;
-        let failed_before = state.files.get(&self.file).ok_or_else(dead)?.sync_failed;
-        state.counts.syncs_after_failure += u64::from(failed_before);
+        let epoch = state.epoch;
+        let failed = state.files.get(&self.file).ok_or_else(dead)?.sync_failed;
+        state.counts.syncs_after_failure += u64::from(failed == Some(epoch));
         state.counts.slow_syncs += u64::from(state.slow_syncs);
         let asked = state.ask(Action::Sync);
         let died = asked.is_ok() && state.dies().is_some();
@@ -539,7 +520,7 @@ impl SimulatedFile {
         if let Err(error) = asked {
             // As kernels do it: the pages count as clean although they are lost, readers still
             // see them, and the next sync has nothing to say about them.
-            contents.sync_failed = true;
+            contents.sync_failed = Some(epoch);
             contents.pending.clear();
             return Err(error);
         }

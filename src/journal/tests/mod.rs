@@ -21,11 +21,13 @@ fn is_long() -> bool {
     std::env::var("TOLLGATE_LONG").is_ok_and(|value| value == "1")
 }
 
+/// Image of a part, and the changes after it.
+type Held = (Option<Vec<u8>>, Vec<Vec<u8>>);
+
 /// What a file holds, as `restore` and `rows` tell it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct State {
-    /// Image, and the changes after it.
-    parts: BTreeMap<Part, (Option<Vec<u8>>, Vec<Vec<u8>>)>,
+    parts: BTreeMap<Part, Held>,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
     last: Option<Stamp>,
 }
@@ -75,6 +77,12 @@ impl State {
         let images = parts.map(|part| (part, bytes(random, 3_000))).collect();
         Batch { stamp: stamp(random), changes: Vec::new(), images, rows }
     }
+}
+
+/// Without the flood of bytes that a comparison would print.
+#[track_caller]
+fn same(journal: &Journal, expected: &State, when: &str) {
+    assert!(State::of(journal).unwrap() == *expected, "{when}: not what was committed");
 }
 
 fn stamp(random: &mut Random) -> Stamp {
@@ -209,7 +217,7 @@ fn a_second_opener_is_told_that_the_file_is_in_use() {
     other.try_lock().unwrap();
     assert!(matches!(Journal::open(folder.path(), SEED), Err(OpenError::Busy)));
     assert!(set_aside(folder.path(), Timestamp::EPOCH).is_err(), "in use is not damaged");
-    drop(other);
+    other.unlock().unwrap();
     assert!(Journal::open(folder.path(), SEED).is_ok());
 }
 
@@ -236,7 +244,7 @@ fn a_file_set_aside_never_takes_the_place_of_another() {
         std::fs::write(folder.path().join("tollgate.redb"), [round]).unwrap();
         names.push(set_aside(folder.path(), now).unwrap());
     }
-    let first = folder.path().join("tollgate.redb.damaged-20260921T133320Z");
+    let first = folder.path().join("tollgate.redb.damaged-20260921T141320Z");
     assert_eq!(names[0], first);
     for (round, name) in names.iter().enumerate() {
         assert_eq!(std::fs::read(name).unwrap(), [u8::try_from(round).unwrap()]);

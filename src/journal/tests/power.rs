@@ -114,7 +114,7 @@ impl Run {
                     self.figures.healed += 1;
                     self.sure = healed;
                     self.possible.clear();
-                    assert_eq!(State::of(&journal).unwrap(), self.sure);
+                    same(&journal, &self.sure, "right after healing");
                 }
                 Err(_) => {
                     self.figures.crashed_while_healing += 1;
