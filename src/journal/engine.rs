@@ -1,4 +1,4 @@
-//! The one place that talks to the engine: every call is caught, every error gets a name.
+//! The one place that talks to the engine: its tables, and what a commit does to them.
 //!
 //! Commits are one-phase. Of an order of writes inside a sync nothing is taken for granted: both
 //! commit slots lie in one sector, each with a checksum over all pages below it, and opening after
@@ -22,6 +22,7 @@ use redb::{
 use super::backend::{Backend, Overlay, Record};
 use super::blob::{self, Origin};
 use super::disk::DiskFile;
+use super::guard::{Stop, damaged, disk, guarded};
 use super::index::Index;
 use super::{
     Batch, Committed, Damage, JournalError, Kind, OpenError, Operation, Part, Restored, Row,
@@ -53,66 +54,6 @@ pub(super) struct Engine {
     database: Option<Database>,
     pub(super) file: Arc<DiskFile>,
     record: Arc<Record>,
-}
-
-/// Why work inside the engine stopped.
-enum Stop {
-    Engine(redb::Error),
-    Own(JournalError),
-}
-
-impl<E: Into<redb::Error>> From<E> for Stop {
-    fn from(error: E) -> Self {
-        Self::Engine(error.into())
-    }
-}
-
-fn disk(operation: Operation) -> impl FnOnce(std::io::Error) -> JournalError {
-    move |cause| JournalError::Disk { operation, cause }
-}
-
-fn damaged(damage: Damage) -> Stop {
-    Stop::Own(JournalError::Damaged(damage))
-}
-
-/// Runs what the engine may panic in. It asserts what it takes for granted of a file, and a
-/// damaged file grants nothing.
-fn guarded<T>(record: &Record, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, JournalError> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(Stop::Own(error))) => Err(error),
-        Ok(Err(Stop::Engine(error))) => Err(named(record, error)),
-        Err(panic) => Err(match record.first() {
-            Some((operation, cause)) => JournalError::Disk { operation, cause },
-            None => JournalError::Damaged(Damage::new(format!(
-                "the engine stopped at what it found ({})",
-                words(panic.as_ref())
-            ))),
-        }),
-    }
-}
-
-fn words(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no reason")
-}
-
-/// What an error of the engine means here. The latch knows better which operation it was.
-fn named(record: &Record, error: redb::Error) -> JournalError {
-    if let Some((operation, cause)) = record.first() {
-        return match (operation, cause.kind()) {
-            (Operation::Read, std::io::ErrorKind::UnexpectedEof) => {
-                Damage::new("it is shorter than it says").into()
-            }
-            _ => JournalError::Disk { operation, cause },
-        };
-    }
-    match error {
-        redb::Error::ValueTooLarge(bytes) => JournalError::TooLarge { bytes },
-        redb::Error::Corrupted(what) => Damage::new(what).into(),
-        redb::Error::DatabaseAlreadyOpen => JournalError::Busy,
-        other => Damage::new(other.to_string()).into(),
-    }
 }
 
 fn builder() -> Builder {

@@ -11,6 +11,7 @@ mod blob;
 mod disk;
 mod engine;
 mod error;
+mod guard;
 mod heal;
 mod index;
 mod open;
