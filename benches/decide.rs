@@ -27,6 +27,7 @@ use tollgate::policy::set::{CounterSeed, PolicySet};
 use tollgate::request::{Descriptor, Entry, Request};
 use tollgate::store::{Outcomes, Store};
 use tollgate::time::{Span, Timestamp};
+use tollgate::usage::Usage;
 
 /// Calls for memory by the whole process.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -331,6 +332,41 @@ fn decide_as_expected(case: &Case) -> Answer<'_> {
     answer
 }
 
+/// What the history costs: for series that it knows, and for those of which it knows too many.
+fn bench_usage(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("usage");
+    for (name, case) in [
+        ("known", service_manager("known", "PATCH", "/v1/service_instances/42")),
+        ("known-of-1000", many_keys(1_000)),
+        ("unknown", many_keys(5_000)),
+    ] {
+        let usage = Usage::default();
+        let turns = (0..case.requests.len()).map(|place| Turn { place, ..START });
+        for turn in turns.clone() {
+            record(&case, &usage, turn);
+        }
+        let last = turns.last().expect("there are requests");
+        assert_eq!(record(&case, &usage, last), 0, "{name}: recording asks for no memory");
+        let request = case.request(last);
+        let planned = plan(&case.set, &request, last.now, |_| None);
+        let decision = conclude(&planned, &case.charge(&planned.charges, last.now));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| usage.record(black_box(&request), black_box(&decision), last.now));
+        });
+    }
+    group.finish();
+}
+
+/// Records one request; the allocations that this took, its decision left out.
+fn record(case: &Case, usage: &Usage, turn: Turn) -> u64 {
+    let request = case.request(turn);
+    let planned = plan(&case.set, &request, turn.now, |_| None);
+    let decision = conclude(&planned, &case.charge(&planned.charges, turn.now));
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    usage.record(&request, &decision, turn.now);
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
 fn bench_scale(criterion: &mut Criterion, name: &str, counts: &[u32], make: fn(u32) -> Case) {
     let mut group = criterion.benchmark_group(name);
     for case in counts.iter().map(|count| make(*count)) {
@@ -370,6 +406,7 @@ fn main() {
     for case in &cases {
         bench_steps(&mut criterion, case);
     }
+    bench_usage(&mut criterion);
     // `cargo bench` says `--bench`; `cargo test --benches` does not, and a smoke test need not fill
     // memory.
     let is_smoke = !std::env::args().any(|argument| argument == "--bench");

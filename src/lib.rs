@@ -13,6 +13,8 @@ pub mod request;
 pub mod policy;
 
 pub mod decide;
+pub mod usage;
+
 pub mod explain;
 
 pub mod clock;

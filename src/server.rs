@@ -24,6 +24,7 @@ use crate::settings::{Settings, StoreChoice};
 use crate::socket::{BindError, Listener};
 use crate::source::{Active, LoadError, PolicyFiles};
 use crate::store::Store;
+use crate::usage::Usage;
 
 /// Between visits to one shard of the store; all shards have their turn within some seconds.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
@@ -104,7 +105,8 @@ impl Server {
         )?;
         let active = Arc::clone(policy_files.active());
         let reports = Arc::new(Reports::default());
-        let rls = Rls { active, store, clock, metrics, reports };
+        let usage = Arc::new(Usage::default());
+        let rls = Rls { active, store, clock, metrics, reports, usage };
         let message_size_max = settings.message_size_max;
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
         let admin = Admin {

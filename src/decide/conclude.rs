@@ -170,16 +170,20 @@ fn rule_outcomes<'s>(
                 (false, _, Code::Ok) => RuleCode::Ok,
                 (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
             };
+            let peak = peak_of(charge.limit.capacity(), outcome);
             if group == Some(charge.group)
                 && let Some(last) = rules.last_mut()
             {
                 if denies {
                     last.code = own;
                 }
+                last.peak = last.peak.max(peak);
                 continue;
             }
             group = Some(charge.group);
-            rules.push(RuleOutcome { rule, descriptor, hits: taken(charge.hits), code: own });
+            let Some(series) = plan.series.get(charge.group as usize).copied() else { continue };
+            let hits = taken(charge.hits);
+            rules.push(RuleOutcome { series, rule, descriptor, hits, code: own, peak });
         }
     }
     let code = match code {
@@ -187,10 +191,25 @@ fn rule_outcomes<'s>(
         Code::OverLimit => RuleCode::DeniedElsewhere,
     };
     rules.extend(plan.exemptions.iter().map(|exemption| {
-        let Exemption { rule, descriptor, hits } = *exemption;
-        RuleOutcome { rule, descriptor, hits: taken(hits), code }
+        let Exemption { rule, descriptor, hits, series } = *exemption;
+        RuleOutcome { series, rule, descriptor, hits: taken(hits), code, peak: 0 }
     }));
     rules
+}
+
+/// How much of a limit is used, in basis points, rounded down: only what is full is 10,000.
+fn peak_of(capacity: u64, outcome: &Outcome) -> u16 {
+    const FULL: u16 = 10_000;
+    let used = capacity.saturating_sub(outcome.remaining);
+    if outcome.verdict.is_denial() || used == capacity {
+        return FULL;
+    }
+    // Less than the capacity is used, so either way this comes to less than all of it.
+    let points = match used.checked_mul(u64::from(FULL)) {
+        Some(scaled) => scaled / capacity,
+        None => used / (capacity / u64::from(FULL)),
+    };
+    u16::try_from(points).unwrap_or(FULL).min(FULL - 1)
 }
 
 fn taken(hits: Hits) -> u64 {

@@ -27,7 +27,7 @@ use crate::policy::model::Mode;
 use crate::policy::set::{Domain, Rule};
 use crate::time::Span;
 
-pub use crate::policy::set::CounterKey;
+pub use crate::policy::set::{CounterKey, SeriesKey};
 pub use answer::answer;
 pub use body::{reason, rule_name};
 pub use conclude::conclude;
@@ -124,6 +124,9 @@ pub struct Plan<'s> {
     pub load: Option<LoadPlan<'s>>,
     /// One per descriptor of the request, in order.
     pub descriptors: SmallVec<[DescriptorPlan; 4]>,
+    /// One per group of charges: whose history they belong to. Nobody asks for that of a limit that
+    /// the caller brought along.
+    pub series: SmallVec<[SeriesKey; 8]>,
     /// The unlimited rules that apply: they charge nothing, and are counted all the same.
     pub exemptions: SmallVec<[Exemption<'s>; 2]>,
     /// The leases that the request gives back.
@@ -148,6 +151,7 @@ pub struct Exemption<'s> {
     /// Position of the descriptor in the request.
     pub descriptor: u32,
     pub hits: Hits,
+    pub series: SeriesKey,
 }
 
 /// What the charges of a plan would be told, found out without counting them.
@@ -175,6 +179,11 @@ pub struct DescriptorPlan {
     pub charge_count: usize,
     /// A matching rule exempts this descriptor, and nothing limits it.
     pub is_unlimited: bool,
+}
+
+impl DescriptorPlan {
+    /// No rule applies.
+    const BARE: Self = Self { charge_count: 0, is_unlimited: false };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,12 +254,17 @@ pub struct Binding<'s> {
 /// What one rule made of one descriptor; what usage and metrics count.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleOutcome<'s> {
+    /// Whose history this belongs to.
+    pub series: SeriesKey,
     pub rule: &'s Rule,
     /// Position of the descriptor in the request.
     pub descriptor: u32,
     /// Zero for hits that are given back.
     pub hits: u64,
     pub code: RuleCode,
+    /// How much is used of the limit that is used most, after this, in basis points: 10,000 is
+    /// all of it, and what is denied. 0 where nothing limits.
+    pub peak: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 use smallvec::SmallVec;
 
 use super::{
-    Charge, CounterKey, Denies, DescriptorPlan, Exemption, Lease, Plan, Reported, lease, load,
+    Charge, CounterKey, Denies, DescriptorPlan, Exemption, Lease, Plan, Reported, SeriesKey, lease,
+    load,
 };
 use crate::limit::{ChargeWhen, Hits, Kind, Limit};
 use crate::policy::matcher::{Match, Matches};
@@ -31,6 +32,7 @@ pub fn plan<'s>(
         charges: SmallVec::new(),
         load: None,
         descriptors: SmallVec::new(),
+        series: SmallVec::new(),
         exemptions: SmallVec::new(),
         releases: SmallVec::new(),
         failures: SmallVec::new(),
@@ -40,8 +42,7 @@ pub fn plan<'s>(
         for descriptor in &request.descriptors {
             release(descriptor, &mut plan.releases);
         }
-        let bare = DescriptorPlan { charge_count: 0, is_unlimited: false };
-        plan.descriptors.resize(request.descriptors.len(), bare);
+        plan.descriptors.resize(request.descriptors.len(), DescriptorPlan::BARE);
         return plan;
     };
     let mut matches = Matches::default();
@@ -57,14 +58,14 @@ pub fn plan<'s>(
     plan.failures.extend(matches.failures.iter().map(|rule| &domain.rules[*rule as usize]));
     plan_load(&mut plan, domain, (request, matches.is_exempt), reported, now);
     let replaced = replaced_rules(domain, &matches);
-    let mut start = 0;
-    let mut group = 0;
+    let (mut start, mut group) = (0, 0);
     for ((descriptor, end), position) in request.descriptors.iter().zip(ends).zip(0..) {
         let charges_before = plan.charges.len();
         let is_release = release(descriptor, &mut plan.releases);
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
             plan.charges.push(brought_along(set, domain, descriptor, limit, group));
+            plan.series.push(SeriesKey(0));
             group += 1;
         }
         for found in &matches.found[start..end] {
@@ -73,15 +74,17 @@ pub fn plan<'s>(
             }
             let rule = domain.rule(*found);
             let hits = times(descriptor.hits, found.cost);
+            let series = found.base.with_rule(rule.salt);
             let limits = rule.limits_for(found);
             if limits.is_empty() {
                 is_unlimited = true;
-                plan.exemptions.push(Exemption { rule, descriptor: position, hits });
+                plan.exemptions.push(Exemption { rule, descriptor: position, hits, series });
             }
             plan.charges.extend(limits.iter().filter_map(|limit| {
                 let counter = found.base.with_limit(limit.salt);
                 charge(rule, limit.at(found.rows)?, counter, hits, (is_release, group))
             }));
+            plan.series.push(series);
             group += 1;
         }
         start = end;

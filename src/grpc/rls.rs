@@ -23,6 +23,7 @@ use crate::request::{Descriptor, Entry, Request};
 use crate::source::Active;
 use crate::store::Store;
 use crate::time::Span;
+use crate::usage::Usage;
 
 /// Answers `ShouldRateLimit`, over gRPC and as JSON alike.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub struct Rls {
     pub clock: Clock,
     pub metrics: Arc<Metrics>,
     pub reports: Arc<Reports>,
+    pub usage: Arc<Usage>,
 }
 
 /// An answer, and what it holds until it has left.
@@ -101,6 +103,7 @@ impl Rls {
             published.met_unknown_domain(request.domain);
         }
         published.metrics.decided(&request, &decision);
+        self.usage.record(&request, &decision, now);
         let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
         self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
         Ok(Decided { response, status: decision.status(), held })

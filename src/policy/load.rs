@@ -9,7 +9,9 @@ use std::sync::Arc;
 use crate::limit::{Alignment, ChargeWhen, Kind, Limit, Unit, Window};
 use crate::policy::model::{self, LoadHeaders, Mode, Thresholds};
 use crate::policy::respond::Respond;
-use crate::policy::set::{CounterHasher, CounterKey, CounterSeed, LimitSalt, Rule, RuleLimit};
+use crate::policy::set::{
+    CounterHasher, CounterKey, CounterSeed, LimitSalt, Rule, RuleLimit, RuleSalt,
+};
 
 /// What answers and metadata call it.
 pub const NAME: &str = "load";
@@ -61,6 +63,7 @@ impl Load {
         let rule = Rule {
             index: usize::MAX,
             name: NAME.into(),
+            salt: RuleSalt::new(seed, domain, NAME),
             wire_name: NAME.into(),
             applies_to: String::new(),
             per: Vec::new(),

@@ -41,6 +41,34 @@ impl CounterBase {
     pub fn with_limit(self, salt: LimitSalt) -> CounterKey {
         CounterKey(self.0 ^ (salt.0 & Self::LIMIT_BITS))
     }
+
+    pub fn with_rule(self, salt: RuleSalt) -> SeriesKey {
+        SeriesKey(self.0 ^ salt.0)
+    }
+}
+
+/// Whose history: one rule and one set of values. A rule of the envoyproxy/ratelimit format may share counters
+/// with what stood in its place before, and has a history of its own all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesKey(pub u128);
+
+/// What domain and name of a rule add to the keys of its histories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleSalt(u128);
+
+impl RuleSalt {
+    pub fn new(seed: CounterSeed, domain: &str, rule: &str) -> Self {
+        let mut hasher = CounterHasher::new(seed);
+        hasher.feed(b"series");
+        hasher.feed(domain.as_bytes());
+        hasher.feed(rule.as_bytes());
+        Self(hasher.finish().0)
+    }
+
+    /// For all values together that have no history of their own.
+    pub fn rest(self) -> SeriesKey {
+        SeriesKey(self.0)
+    }
 }
 
 /// What a limit's window and kind add to a counter's key. Both halves come from a keyed hash, so that different
@@ -160,6 +188,7 @@ pub struct Rule {
     pub index: usize,
     /// As operators know it; of an envoyproxy/ratelimit descriptor the path of keys and values.
     pub name: Arc<str>,
+    pub salt: RuleSalt,
     /// What leaves in `current_limit.name`: sanitised, and empty where the format has no name.
     pub wire_name: Arc<str>,
     /// Its match as an operator would read it; empty for every request.
@@ -346,6 +375,24 @@ impl Domain {
 
     pub fn rule(&self, found: Match) -> &Rule {
         &self.rules[found.rule as usize]
+    }
+
+    /// Names and values by which a rule that applies to a descriptor chooses its counter, for
+    /// people.
+    pub fn counted_by(
+        &self,
+        rule: &Rule,
+        entries: &[Entry<'_>],
+        now: Timestamp,
+    ) -> Vec<(String, String)> {
+        let first = self.rules.first().map_or(0, |rule| rule.index);
+        match &self.matcher {
+            Matcher::Native(matcher) => {
+                let position = u32::try_from(rule.index.saturating_sub(first));
+                position.map(|it| matcher.facts(entries, now).counted_by(it)).unwrap_or_default()
+            }
+            Matcher::Tree(tree) => tree.walk(entries).1.map(|it| it.values).unwrap_or_default(),
+        }
     }
 }
 

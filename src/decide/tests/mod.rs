@@ -568,3 +568,61 @@ rules:
         compile("domain: d\nrules:\n  - { name: r, per: [app], limits: [5/hour] }", Mode::Enforce);
     assert_eq!(gate.one(&[("app", "a")]).remaining(), 4, "per another attribute: a fresh start");
 }
+
+#[test]
+fn outcomes_tell_how_much_of_the_fullest_limit_is_used() {
+    let gate = Gate::new(
+        "domain: d
+rules:
+  - { name: two, limits: [8/minute, 3/day] }
+  - { name: burst, limits: [{ amount: 60, window: 1m, kind: bucket, burst: 4 }] }
+  - { name: exempt, unlimited: true }
+  - { name: shadow, mode: shadow, limits: [1/day] }",
+    );
+    let peaks = |gate: &Gate| -> Vec<u16> {
+        let descriptor =
+            Descriptor { entries: [].into_iter().collect(), hits: Hits::Take(1), limit: None };
+        let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
+        let plan = plan(&gate.set, &request, gate.now, |_| None);
+        let outcomes = gate.store.charge(&plan.charges, gate.now);
+        conclude(&plan, &outcomes).rules.iter().map(|outcome| outcome.peak).collect()
+    };
+    // In the order of the rules, the unlimited one last.
+    assert_eq!(peaks(&gate), [3_333, 2_500, 10_000, 0]);
+    assert_eq!(peaks(&gate), [6_666, 5_000, 10_000, 0]);
+    assert_eq!(peaks(&gate), [10_000, 7_500, 10_000, 0]);
+    assert_eq!(peaks(&gate), [10_000, 7_500, 10_000, 0], "denied by the first rule");
+}
+
+#[test]
+fn series_are_of_a_rule_and_its_values_whatever_its_limits() {
+    let set = |rest: &str| {
+        compile(
+            &format!(
+                "domain: d\nrules:\n  - {{ name: a, per: [user], {rest} }}\n  - {{ name: b, per: [user], limits: [7/day] }}"
+            ),
+            Mode::Enforce,
+        )
+    };
+    let series = |set: &PolicySet, user: &str| -> Vec<crate::decide::SeriesKey> {
+        let entry = Entry { key: b"user", value: user.as_bytes() };
+        let entries = [entry].into_iter().collect();
+        let descriptor = Descriptor { entries, hits: Hits::Take(1), limit: None };
+        let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
+        let plan = plan(set, &request, Timestamp::EPOCH, |_| None);
+        let outcomes = MemoryStore::default().charge(&plan.charges, Timestamp::EPOCH);
+        let decision = conclude(&plan, &outcomes);
+        let mut rules: Vec<_> =
+            decision.rules.iter().map(|it| (&it.rule.name, it.series)).collect();
+        rules.sort_unstable();
+        rules.into_iter().map(|(_, series)| series).collect()
+    };
+    let one = series(&set("limits: [5/minute, 9/day]"), "u1");
+    assert_eq!(series(&set("limits: [6/hour]"), "u1"), one);
+    assert_eq!(series(&set("unlimited: true"), "u1"), one);
+    let other = series(&set("unlimited: true"), "u2");
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 4);
+}

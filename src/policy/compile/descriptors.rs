@@ -13,6 +13,7 @@ use crate::policy::path_text;
 use crate::policy::respond::Respond;
 use crate::policy::set::{
     CounterSeed, DescriptorDomain, DescriptorRule, DetailLevel, Domain, Matcher, Rule, RuleLimit,
+    RuleSalt,
 };
 
 pub(super) fn domain(
@@ -24,6 +25,7 @@ pub(super) fn domain(
     let mut tree = Tree::new(name, seed);
     let mut forest = Forest {
         tree: &tree,
+        domain: name,
         seed,
         rules: Vec::new(),
         replaces: Vec::new(),
@@ -112,6 +114,7 @@ fn counted(node: &model::Node) -> Counted {
 /// The rules of a descriptors document, collected while its tree is built.
 struct Forest<'p> {
     tree: &'p Tree,
+    domain: &'p str,
     seed: CounterSeed,
     rules: Vec<(Option<&'p str>, Rule)>,
     replaces: Vec<&'p [model::Placed<String>]>,
@@ -139,6 +142,7 @@ impl<'p> Forest<'p> {
         let rule = Rule {
             index: 0,
             name: path.text.as_str().into(),
+            salt: RuleSalt::new(self.seed, self.domain, &path.text),
             wire_name: sanitise(name.unwrap_or_default()).into(),
             applies_to: path.text.clone(),
             per: Vec::new(),

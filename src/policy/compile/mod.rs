@@ -12,7 +12,7 @@ use super::load::Load;
 use super::matcher::native::NativeMatcher;
 use super::model::{self, Body, Mode, Options, Policy};
 use super::respond::Respond;
-use super::set::{CounterSeed, Domain, Matcher, Rule};
+use super::set::{CounterSeed, Domain, Matcher, Rule, RuleSalt};
 
 /// The set numbers its domains and rules when all are there.
 pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> Domain {
@@ -27,7 +27,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> D
             Domain {
                 index: 0,
                 name: name.into(),
-                rules: native_rules(native, &respond, seed),
+                rules: native_rules(name, native, &respond, seed),
                 limitless: Vec::new(),
                 respond,
                 load: load.map(Box::new),
@@ -45,6 +45,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> D
 }
 
 fn native_rules(
+    domain: &str,
     policy: &model::NativePolicy,
     shared: &Arc<Respond>,
     seed: CounterSeed,
@@ -62,6 +63,7 @@ fn native_rules(
     let compile = |rule: &model::Rule| Rule {
         index: 0,
         name: rule.name.value.as_str().into(),
+        salt: RuleSalt::new(seed, domain, &rule.name.value),
         wire_name: sanitise(&rule.name.value).into(),
         applies_to: rule_applies_to(rule),
         per: rule.per.iter().map(|name| name.value.clone()).collect(),

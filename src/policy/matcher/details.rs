@@ -50,15 +50,28 @@ impl Facts<'_> {
         let Ok(captures) = self.conditions_hold(&compiled.conditions, &segments) else {
             return Reasons::default();
         };
-        let name = |slot: Slot| self.matcher.attributes.name(slot).to_owned();
-        let value = |slot| readable(self.seen(slot, &captures).unwrap_or_default());
         Reasons {
-            per: compiled.per.iter().map(|slot| (name(*slot), value(*slot))).collect(),
+            per: self.per(compiled, &captures),
             rows: self.rows_used(compiled, &captures),
             ended_overrides: self.ended_overrides(compiled, &segments, &captures),
             cost: self.cost_used(compiled, &captures),
             when: compiled.when.as_ref().map(|(when, _)| when.to_string()),
         }
+    }
+
+    /// Name and value of what chooses the counter of a rule that applies; nothing of one that does
+    /// not.
+    pub fn counted_by(&self, rule: u32) -> Vec<(String, String)> {
+        let segments = self.segments();
+        let Some(compiled) = self.matcher.rules.get(rule as usize) else { return Vec::new() };
+        let captures = self.conditions_hold(&compiled.conditions, &segments);
+        captures.map(|captures| self.per(compiled, &captures)).unwrap_or_default()
+    }
+
+    fn per<'v>(&'v self, rule: &CompiledRule, captures: &Captures<'v>) -> Vec<(String, String)> {
+        let name = |slot: Slot| self.matcher.attributes.name(slot).to_owned();
+        let value = |slot| readable(self.seen(slot, captures).unwrap_or_default());
+        rule.per.iter().map(|slot| (name(*slot), value(*slot))).collect()
     }
 
     /// Of every table that the rule asks.
