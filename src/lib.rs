@@ -25,7 +25,6 @@ pub mod socket;
 pub mod telemetry;
 
 pub mod journal;
-
 pub mod reports;
 pub mod source;
 pub mod store;

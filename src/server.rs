@@ -20,10 +20,12 @@ use crate::policy::model::Mode;
 use crate::policy::set::CounterSeed;
 use crate::readiness::Readiness;
 use crate::reports::Reports;
-use crate::settings::{Settings, StoreChoice};
+use crate::settings::{Data, Settings, StoreChoice};
 use crate::socket::{BindError, Listener};
 use crate::source::{Active, LoadError, PolicyFiles};
-use crate::store::Store;
+use crate::store::durable::{self, Closing, Place, Writer};
+use crate::store::{Store, bound};
+use crate::time::Timestamp;
 use crate::usage::Usage;
 
 /// Between visits to one shard of the store; all shards have their turn within some seconds.
@@ -35,6 +37,8 @@ const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 pub enum BuildError {
     #[error(transparent)]
     Load(#[from] LoadError),
+    #[error(transparent)]
+    Store(#[from] durable::OpenError),
     #[error("no random numbers from the operating system: {0}")]
     Random(getrandom::Error),
     #[error("metrics cannot be set up: {0}")]
@@ -82,6 +86,8 @@ pub struct Server {
     rls: Rls,
     readiness: Readiness,
     policy_files: PolicyFiles,
+    /// Of a store that is written to disk.
+    writer: Option<Writer>,
     drain_delay: Duration,
     drain_timeout: Duration,
     services: tonic::transport::server::Router,
@@ -93,19 +99,17 @@ impl Server {
         let metrics = Arc::new(Metrics::new()?);
         metrics.shadow_mode.set(f64::from(u8::from(settings.mode == Mode::Shadow)));
         let readiness = Readiness::default();
-        let store = match settings.store {
-            StoreChoice::Memory => Arc::new(Store::memory()),
-        };
+        let usage = Arc::new(Usage::new(settings.usage));
+        let Kept { store, seed, writer } = keep(settings, &usage, clock.now())?;
         let policy_files = PolicyFiles::load(
             &settings.policies,
-            random_seed()?,
+            seed,
             settings.policy_options(),
             Arc::clone(&metrics),
             clock.clone(),
         )?;
         let active = Arc::clone(policy_files.active());
         let reports = Arc::new(Reports::default());
-        let usage = Arc::new(Usage::default());
         let rls = Rls { active, store, clock, metrics, reports, usage };
         let message_size_max = settings.message_size_max;
         let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
@@ -118,8 +122,16 @@ impl Server {
             reports: Arc::clone(&rls.reports),
         };
         let routes = admin::router(admin, grpc::json::routes(rls.clone(), message_size_max)?);
-        let (drain_delay, drain_timeout) = (settings.drain_delay, settings.drain_timeout);
-        Ok(Self { rls, readiness, policy_files, drain_delay, drain_timeout, services, routes })
+        Ok(Self {
+            rls,
+            readiness,
+            policy_files,
+            writer,
+            drain_delay: settings.drain_delay,
+            drain_timeout: settings.drain_timeout,
+            services,
+            routes,
+        })
     }
 
     pub fn metrics(&self) -> &Arc<Metrics> {
@@ -133,7 +145,8 @@ impl Server {
     /// Serves until `stop`, goes on for the delay while readiness says no, then answers what is on
     /// its way, for as long as the drain may take.
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) {
-        let Self { rls, readiness, policy_files, services, routes, .. } = self;
+        let Self { rls, readiness, policy_files, writer, services, routes, .. } = self;
+        let writing = writer.and_then(|writer| start_writing(writer, &rls.clock));
         // Background work, the accepting of calls and the HTTP side end one after the other.
         let (background, accepting, http) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
@@ -172,16 +185,71 @@ impl Server {
             http.cancel();
             tasks.wait().await;
         });
-        match drained.await {
+        let drained = drained.await;
+        if let Some(writing) = writing {
+            // Waits for the disk, after the last answer.
+            let _ = tokio::task::spawn_blocking(|| writing.close()).await;
+        }
+        match drained {
             Ok(()) => tracing::info!("stopped"),
             Err(_) => tracing::warn!("stopped with connections still open"),
         }
     }
 }
 
-fn random_seed() -> Result<CounterSeed, BuildError> {
+fn random_seed() -> Result<[u64; 2], BuildError> {
     let word = || getrandom::u64().map_err(BuildError::Random);
-    Ok(CounterSeed([word()?, word()?]))
+    Ok([word()?, word()?])
+}
+
+/// A store, what its counters are kept under, and who writes it down.
+struct Kept {
+    store: Arc<Store>,
+    seed: CounterSeed,
+    writer: Option<Writer>,
+}
+
+fn keep(settings: &Settings, usage: &Arc<Usage>, now: Timestamp) -> Result<Kept, BuildError> {
+    let seed = random_seed()?;
+    let (store, seed, writer) = match settings.store {
+        StoreChoice::Memory => (Store::memory(), seed, None),
+        StoreChoice::Durable => {
+            let Data { directory, on_damage, is_required } = settings.data.clone();
+            let place = Place { directory, on_damage, is_required, seed };
+            let opened = durable::open(place, usage, now)?;
+            tracing::info!(
+                directory = %settings.data.directory.display(),
+                restored = opened.restored,
+                "counters are kept; a crash forgets no hit older than {} ms when the process is \
+                 killed, {} ms when power is lost",
+                durable::PROMISE_KILL.as_nanos() / 1_000_000,
+                durable::PROMISE_POWER.as_nanos() / 1_000_000,
+            );
+            (Store::Durable(opened.store), opened.seed, Some(opened.writer))
+        }
+    };
+    let (counters_max, reason) = match settings.max_counters {
+        Some(max) => (max, "as it is set".to_owned()),
+        None => {
+            let (max, memory) = bound::default_counters_max();
+            (max, format!("which take at most half of {memory}"))
+        }
+    };
+    tracing::info!(counters_max, "the most counters at a time, {reason}");
+    store.counters().set_counters_max(counters_max, now);
+    Ok(Kept { store: Arc::new(store), seed: CounterSeed(seed), writer })
+}
+
+/// Decisions go on without it, and whoever asks is told.
+fn start_writing(writer: Writer, clock: &Clock) -> Option<Closing> {
+    let store = Arc::clone(writer.store());
+    writer
+        .spawn(clock.clone())
+        .inspect_err(|error| {
+            tracing::error!(%error, "no thread to write counters with");
+            store.cannot_write(error.to_string());
+        })
+        .ok()
 }
 
 async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
@@ -193,7 +261,7 @@ async fn sweep(rls: Rls) {
     let mut turn = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         turn.tick().await;
-        rls.store.sweep_step(rls.clock.now());
+        rls.store.counters().sweep_step(rls.clock.now());
     }
 }
 

@@ -83,8 +83,14 @@ async fn healthz() -> &'static str {
 async fn readyz(State(admin): State<Admin>) -> Response {
     let parts = admin.readiness.parts();
     let code = if parts.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let named: serde_json::Map<String, serde_json::Value> =
+    let mut named: serde_json::Map<String, serde_json::Value> =
         parts.named().into_iter().map(|(name, state)| (name.to_owned(), state.into())).collect();
+    // A disk in trouble is no reason to send requests elsewhere: decisions go on.
+    let store = match admin.store.degraded(admin.clock.steady()) {
+        Some(why) => format!("degraded: {why}"),
+        None => "ok".to_owned(),
+    };
+    named.insert("store".to_owned(), store.into());
     let body = serde_json::json!({ "ready": parts.is_ready(), "parts": named });
     (code, axum::Json(body)).into_response()
 }
@@ -100,8 +106,7 @@ async fn healthcheck(State(admin): State<Admin>) -> Response {
 /// may wait.
 async fn metrics(State(admin): State<Admin>) -> Response {
     let text = tokio::task::spawn_blocking(move || {
-        admin.metrics.counters_held(admin.store.counter_count());
-        admin.metrics.slots_held(admin.store.slots_held(admin.clock.now()));
+        admin.metrics.state.tell(&admin.store, admin.clock.now(), admin.clock.steady());
         load::gauge(&admin);
         admin.metrics.render()
     });

@@ -10,7 +10,7 @@ use super::{FAILED, USAGE, complain};
 use crate::clock::Clock;
 use crate::policy::model::Mode;
 use crate::server::{BuildError, Listeners, Server};
-use crate::settings::{self, Flags, Gathered, Settings};
+use crate::settings::{self, Flags, Gathered, Settings, StoreChoice};
 use crate::source::{LoadError, files};
 use crate::telemetry;
 
@@ -118,7 +118,11 @@ async fn start(
         Mode::Enforce => "enforce",
         Mode::Shadow => "shadow",
     };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), store = "memory", mode, "tollgate starts");
+    let store = match settings.store {
+        StoreChoice::Memory => "memory",
+        StoreChoice::Durable => "durable",
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), store, mode, "tollgate starts");
     if settings.mode == Mode::Shadow {
         tracing::warn!("in shadow mode every rule is measured and nothing is denied");
     }

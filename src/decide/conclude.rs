@@ -178,12 +178,21 @@ fn rule_outcomes<'s>(
                     last.code = own;
                 }
                 last.peak = last.peak.max(peak);
+                last.is_overflow |= outcome.is_overflow;
                 continue;
             }
             group = Some(charge.group);
             let Some(series) = plan.series.get(charge.group as usize).copied() else { continue };
-            let hits = taken(charge.hits);
-            rules.push(RuleOutcome { series, rule, descriptor, hits, code: own, peak });
+            let (hits, is_overflow) = (taken(charge.hits), outcome.is_overflow);
+            rules.push(RuleOutcome {
+                series,
+                rule,
+                descriptor,
+                hits,
+                code: own,
+                peak,
+                is_overflow,
+            });
         }
     }
     let code = match code {
@@ -192,7 +201,8 @@ fn rule_outcomes<'s>(
     };
     rules.extend(plan.exemptions.iter().map(|exemption| {
         let Exemption { rule, descriptor, hits, series } = *exemption;
-        RuleOutcome { series, rule, descriptor, hits: taken(hits), code, peak: 0 }
+        let (hits, peak, is_overflow) = (taken(hits), 0, false);
+        RuleOutcome { series, rule, descriptor, hits, code, peak, is_overflow }
     }));
     rules
 }

@@ -113,6 +113,7 @@ pub(super) fn plan<'s>(
             when,
             mode,
             denies: Denies::Alone,
+            is_strict: false,
             is_spared: false,
             group: GROUP,
             rule,

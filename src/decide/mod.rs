@@ -44,6 +44,8 @@ pub struct Charge<'s> {
     pub when: ChargeWhen,
     pub mode: Mode,
     pub denies: Denies,
+    /// Whether its hits must be on disk before they are admitted.
+    pub is_strict: bool,
     /// Whether this counts nothing where another charge of its request does not fit.
     pub is_spared: bool,
     /// The same for all charges of one rule and one descriptor, and for no others of the plan.
@@ -97,6 +99,11 @@ impl Charge<'_> {
     /// Whether this asks for slots of a concurrency limit.
     pub fn takes_slots(&self) -> bool {
         self.limit.kind.is_concurrent() && matches!(self.hits, Hits::Take(1..))
+    }
+
+    /// Whether this takes from a reserve that is on disk.
+    pub fn takes_strictly(&self) -> bool {
+        self.is_strict && matches!(self.hits, Hits::Take(1..))
     }
 
     /// Whether this counts although its request is denied, so that who tries again meets it.
@@ -265,6 +272,8 @@ pub struct RuleOutcome<'s> {
     /// How much is used of the limit that is used most, after this, in basis points: 10,000 is
     /// all of it, and what is denied. 0 where nothing limits.
     pub peak: u16,
+    /// Whether it was counted together with other new keys of the rule, for want of room.
+    pub is_overflow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

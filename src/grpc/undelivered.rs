@@ -119,6 +119,7 @@ mod tests {
             when: ChargeWhen::Admitted,
             mode: Mode::Enforce,
             denies: Denies::Alone,
+            is_strict: false,
             is_spared: false,
             group: 0,
             rule: None,
@@ -149,9 +150,13 @@ mod tests {
         for taken in 0..2 {
             let (store, mut answer) = answer().await;
             take_frames(&mut answer, taken);
-            assert_eq!(store.slots_held(Timestamp::from_seconds(7)), 1);
+            assert_eq!(store.counters().slots_held(Timestamp::from_seconds(7)), 1);
             drop(answer);
-            assert_eq!(store.slots_held(Timestamp::from_seconds(7)), 0, "{taken} frames taken");
+            assert_eq!(
+                store.counters().slots_held(Timestamp::from_seconds(7)),
+                0,
+                "{taken} frames taken"
+            );
         }
     }
 
@@ -160,6 +165,6 @@ mod tests {
         let (store, mut answer) = answer().await;
         take_frames(&mut answer, 2);
         drop(answer);
-        assert_eq!(store.slots_held(Timestamp::from_seconds(7)), 1);
+        assert_eq!(store.counters().slots_held(Timestamp::from_seconds(7)), 1);
     }
 }

@@ -9,6 +9,7 @@
 
 use std::num::NonZeroU64;
 
+use super::record::{Reader, put_number, put_time};
 use super::{Hits, Outcome, Verdict};
 use crate::time::{Span, Timestamp};
 
@@ -59,6 +60,56 @@ impl State {
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
         let is_awaiting = |(slots, until): &(u64, Timestamp)| *slots > 0 && now < *until;
         !self.denied.iter().any(is_awaiting) && self.leases.iter().all(|lease| lease.ends <= now)
+    }
+
+    /// When the last lease has run out and no denial is awaited back.
+    pub(super) fn idle_at(&self) -> Timestamp {
+        let ends = self.leases.iter().map(|lease| lease.ends);
+        let awaited = self.denied.iter().map(|(_, until)| *until);
+        ends.chain(awaited).max().unwrap_or(Timestamp::from_nanos(i64::MIN))
+    }
+
+    pub(super) fn heap_size(&self) -> usize {
+        self.leases.capacity() * size_of::<Lease>()
+            + self.denied.capacity() * size_of::<(u64, Timestamp)>()
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put_number(out, self.last_id.get());
+        put_number(out, self.leases.len() as u64);
+        for lease in &self.leases {
+            put_number(out, lease.id.0.get());
+            put_number(out, lease.slots);
+            put_time(out, lease.ends);
+        }
+        put_number(out, self.denied.len() as u64);
+        for (slots, until) in &self.denied {
+            put_number(out, *slots);
+            put_time(out, *until);
+        }
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let last_id = from.nonzero()?;
+        let count = from.count(10)?;
+        let mut leases: Vec<Lease> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let id = LeaseId(from.nonzero()?);
+            let lease = Lease { id, slots: from.number()?, ends: from.time()? };
+            if id.0 > last_id || leases.last().is_some_and(|last| last.id >= id) {
+                return None;
+            }
+            leases.push(lease);
+        }
+        let count = from.count(9)?;
+        let mut denied = Vec::with_capacity(count);
+        for _ in 0..count {
+            denied.push((from.number()?, from.time()?));
+        }
+        let held = leases.iter().fold(0_u64, |held, lease| held.saturating_add(lease.slots));
+        let first_end = leases.iter().map(|lease| lease.ends).min();
+        let first_end = first_end.unwrap_or(Timestamp::from_nanos(i64::MAX));
+        Some(Self { leases, held, first_end, last_id, denied })
     }
 
     /// The slots held, those that have run out and were not yet forgotten included.
@@ -206,5 +257,5 @@ pub(super) fn step(
         }
     };
     let remaining = amount.saturating_sub(state.held());
-    Outcome { verdict, remaining, reset, lease: given, again: None }
+    Outcome { verdict, remaining, reset, lease: given, again: None, is_overflow: false }
 }

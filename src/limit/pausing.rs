@@ -19,6 +19,14 @@ impl State {
         Self { is_paused: false, state }
     }
 
+    pub(super) const fn from_parts(is_paused: bool, state: super::State) -> Self {
+        Self { is_paused, state }
+    }
+
+    pub(super) const fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.state.is_idle(now)
     }

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::record::{Reader, put_number, put_time};
 use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
 use crate::time::{Span, Timestamp};
 
@@ -29,6 +30,36 @@ struct Counted {
 impl State {
     pub fn is_idle(&self, now: Timestamp) -> bool {
         self.counted.back().is_none_or(|last| last.leaves <= now)
+    }
+
+    /// When the last hit leaves.
+    pub(super) fn idle_at(&self) -> Timestamp {
+        self.counted.back().map_or(Timestamp::from_nanos(i64::MIN), |last| last.leaves)
+    }
+
+    pub(super) fn heap_size(&self) -> usize {
+        self.counted.capacity() * size_of::<Counted>()
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put_number(out, self.counted.len() as u64);
+        for counted in &self.counted {
+            put_time(out, counted.leaves);
+            put_number(out, counted.hits);
+        }
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let count = from.count(9)?;
+        let mut counted: VecDeque<Counted> = VecDeque::with_capacity(count);
+        for _ in 0..count {
+            let next = Counted { leaves: from.time()?, hits: from.number()? };
+            if counted.back().is_some_and(|last| last.leaves >= next.leaves) {
+                return None;
+            }
+            counted.push_back(next);
+        }
+        Some(Self { counted })
     }
 
     #[cfg(test)]
@@ -118,6 +149,7 @@ pub fn step(
         reset: Some(free_at.map_or(Span::ZERO, |free_at| free_at.since(now))),
         lease: None,
         again: None,
+        is_overflow: false,
     }
 }
 

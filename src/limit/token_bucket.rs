@@ -7,6 +7,7 @@
 //! amount, so changing that keeps what is used. The theory is that of the generic cell rate
 //! algorithm (ITU-T I.371), told as a level instead of an arrival time.
 
+use super::record::{Reader, put_number, put_time};
 use super::{ChargeWhen, Hits, Outcome, Verdict, Window};
 use crate::time::{Span, Timestamp};
 
@@ -36,6 +37,22 @@ impl State {
 
     pub fn is_idle(&self, now: Timestamp) -> bool {
         now >= self.empties_at
+    }
+
+    pub(super) const fn idle_at(&self) -> Timestamp {
+        self.empties_at
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        put_number(out, self.used);
+        put_number(out, self.fraction);
+        put_time(out, self.at);
+        put_time(out, self.empties_at);
+    }
+
+    pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (used, fraction) = (from.number()?, from.number()?);
+        Some(Self { used, fraction, at: from.time()?, empties_at: from.time()? })
     }
 
     /// The level in units of 1 / window-in-nanoseconds of a token.
@@ -109,6 +126,7 @@ pub fn step(
         reset: Some(free_at.since(now)),
         lease: None,
         again: None,
+        is_overflow: false,
     }
 }
 

@@ -5,6 +5,7 @@
 //! handles that were registered beforehand, but for those.
 
 mod detail;
+mod state;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::policy::set::PolicySet;
 use crate::request::Request;
 use crate::time::Timestamp;
 use detail::{AllDetails, RuleDetails};
+use state::StateMetrics;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -86,6 +88,27 @@ metrics_table! {
         "1 if the whole server is in shadow mode and denies nothing, else 0.";
     COUNTERS: Gauge "tollgate_counters" []
         "Counters held in memory.";
+    COUNTERS_MAX: Gauge "tollgate_counters_max" []
+        "The most counters that are held at a time; one of a rolling window, a bucket or slots \
+         counts as several.";
+    COUNTERS_EVICTED: Counter "tollgate_counters_evicted_total" []
+        "Counters in use that were given up to make room for others; none near its limit.";
+    OVERFLOW_HITS: Counter "tollgate_overflow_hits_total" ["domain", "rule"]
+        "Hits of new keys that shared one counter for their rule, for want of room.";
+    STORE_DEGRADED: Gauge "tollgate_store_degraded" []
+        "1 if counters are not as safe on disk as promised (`/readyz` says why), else 0.";
+    STORE_LOSS_BOUND: Gauge "tollgate_store_loss_bound_seconds" []
+        "A crash forgets no hit older than this, as the last minute tells; 0 where nothing is written.";
+    STORE_UNSAVED: Gauge "tollgate_store_unsaved_seconds" []
+        "Age of the oldest hit that may not be on disk yet.";
+    STORE_BYTES: Gauge "tollgate_store_bytes" []
+        "Size of the file of counters and usage.";
+    STORE_COMMITS: Counter "tollgate_store_commits_total" []
+        "Times that counters were written to disk.";
+    STORE_FAILURES: Counter "tollgate_store_failures_total" []
+        "Times that counters could not be written to disk; they are written later.";
+    STORE_SET_ASIDE: Gauge "tollgate_store_set_aside" []
+        "1 if damaged counters were found at start and kept aside, else 0.";
     LEASES: Gauge "tollgate_leases" []
         "Slots of concurrency limits that are held now.";
     SHED: Counter "tollgate_shed_total" ["domain"]
@@ -129,8 +152,7 @@ pub struct Metrics {
     pub decision_duration: Histogram,
     pub store_errors: Counter,
     pub shadow_mode: Gauge,
-    counters: Gauge,
-    leases: Gauge,
+    pub state: StateMetrics,
     pub connections: Connections,
     pub connections_accepted: Counter,
     pub http_connections: Connections,
@@ -191,6 +213,7 @@ struct LoadMetrics {
 struct RuleMetrics {
     /// By [`RuleCode`].
     hits: [Counter; 4],
+    overflow: Counter,
     /// Of rules that have any.
     expression_failures: Option<Counter>,
     /// Of rules that tell values of requests.
@@ -229,8 +252,7 @@ impl Metrics {
                 .register_histogram(&Key::from_static_name(DECISION_DURATION), &METADATA),
             store_errors: counter(STORE_ERRORS, &[]),
             shadow_mode: gauge(SHADOW_MODE),
-            counters: gauge(COUNTERS),
-            leases: gauge(LEASES),
+            state: StateMetrics::new(&recorder),
             connections: Connections { open: gauge(CONNECTIONS), waited: waited("grpc") },
             connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),
             http_connections: Connections { open: gauge(HTTP_CONNECTIONS), waited: waited("http") },
@@ -270,6 +292,10 @@ impl Metrics {
                 };
                 RuleMetrics {
                     hits: RuleCode::ALL.map(hits),
+                    overflow: {
+                        let labels = [("domain", name), ("rule", &*rule.name)];
+                        counter(&self.recorder, OVERFLOW_HITS, &labels)
+                    },
                     expression_failures: rule.has_expressions().then(|| {
                         let labels = [("domain", name), ("rule", &*rule.name)];
                         counter(&self.recorder, EXPRESSION_FAILURES, &labels)
@@ -297,16 +323,6 @@ impl Metrics {
     pub fn reload_failed(&self) {
         self.reloads.failed.increment(1);
         self.reloads.last_successful.set(0.0);
-    }
-
-    /// How many counters the store holds now; for whoever renders next.
-    pub fn counters_held(&self, count: usize) {
-        self.counters.set(as_f64(count as u64));
-    }
-
-    /// How many slots of concurrency limits are held now; for whoever renders next.
-    pub fn slots_held(&self, count: u64) {
-        self.leases.set(as_f64(count));
     }
 
     /// What load is reported of a domain now; for whoever renders next.
@@ -345,6 +361,9 @@ impl SetMetrics {
             };
             let counter = &rule.hits[outcome.code as usize];
             counter.increment(outcome.hits.min(HITS_COUNTED_MAX));
+            if outcome.is_overflow {
+                rule.overflow.increment(outcome.hits.min(HITS_COUNTED_MAX));
+            }
             if let Some(details) = &rule.detail
                 && let Some(descriptor) = request.descriptors.get(outcome.descriptor as usize)
                 && let Some(detail) = outcome.rule.detail(&descriptor.entries)

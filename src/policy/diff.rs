@@ -174,6 +174,12 @@ fn rule_changes(
     if old.has_refund != new.has_refund {
         parts.push("treats negative hits differently".to_owned());
     }
+    if old.is_strict != new.is_strict {
+        parts.push(match new.is_strict {
+            true => "hits are on disk before they are admitted".to_owned(),
+            false => "hits are written after they are admitted".to_owned(),
+        });
+    }
     if old.limits != new.limits {
         let fresh = new_counters(old, new);
         let usage = if old.per != new.per {

@@ -78,6 +78,8 @@ impl Load {
             mode: load.mode,
             descriptor: None,
             has_refund: false,
+            is_strict: false,
+            overflow: crate::policy::set::CounterBase::SHARED,
             respond: Arc::clone(respond),
         };
         Self {

@@ -181,6 +181,8 @@ pub struct Rule {
     pub mode: Mode,
     /// Whether negative hits give back.
     pub refund: bool,
+    /// Hits are on disk before they are admitted.
+    pub strict: bool,
     /// The rule's own, complete; `None` takes the policy's.
     pub respond: Option<Respond>,
 }
@@ -356,6 +358,7 @@ impl Rule {
             charge: ChargeWhen::Admitted,
             mode: Mode::Enforce,
             refund: false,
+            strict: false,
             respond: None,
         }
     }

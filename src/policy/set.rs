@@ -36,6 +36,9 @@ pub struct CounterKey(pub u128);
 pub struct CounterBase(u128);
 
 impl CounterBase {
+    /// Of what belongs to no rule of a domain.
+    pub(crate) const SHARED: Self = Self(u128::from_be_bytes(*b"shared, overflow"));
+
     const LIMIT_BITS: u128 = u128::MAX >> 8;
 
     pub fn with_limit(self, salt: LimitSalt) -> CounterKey {
@@ -215,6 +218,10 @@ pub struct Rule {
     pub descriptor: Option<Box<DescriptorRule>>,
     /// Whether negative hits give back.
     pub has_refund: bool,
+    /// Whether hits must be on disk before they are admitted.
+    pub is_strict: bool,
+    /// What counts new keys when there is no room for counters of their own.
+    pub overflow: CounterBase,
     pub respond: Arc<Respond>,
 }
 
@@ -326,6 +333,16 @@ impl PolicySet {
         let rules = domains.iter_mut().flat_map(|domain| &mut domain.rules);
         rules.zip(0..).for_each(|(rule, index)| rule.index = index);
         domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
+        for domain in &mut domains {
+            let Domain { name, rules, .. } = domain;
+            for rule in rules {
+                let mut hasher = CounterHasher::new(seed);
+                hasher.feed(b"overflow");
+                hasher.feed(name.as_bytes());
+                hasher.feed(rule.name.as_bytes());
+                rule.overflow = hasher.finish();
+            }
+        }
         let by_name =
             domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
         let has_metadata = options.descriptors.has_metadata;

@@ -20,12 +20,17 @@ const fn list(name: &'static str, default: &'static str) -> KeyRow {
     KeyRow { name, is_list: true, default }
 }
 
-pub(super) const KEYS: [KeyRow; 16] = [
+pub(super) const KEYS: [KeyRow; 21] = [
     list("policies", "policies"),
     list("grpc", "127.0.0.1:8081"),
     one("http", "127.0.0.1:8080"),
-    one("store", "memory"),
+    one("store", "durable"),
     one("data-dir", "data"),
+    one("data-damaged", "empty"),
+    one("data-required", "true"),
+    one("max-counters", "auto"),
+    one("usage-days", "35"),
+    one("usage-series", "1000"),
     one("mode", "enforce"),
     one("message-size-max", "1MiB"),
     one("drain-delay", "0s"),
@@ -67,17 +72,51 @@ pub struct Flags {
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
 
-    /// Where counters live: `memory`
+    /// Where counters live: `durable` in memory and on disk, `memory` in memory alone
     ///
-    /// [env: TOLLGATE_STORE] [default: memory]
+    /// [env: TOLLGATE_STORE] [default: durable]
     #[arg(long, value_name = "WHAT")]
     store: Option<String>,
 
-    /// Folder of a store that writes to disk; `memory` makes no use of it
+    /// Folder of the durable store, made if it is not there; one process for each folder
     ///
     /// [env: TOLLGATE_DATA_DIR] [default: data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
+
+    /// When counters on disk are damaged: `empty` keeps them aside and begins anew, `refuse` does
+    /// not start
+    ///
+    /// [env: TOLLGATE_DATA_DAMAGED] [default: empty]
+    #[arg(long, value_name = "WHAT")]
+    data_damaged: Option<String>,
+
+    /// `false`: start also when the folder cannot be used, and write as soon as it can
+    ///
+    /// [env: TOLLGATE_DATA_REQUIRED] [default: true]
+    #[arg(long, value_name = "BOOL")]
+    data_required: Option<String>,
+
+    /// The most counters held at a time, or `auto`: as many as fit in half of the memory
+    ///
+    /// A counter of a rolling window, a bucket or of slots counts as several. New keys beyond share
+    /// one counter for each rule.
+    ///
+    /// [env: TOLLGATE_MAX_COUNTERS] [default: auto]
+    #[arg(long, value_name = "COUNT")]
+    max_counters: Option<String>,
+
+    /// For how many days the history of usage is kept
+    ///
+    /// [env: TOLLGATE_USAGE_DAYS] [default: 35]
+    #[arg(long, value_name = "DAYS")]
+    usage_days: Option<String>,
+
+    /// How many sets of attribute values the history tells apart at a time; others are summed
+    ///
+    /// [env: TOLLGATE_USAGE_SERIES] [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    usage_series: Option<String>,
 
     /// `enforce`, or `shadow`: measure every rule and deny nothing
     ///
@@ -176,6 +215,11 @@ impl Flags {
             "http" => single(&self.http),
             "store" => single(&self.store),
             "data-dir" => single(&self.data_dir),
+            "data-damaged" => single(&self.data_damaged),
+            "data-required" => single(&self.data_required),
+            "max-counters" => single(&self.max_counters),
+            "usage-days" => single(&self.usage_days),
+            "usage-series" => single(&self.usage_series),
             "mode" => single(&self.mode),
             "message-size-max" => single(&self.message_size_max),
             "drain-delay" => single(&self.drain_delay),

@@ -17,12 +17,16 @@ use std::time::Duration;
 
 use crate::policy::model::{DescriptorOptions, Mode, Options};
 use crate::socket::Address;
+use crate::store::durable::OnDamage;
 use crate::telemetry::LogFormat;
+use crate::usage::UsageLimits;
 pub use environment::variables;
 pub use keys::Flags;
 use keys::{KEYS, split};
 use reference::BadVariable;
-use values::{address, choice, headers, is_same_place, size, span, store, switch};
+use values::{
+    address, choice, headers, is_same_place, max_counters, size, span, store, switch, whole,
+};
 
 /// Checked settings.
 #[derive(Clone, Debug)]
@@ -32,8 +36,10 @@ pub struct Settings {
     /// `None` when it is off.
     pub http: Option<Address>,
     pub store: StoreChoice,
-    /// For stores that write to disk; the memory store does not.
-    pub data_dir: PathBuf,
+    pub data: Data,
+    /// `None` for as many as the memory allows.
+    pub max_counters: Option<usize>,
+    pub usage: UsageLimits,
     pub mode: Mode,
     /// For policies of the envoyproxy/ratelimit format.
     pub descriptors: DescriptorOptions,
@@ -55,6 +61,16 @@ impl Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreChoice {
     Memory,
+    Durable,
+}
+
+/// What the durable store is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data {
+    pub directory: PathBuf,
+    pub on_damage: OnDamage,
+    /// Whether to start only when the directory can be used.
+    pub is_required: bool,
 }
 
 /// Where a value comes from.
@@ -198,13 +214,15 @@ impl Gathered {
             path => Ok(PathBuf::from(path)),
         };
         let policies = self.each(&mut bad, "policies", path);
-        let data_dir = self.only(&mut bad, "data-dir", path);
         let grpc = self.each(&mut bad, "grpc", address);
         let http = self.only(&mut bad, "http", |text| match text {
             "off" => Ok(None),
             _ => address(text).map(Some),
         });
         let store = self.only(&mut bad, "store", store);
+        let data = self.data(&mut bad, path);
+        let max_counters = self.only(&mut bad, "max-counters", max_counters);
+        let usage = self.usage(&mut bad);
         let mode = self.only(&mut bad, "mode", |text| {
             choice(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
         });
@@ -227,7 +245,9 @@ impl Gathered {
                 grpc: grpc?,
                 http: http?,
                 store: store?,
-                data_dir: data_dir?,
+                data: data?,
+                max_counters: max_counters?,
+                usage: usage?,
                 mode: mode?,
                 descriptors: descriptors?,
                 message_size_max: message_size_max?,
@@ -238,6 +258,26 @@ impl Gathered {
             })
         };
         if bad.is_empty() { settings().ok_or(bad) } else { Err(bad) }
+    }
+
+    fn data(
+        &self,
+        bad: &mut Vec<SettingsError>,
+        path: impl Fn(&str) -> Result<PathBuf, String>,
+    ) -> Option<Data> {
+        let directory = self.only(bad, "data-dir", path);
+        let on_damage = self.only(bad, "data-damaged", |text| {
+            choice(text, &[("empty", OnDamage::Empty), ("refuse", OnDamage::Refuse)])
+        });
+        let is_required = self.only(bad, "data-required", switch);
+        Some(Data { directory: directory?, on_damage: on_damage?, is_required: is_required? })
+    }
+
+    fn usage(&self, bad: &mut Vec<SettingsError>) -> Option<UsageLimits> {
+        let keep_days = self.only(bad, "usage-days", |text| whole(text, 3, 400));
+        let series_max = self.only(bad, "usage-series", |text| whole(text, 1, 100_000));
+        let keep_days = u32::try_from(keep_days?).ok()?;
+        Some(UsageLimits { keep_days, series_max: series_max? })
     }
 
     fn descriptors(&self, bad: &mut Vec<SettingsError>) -> Option<DescriptorOptions> {
@@ -420,8 +460,10 @@ mod tests {
     fn a_bad_value_names_its_setting_its_origin_and_the_next_step() {
         for (name, value, part) in [
             ("grpc", "nowhere", "write `host:port`"),
-            ("store", "durable", "not in this version; use `memory`"),
-            ("store", "redis://x", "use `memory`"),
+            ("store", "redis://x", "use `durable` or `memory`"),
+            ("data-damaged", "repair", "`empty`, `refuse`"),
+            ("max-counters", "many", "between 1000 and"),
+            ("usage-days", "0", "between 3 and 400"),
             ("mode", "maybe", "`enforce`, `shadow`"),
             ("message-size-max", "1", "between 1KiB and 256MiB"),
             ("message-size-max", "99999999999999999999MiB", "between"),

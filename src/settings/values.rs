@@ -36,12 +36,25 @@ pub(super) fn is_same_place(one: &Address, other: &Address) -> bool {
 pub(super) fn store(text: &str) -> Result<StoreChoice, String> {
     match text {
         "memory" => Ok(StoreChoice::Memory),
-        "durable" => Err("the store `durable` is not in this version; use `memory`".to_owned()),
+        "durable" => Ok(StoreChoice::Durable),
         _ if text.starts_with("redis:") || text.starts_with("rediss:") => {
-            Err("shared stores are not in this version; use `memory`".to_owned())
+            Err("shared stores are not in this version; use `durable` or `memory`".to_owned())
         }
-        _ => Err(format!("`{text}` is no store; use `memory`")),
+        _ => Err(format!("`{text}` is no store; use `durable` or `memory`")),
     }
+}
+
+/// `None` for what is chosen by the memory there is.
+pub(super) fn max_counters(text: &str) -> Result<Option<usize>, String> {
+    match text {
+        "auto" => Ok(None),
+        _ => whole(text, 1_000, 1_000_000_000).map(Some),
+    }
+}
+
+pub(super) fn whole(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+    number.ok_or_else(|| format!("`{text}` is no whole number between {least} and {most}"))
 }
 
 pub(super) fn choice<T: Clone>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {

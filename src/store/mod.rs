@@ -3,7 +3,13 @@
 //! `charge` decides a whole request at once: every enforced charge fits and all are taken, or
 //! none of those that count only what is admitted.
 
+pub mod bound;
+pub mod durable;
+mod locked;
 pub mod memory;
+mod parts;
+mod reserve;
+mod shard;
 #[cfg(test)]
 mod tests;
 
@@ -15,19 +21,23 @@ use smallvec::SmallVec;
 
 use crate::decide::{Charge, Lease, Trial};
 use crate::limit::Outcome;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+use durable::DurableStore;
 use memory::MemoryStore;
 
 /// One per charge, in order.
 pub type Outcomes = SmallVec<[Outcome; 8]>;
 
-/// Why a store could not decide. The memory store always can.
+/// Why a store could not decide. Those that decide in memory always can.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {}
 
 #[derive(Debug)]
 pub enum Store {
+    /// Forgets everything when the process ends.
     Memory(MemoryStore),
+    /// Decides in memory, and writes it down.
+    Durable(Arc<DurableStore>),
 }
 
 impl Store {
@@ -35,65 +45,58 @@ impl Store {
         Self::Memory(MemoryStore::default())
     }
 
-    /// The only await of the request path. The memory store is ready at once, but where the last
-    /// slot of a concurrency limit is held: its release may be on the way, because callers that
-    /// send one request after the other send the next before we hear of the end of the last.
+    /// The only await of the request path. What is in memory is ready at once, but for two things.
+    /// Where the last slot of a concurrency limit is held its release may be on the way, because
+    /// callers that send one request after the other send the next before we hear of the end of
+    /// the last. And what a strict rule admits must be on disk before.
     pub async fn charge(
         &self,
         charges: &[Charge<'_>],
         now: Timestamp,
     ) -> Result<Outcomes, StoreError> {
-        match self {
-            Self::Memory(store) => {
-                if charges.iter().any(Charge::takes_slots) {
-                    wait_for_slot(store, charges, now).await;
-                }
-                Ok(store.charge(charges, now))
-            }
+        let memory = self.counters();
+        if charges.iter().any(Charge::takes_slots) {
+            wait_for_slot(memory, charges, now).await;
         }
+        if let Self::Durable(store) = self
+            && charges.iter().any(Charge::takes_strictly)
+        {
+            store.wait_for_reserves(charges, now).await;
+        }
+        Ok(memory.charge(charges, now))
     }
 
     /// What charges would be told if they came now, without the patience for slots that are on
     /// their way back. Changes nothing.
     pub fn try_out(&self, charges: &[Charge<'_>], now: Timestamp) -> Trial {
-        match self {
-            Self::Memory(store) => store.try_out(charges, now),
-        }
+        self.counters().try_out(charges, now)
     }
 
     /// Ends leases; how many of them were held.
     pub fn release(&self, leases: &[Lease], now: Timestamp) -> usize {
+        self.counters().release(leases, now)
+    }
+
+    /// Why counters are not as safe as promised; `None` while they are. `steady` is the time of the
+    /// clock that only grows.
+    pub fn degraded(&self, steady: Span) -> Option<String> {
         match self {
-            Self::Memory(store) => store.release(leases, now),
+            Self::Memory(_) => None,
+            Self::Durable(store) => store.status().degraded(steady),
         }
     }
 
-    /// Forgets idle counters of one shard, so that no request waits long; returns how many were
-    /// dropped. Called over and over by a background task.
-    pub fn sweep_step(&self, now: Timestamp) -> usize {
+    /// Those that decide.
+    pub fn counters(&self) -> &MemoryStore {
         match self {
-            Self::Memory(store) => store.sweep_step(now),
-        }
-    }
-
-    /// Slots of concurrency limits held now.
-    pub fn slots_held(&self, now: Timestamp) -> u64 {
-        match self {
-            Self::Memory(store) => store.slots_held(now),
-        }
-    }
-
-    /// Counters held.
-    pub fn counter_count(&self) -> usize {
-        match self {
-            Self::Memory(store) => store.counter_count(),
+            Self::Memory(store) => store,
+            Self::Durable(store) => &store.memory,
         }
     }
 }
 
 /// Well inside of the 20 ms that Envoy waits for an answer.
 const SLOT_PATIENCE: Duration = Duration::from_millis(5);
-
 /// Waits while a limit is just full, but not for long.
 async fn wait_for_slot(store: &MemoryStore, charges: &[Charge<'_>], now: Timestamp) {
     let Some(mut told) = store.just_full(charges, now) else { return };

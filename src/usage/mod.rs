@@ -124,6 +124,12 @@ impl Usage {
         self.0.lock().image()
     }
 
+    /// Forgets everything, as if nothing had been restored.
+    pub fn clear(&self) {
+        let mut history = self.0.lock();
+        *history = History::new(history.limits);
+    }
+
     /// Before all sections. Where the image is damaged, nothing changes.
     pub fn restore_image(&self, image: &[u8]) -> Result<(), Damage> {
         self.0.lock().restore_image(image)

@@ -59,8 +59,17 @@ fn check_without_a_path_or_with_a_missing_one_is_wrong_usage() {
 #[test]
 fn serve_prints_all_problems_of_its_policies_and_does_not_start() {
     let folder = folder_with(&FIVE_A_MINUTE.replace("5/minute", "5/fortnight, oops"));
-    let arguments =
-        ["serve", "--policies", path(&folder), "--grpc", "127.0.0.1:0", "--http", "off"];
+    let arguments = [
+        "serve",
+        "--policies",
+        path(&folder),
+        "--grpc",
+        "127.0.0.1:0",
+        "--http",
+        "off",
+        "--store",
+        "memory",
+    ];
     let (code, _, stderr) = outcome(&mut tollgate(&arguments));
     assert_eq!(code, 1);
     assert_eq!(stderr.matches("policy.yaml:5:").count(), 2, "{stderr}");
@@ -70,8 +79,16 @@ fn serve_prints_all_problems_of_its_policies_and_does_not_start() {
 #[test]
 fn serve_without_any_policy_names_the_places_it_looked_at() {
     let empty = tempfile::tempdir().unwrap();
-    complains(&["serve", "--policies", path(&empty)], 1, &[path(&empty), "another path"]);
-    complains(&["serve", "--policies", "no/such/folder"], 1, &["`no/such/folder`"]);
+    complains(
+        &["serve", "--store", "memory", "--policies", path(&empty)],
+        1,
+        &[path(&empty), "another path"],
+    );
+    complains(
+        &["serve", "--store", "memory", "--policies", "no/such/folder"],
+        1,
+        &["`no/such/folder`"],
+    );
 }
 
 #[test]
@@ -79,14 +96,24 @@ fn serve_says_which_port_is_in_use() {
     let folder = folder_with(FIVE_A_MINUTE);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let arguments = ["serve", "--policies", path(&folder), "--http", "off", "--grpc", &address];
+    let arguments = [
+        "serve",
+        "--store",
+        "memory",
+        "--policies",
+        path(&folder),
+        "--http",
+        "off",
+        "--grpc",
+        &address,
+    ];
     complains(&arguments, 1, &[&address, "in use", "another port"]);
 }
 
 #[test]
 fn bad_settings_are_wrong_usage_with_their_origin() {
     complains(&["serve", "--grpc", "nowhere"], 2, &["flag --grpc", "`nowhere`", "host:port"]);
-    complains(&["serve", "--store", "durable"], 2, &["not in this version", "`memory`"]);
+    complains(&["serve", "--store", "disk"], 2, &["`disk` is no store", "`durable`", "`memory`"]);
     complains(&["serve", "--config", "no.yaml"], 2, &["`no.yaml`: it does not exist"]);
     let (code, _, stderr) = outcome(tollgate(&["serve"]).env("TOLLGATE_DRAIN_TIMEOUT", "soon"));
     assert_eq!(code, 2);
@@ -113,7 +140,7 @@ fn print_config_shows_each_value_with_its_origin() {
         ("http", "127.0.0.1:9", "# flag --http"),
         ("mode", "enforce", "# environment TOLLGATE_MODE"),
         ("log-level", "debug", "# file "),
-        ("store", "memory", "# default"),
+        ("store", "durable", "# default"),
     ] {
         assert!(line(name).contains(value) && line(name).contains(origin), "{stdout}");
     }
@@ -164,13 +191,13 @@ fn a_mistake_in_the_settings_file_is_told_from_a_file_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("settings.yaml");
     std::fs::write(&file, "gprc: x\n").unwrap();
-    let arguments = ["serve", "--config", file.to_str().unwrap()];
+    let arguments = ["serve", "--store", "memory", "--config", file.to_str().unwrap()];
     complains(&arguments, 2, &["has a mistake: line 1, column 1", "did you mean `grpc`?"]);
 }
 
 #[test]
 fn a_misspelt_variable_is_warned_of_at_start() {
-    let mut command = tollgate(&["serve", "--policies", "no/such/folder"]);
+    let mut command = tollgate(&["serve", "--store", "memory", "--policies", "no/such/folder"]);
     let (_, _, stderr) = outcome(command.env("TOLLGATE_LOGLEVEL", "debug"));
     let warning = "`TOLLGATE_LOGLEVEL` is no setting; did you mean `TOLLGATE_LOG_LEVEL`?";
     assert!(stderr.lines().any(|l| l.contains("WARN") && l.contains(warning)), "{stderr}");
@@ -178,7 +205,16 @@ fn a_misspelt_variable_is_warned_of_at_start() {
 
 #[test]
 fn every_bad_setting_has_its_own_line() {
-    let arguments = ["serve", "--mode", "maybe", "--grpc", "[::1]:9,127.0.0.1:9", "--http"];
+    let arguments = [
+        "serve",
+        "--store",
+        "memory",
+        "--mode",
+        "maybe",
+        "--grpc",
+        "[::1]:9,127.0.0.1:9",
+        "--http",
+    ];
     let mut command = tollgate(&[&arguments, ["127.0.0.1:9"].as_slice()].concat());
     let (code, _, stderr) = outcome(command.env("TOLLGATE_STORE", "disk"));
     assert_eq!(code, 2);

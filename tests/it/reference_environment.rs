@@ -84,7 +84,7 @@ fn the_log_says_what_is_used_what_is_not_and_which_files_are_not_read() {
     let folder = root.path().join("ratelimit/config");
     mount(&folder, &["limits"]);
     let environment = environment(root.path().to_str().unwrap());
-    let mut command = tollgate(&["serve"]);
+    let mut command = tollgate(&["serve", "--store", "memory"]);
     let command = command.envs(environment).env("TRACING_ENABLED", "true").env("LOG_FORMAT", "xml");
     let (status, _, stderr) = outcome(command);
     // There is no policy in it that would have a name for one.

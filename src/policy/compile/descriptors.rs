@@ -161,6 +161,8 @@ impl<'p> Forest<'p> {
                 metadata: node.metadata.clone(),
             })),
             has_refund: true,
+            is_strict: false,
+            overflow: crate::policy::set::CounterBase::SHARED,
             respond: Arc::new(Respond::BARE),
         };
         self.rules.push((name, rule));

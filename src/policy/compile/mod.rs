@@ -12,7 +12,7 @@ use super::load::Load;
 use super::matcher::native::NativeMatcher;
 use super::model::{self, Body, Mode, Options, Policy};
 use super::respond::Respond;
-use super::set::{CounterSeed, Domain, Matcher, Rule, RuleSalt};
+use super::set::{CounterBase, CounterSeed, Domain, Matcher, Rule, RuleSalt};
 
 /// The set numbers its domains and rules when all are there.
 pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> Domain {
@@ -82,6 +82,8 @@ fn native_rules(
         mode: rule.mode,
         descriptor: None,
         has_refund: rule.refund,
+        is_strict: rule.strict,
+        overflow: CounterBase::SHARED,
         respond: rule.respond.clone().map_or_else(|| Arc::clone(shared), Arc::new),
     };
     policy.rules.iter().map(compile).collect()

@@ -57,6 +57,7 @@ const POLICY_KEYS: &Keys = &[
     ("replaces", Standing::Elsewhere("put it into a rule under `rules`")),
     ("unlimited", Standing::Elsewhere("put it into a rule under `rules`")),
     ("refund", Standing::Elsewhere("put it into a rule under `rules`")),
+    ("strict", Standing::Elsewhere("put it into a rule under `rules`")),
     ("retry_after", Standing::Elsewhere("put it into `respond`")),
     ("headers", Standing::Elsewhere("put it into `respond`")),
     ("body", Standing::Elsewhere("put it into `respond`")),
@@ -72,6 +73,7 @@ const RULE_KEYS: &Keys = &[
     ("replaces", Standing::Read),
     ("unlimited", Standing::Read),
     ("refund", Standing::Read),
+    ("strict", Standing::Read),
     ("respond", Standing::Read),
     ("description", Standing::Read),
     ("others", Standing::Read),
@@ -280,6 +282,7 @@ fn read_rule(findings: &mut Findings, node: &Node, defaults: &Defaults) -> Vec<R
         charge: read_charge(findings, &fields).unwrap_or(defaults.charge),
         mode: read_mode(findings, &fields).unwrap_or(defaults.mode),
         refund: read_flag(findings, &fields, "refund"),
+        strict: read_flag(findings, &fields, "strict"),
         respond: fields
             .value("respond")
             .map(|node| answer::read(findings, node).over(&defaults.respond).complete()),

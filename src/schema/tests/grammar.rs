@@ -143,6 +143,7 @@ fn rules() -> impl Strategy<Value = Json> {
         options("mode", vec![json!("shadow"), json!("enforce"), json!(true)]),
         options("replaces", vec![json!("first"), json!(["first"]), json!([])]),
         options("refund", vec![json!(true), json!(false), json!("true")]),
+        options("strict", vec![json!(true), json!(false), json!("true")]),
         options("cost", vec![json!(2), json!(1.5), json!("ceil(rows / 100)"), json!("rows")]),
         options("resume_below", vec![json!("50%"), json!("12.5%"), json!(50)]),
         options("base", vec![json!("/v1"), json!("/v1/{shop}/"), json!("v1"), json!("/")]),

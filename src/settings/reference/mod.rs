@@ -126,6 +126,8 @@ impl Reader<'_> {
                 path = format!("{}/{part}", path.trim_end_matches('/'));
             }
         }
+        // Where that server runs there may be no folder for us.
+        self.decide("data-required", vec!["false".to_owned()], set.clone());
         self.decide("policies", vec![path], set);
     }
 

@@ -21,6 +21,7 @@ fn slots(number: u64, amount: u64, hits: Hits) -> Charge<'static> {
         when: ChargeWhen::Admitted,
         mode: Mode::Enforce,
         denies: Denies::Alone,
+        is_strict: false,
         is_spared: false,
         group: u32::try_from(number).unwrap(),
         rule: None,
@@ -261,7 +262,7 @@ async fn of_many_that_wait_for_one_slot_exactly_one_gets_it() {
     store.release(&[Lease { counter: take(1, 1).counter, id: first }], at(0));
     let admitted = waiting.join_all().await.into_iter().filter(|is_admitted| *is_admitted);
     assert_eq!(admitted.count(), 1);
-    assert_eq!(store.slots_held(at(0)), 1);
+    assert_eq!(store.counters().slots_held(at(0)), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,7 +284,7 @@ async fn who_leaves_while_waiting_has_taken_nothing_and_was_not_denied() {
     let wanted = [take(1, 1)];
     let gone = tokio::time::timeout(Duration::from_millis(2), store.charge(&wanted, at(0))).await;
     assert!(gone.is_err());
-    assert_eq!(store.slots_held(at(0)), 1);
+    assert_eq!(store.counters().slots_held(at(0)), 1);
     store.charge(&[slots(1, 1, Hits::GiveBack(1))], at(0)).await.unwrap();
-    assert_eq!(store.slots_held(at(0)), 0, "nothing is awaited of the one that left");
+    assert_eq!(store.counters().slots_held(at(0)), 0, "nothing is awaited of the one that left");
 }

@@ -32,7 +32,7 @@ proptest! {
         let store = MemoryStore::default();
         let mut now = Timestamp::from_seconds(0);
         for (charges, seconds) in requests {
-            now = now.plus(crate::time::Span::from_seconds(seconds));
+            now = now.plus(Span::from_seconds(seconds));
             let before = format!("{store:?}");
             let trial = store.try_out(&charges, now);
             prop_assert_eq!(format!("{store:?}"), before);
@@ -58,6 +58,6 @@ fn a_trial_sees_the_slots_that_are_held() {
     assert!(admitted(&store.charge(&[slot], now)));
     assert_eq!(store.try_out(&[slot, of_kind(0, 1)], now).standing[0].held, Some(2));
     assert_eq!(store.try_out(&[of_kind(0, 1)], now).standing[0].held, None);
-    let ended = now.plus(crate::time::Span::from_seconds(60));
+    let ended = now.plus(Span::from_seconds(60));
     assert_eq!(store.try_out(&[slot], ended).standing[0].held, Some(0), "run out");
 }

@@ -60,7 +60,14 @@ fn record(
 /// Every limit has room.
 fn rooms(plan: &Plan<'_>) -> Vec<Outcome> {
     let verdict = Verdict::Admitted;
-    let room = Outcome { verdict, remaining: 1, reset: None, lease: None, again: None };
+    let room = Outcome {
+        verdict,
+        remaining: 1,
+        reset: None,
+        lease: None,
+        again: None,
+        is_overflow: false,
+    };
     vec![room; plan.charges.len()]
 }
 

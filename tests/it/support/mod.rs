@@ -29,11 +29,13 @@ use tollgate::metrics::Metrics;
 use tollgate::pb::rls::rate_limit_service_client::RateLimitServiceClient;
 use tollgate::policy::model::Mode;
 use tollgate::server::{Listeners, Server};
-use tollgate::settings::{Settings, StoreChoice};
+use tollgate::settings::{Data, Settings, StoreChoice};
 use tollgate::socket::Address;
 use tollgate::source::Active;
+use tollgate::store::durable::OnDamage;
 use tollgate::telemetry::LogFormat;
 use tollgate::time::Timestamp;
+use tollgate::usage::UsageLimits;
 use tonic::transport::{Channel, Endpoint};
 
 pub(crate) use call::*;
@@ -75,7 +77,9 @@ pub(crate) fn settings(policies: &Path) -> Settings {
         grpc: vec![Address::parse("127.0.0.1:0").unwrap()],
         http: Some(Address::parse("127.0.0.1:0").unwrap()),
         store: StoreChoice::Memory,
-        data_dir: "data".into(),
+        data: Data { directory: "data".into(), on_damage: OnDamage::Refuse, is_required: true },
+        max_counters: None,
+        usage: UsageLimits::default(),
         mode: Mode::Enforce,
         descriptors: Default::default(),
         message_size_max: 1 << 20,

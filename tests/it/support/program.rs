@@ -6,7 +6,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use tempfile::TempDir;
+
 use super::process::Process;
+
+/// Where a server may write, gone with it.
+const DATA_DIR: &str = "TOLLGATE_DATA_DIR";
 
 /// Folders of our containers that hold policies or a socket.
 const MOUNTS: [&str; 2] = ["/etc/tollgate/policies", "/run/tollgate"];
@@ -32,6 +37,8 @@ pub(crate) struct ServerProcess {
     /// The first one, as `--grpc` takes it, so that another server can come back there.
     pub(crate) grpc: String,
     pub(crate) http: SocketAddr,
+    /// Where its counters are.
+    _data: TempDir,
 }
 
 impl ServerProcess {
@@ -78,12 +85,14 @@ impl ServerProcess {
     }
 
     /// Waits until it has said where it listens, first for gRPC, then for HTTP.
-    fn listening(command: Command) -> Self {
+    fn listening(mut command: Command) -> Self {
+        let data = tempfile::tempdir().expect("a folder for counters");
+        command.env(DATA_DIR, data.path());
         let mut process = Process::start(command);
         let grpc = process.value_logged("listening grpc=");
         let http = process.value_logged("listening http=");
         let http = http.parse().unwrap_or_else(|error| panic!("`{http}`: {error}"));
-        Self { process, grpc, http }
+        Self { process, grpc, http, _data: data }
     }
 }
 

@@ -1,0 +1,107 @@
+//! Counters that outlast the process: those in memory decide, and a thread writes down what they
+//! have come to.
+//!
+//! No request waits for the disk, but for what a strict rule reserves. Whatever the disk does,
+//! decisions go on; how much a crash would forget is known at every moment and told.
+
+mod open;
+mod status;
+mod thread;
+mod writer;
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::Notify;
+
+use super::memory::MemoryStore;
+use crate::decide::Charge;
+use crate::time::{Span, Timestamp};
+pub use open::{OnDamage, OpenError, Opened, Place, open};
+pub use status::Status;
+pub use thread::Closing;
+pub use writer::Writer;
+
+/// From one turn of writing to the next.
+pub const TURN: Span = Span::from_millis(50);
+/// What is promised of a disk that is not slow: nothing older is forgotten when the process is
+/// killed.
+pub const PROMISE_KILL: Span = Span::from_millis(150);
+/// Nor when the machine loses power.
+pub const PROMISE_POWER: Span = Span::from_millis(250);
+
+/// Well inside of the 20 ms that Envoy waits for an answer.
+const RESERVE_PATIENCE: Duration = Duration::from_millis(15);
+
+#[derive(Debug)]
+pub struct DurableStore {
+    pub memory: MemoryStore,
+    status: Mutex<Status>,
+    /// Told after every turn of writing.
+    turned: Notify,
+    wake: Wake,
+}
+
+/// How the writing thread is woken before its time.
+#[derive(Debug, Default)]
+struct Wake {
+    is_wanted: Mutex<bool>,
+    told: Condvar,
+    stops: AtomicBool,
+}
+
+impl DurableStore {
+    fn new(memory: MemoryStore) -> Arc<Self> {
+        let (status, turned, wake) = (Mutex::default(), Notify::new(), Wake::default());
+        Arc::new(Self { memory, status, turned, wake })
+    }
+
+    /// How it stands with the disk.
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    /// Says that nothing will be written.
+    pub fn cannot_write(&self, why: String) {
+        self.status.lock().failed(why);
+    }
+
+    /// Waits, but not for long, until the disk counts what strict rules are asked for.
+    pub(super) async fn wait_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp) {
+        if !self.memory.ask_for_reserves(charges, now, false) || self.status.lock().is_failing() {
+            return;
+        }
+        let waited = async {
+            // What is asked for now may just miss the turn that is on its way.
+            for is_asked in [true, true, false, true, true, false] {
+                let mut turned = pin!(self.turned.notified());
+                turned.as_mut().enable();
+                self.wake();
+                if !self.memory.ask_for_reserves(charges, now, is_asked) {
+                    return;
+                }
+                turned.await;
+            }
+        };
+        // Too late is not an error: the charge is then denied for a moment.
+        let _ = tokio::time::timeout(RESERVE_PATIENCE, waited).await;
+    }
+
+    fn wake(&self) {
+        *self.wake.is_wanted.lock() = true;
+        self.wake.told.notify_one();
+    }
+
+    /// Waits for the next turn; whether there is to be another one after it.
+    fn wait(&self, span: Span) -> bool {
+        let mut is_wanted = self.wake.is_wanted.lock();
+        if !*is_wanted {
+            self.wake.told.wait_for(&mut is_wanted, span.to_duration());
+        }
+        *is_wanted = false;
+        !self.wake.stops.load(Ordering::Acquire)
+    }
+}

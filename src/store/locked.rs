@@ -1,0 +1,259 @@
+//! The shards of one request, all locked: where a request is decided.
+//!
+//! Enforced charges are taken all together or not at all, and what a denied request takes all the
+//! same is what its rules say.
+
+use parking_lot::MutexGuard;
+use smallvec::SmallVec;
+
+use super::Outcomes;
+use super::bound::overflow_key;
+use super::memory::MemoryStore;
+use super::shard::{Shard, ShortKey};
+use crate::decide::{Charge, CounterKey, Denial};
+use crate::limit::{ChargeWhen, Hits, Outcome, Verdict};
+use crate::policy::model::Mode;
+use crate::time::Timestamp;
+
+/// Counters that are given up at most to make room for one.
+const GIVEN_UP_MAX: usize = 8;
+
+pub(super) struct Locked<'m> {
+    store: &'m MemoryStore,
+    shards: SmallVec<[(usize, MutexGuard<'m, Shard>); 8]>,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.weigh();
+    }
+}
+
+impl<'m> Locked<'m> {
+    pub(super) fn new(store: &'m MemoryStore, charges: &[Charge<'_>]) -> Self {
+        let mut indexes: SmallVec<[usize; 8]> =
+            charges.iter().map(|charge| charge.counter.shard_index()).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        let lock = |index: usize| (index, store.lock(index));
+        Self { store, shards: indexes.into_iter().map(lock).collect() }
+    }
+
+    pub(super) fn shard(&mut self, key: CounterKey) -> &mut Shard {
+        let index = key.shard_index();
+        let place = self.shards.partition_point(|(held, _)| *held < index);
+        &mut self.shards[place].1
+    }
+
+    fn weigh(&mut self) {
+        self.shards.iter_mut().for_each(|(_, shard)| self.store.weigh(shard));
+    }
+
+    /// Makes room for the counters that the charges need and are not there yet. Where none can be
+    /// given up for one, its charge goes to the overflow counter of its rule: then all charges are
+    /// returned, as they are to be charged. Changes nothing where `is_trial`.
+    pub(super) fn make_room<'s>(
+        &mut self,
+        charges: &[Charge<'s>],
+        is_trial: bool,
+        now: Timestamp,
+    ) -> Option<SmallVec<[Charge<'s>; 8]>> {
+        if self.store.has_room(charges.len()) {
+            return None;
+        }
+        let mut moved: Option<SmallVec<[Charge<'s>; 8]>> = None;
+        for (position, charge) in charges.iter().enumerate() {
+            let makes_one = matches!(charge.hits, Hits::Take(1..));
+            if !makes_one || self.shard(charge.counter).holds(charge.counter) {
+                continue;
+            }
+            if !self.gives_up_for(charge.counter, charges, is_trial, now) {
+                let all = moved.get_or_insert_with(|| SmallVec::from_slice(charges));
+                all[position].counter = overflow_key(charge);
+            }
+        }
+        moved
+    }
+
+    /// Whether counters that are missed little could be given up for a new one.
+    fn gives_up_for(
+        &mut self,
+        wanted: CounterKey,
+        charges: &[Charge<'_>],
+        is_trial: bool,
+        now: Timestamp,
+    ) -> bool {
+        let start = ShortKey::from(wanted).table_hash();
+        for _ in 0..GIVEN_UP_MAX {
+            let shard = self.shard(wanted);
+            let Some(least) = shard.least_missed(start, now) else { return false };
+            if charges.iter().any(|charge| {
+                charge.counter.shard_index() == wanted.shard_index()
+                    && ShortKey::from(charge.counter) == least
+            }) {
+                return false;
+            }
+            if is_trial {
+                return true;
+            }
+            let was_live = shard.give_up(least, now);
+            self.store.count_given_up(was_live);
+            self.weigh();
+            if self.store.has_room(1) {
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn charge(&mut self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+        let mut outcomes = Outcomes::new();
+        let mut denial = Denial::default();
+        let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
+        let spared = self.spared(charges, now);
+        for (position, charge) in charges.iter().enumerate() {
+            let shard = self.shard(charge.counter);
+            let outcome = match charge.hits {
+                Hits::Take(_) if spared.contains(&position) => shard.look(charge, now),
+                Hits::Take(_) if charge.is_strict => shard.take_strict(charge, now),
+                Hits::Take(_) => shard.take(charge, now),
+                // Nothing is given back before it is known that the request is not denied.
+                Hits::GiveBack(_) => {
+                    Outcome { verdict: Verdict::Admitted, ..shard.look(charge, now) }
+                }
+            };
+            let is_denied = outcome.verdict.is_denial();
+            denial.note(charge.denies, is_denied && charge.mode == Mode::Enforce);
+            if is_denied && charge.mode == Mode::Shadow {
+                shadow_denied.push(charge.group);
+            }
+            outcomes.push(outcome);
+        }
+        let is_denied = denial.is_denied();
+        shadow_denied.sort_unstable();
+        // Slots come back because their request has ended, whatever becomes of this one.
+        let is_undone = |charge: &Charge<'_>| {
+            charge.when == ChargeWhen::Admitted
+                && !charge.gives_slots_back()
+                && (is_denied || shadow_denied.binary_search(&charge.group).is_ok())
+        };
+        for (charge, outcome) in charges.iter().zip(&mut outcomes) {
+            if matches!(charge.hits, Hits::GiveBack(_)) && !is_undone(charge) {
+                *outcome = self.shard(charge.counter).take(charge, now);
+            }
+        }
+        if is_denied || !shadow_denied.is_empty() {
+            self.undo(charges, &mut outcomes, is_undone, now);
+        }
+        if is_denied {
+            // What a denied request counts may leave no room for the same request later.
+            let admitted = charges
+                .iter()
+                .zip(&mut outcomes)
+                .filter(|(charge, outcome)| charge.counts_denied() && !outcome.verdict.is_denial());
+            for (charge, outcome) in admitted {
+                outcome.again = self.shard(charge.counter).wait_for(charge, charge.hits, now);
+            }
+            self.tell_together(charges, &mut outcomes, now);
+        }
+        for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
+            self.shard(charge.counter).given_back.notify_waiters();
+        }
+        outcomes
+    }
+
+    /// Positions of the charges that fit, where others of the request do not: each is asked for
+    /// itself alone.
+    fn spared(&mut self, charges: &[Charge<'_>], now: Timestamp) -> SmallVec<[usize; 8]> {
+        let mut spared = SmallVec::new();
+        if !charges.iter().any(|charge| charge.is_spared) {
+            return spared;
+        }
+        for (position, charge) in charges.iter().enumerate() {
+            let mut state = self.shard(charge.counter).state(charge, now);
+            let asked = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
+            if !asked.verdict.is_denial() {
+                spared.push(position);
+            }
+        }
+        match spared.len() == charges.len() {
+            true => SmallVec::new(),
+            false => spared,
+        }
+    }
+
+    /// Gives back what was taken for nothing, then tells every such charge what is really left:
+    /// only after all are undone, because one counter may be charged more than once.
+    fn undo(
+        &mut self,
+        charges: &[Charge<'_>],
+        outcomes: &mut Outcomes,
+        is_undone: impl Fn(&Charge<'_>) -> bool,
+        now: Timestamp,
+    ) {
+        for (charge, outcome) in charges.iter().zip(&*outcomes) {
+            if !is_undone(charge) {
+                continue;
+            }
+            if charge.takes_slots() {
+                self.shard(charge.counter).deny(charge, outcome, now);
+            } else if outcome.verdict == Verdict::Admitted {
+                self.shard(charge.counter).give_back(charge, now);
+            }
+            if charge.is_strict && outcome.verdict == Verdict::Admitted {
+                self.shard(charge.counter).unspend(charge);
+            }
+        }
+        for (charge, outcome) in charges.iter().zip(outcomes) {
+            if is_undone(charge) {
+                outcome.lease = None;
+                let shard = self.shard(charge.counter);
+                outcome.remaining = match charge.limit.kind.is_concurrent() {
+                    // Without a copy of all its leases.
+                    true => charge.limit.amount.saturating_sub(shard.held(charge.counter, now)),
+                    false => shard.look(charge, now).remaining,
+                };
+            }
+        }
+    }
+}
+
+impl Locked<'_> {
+    /// Where a denied request charges one counter more than once, none of its charges is admitted
+    /// before all of them are: each is told the wait of all together.
+    fn tell_together(&mut self, charges: &[Charge<'_>], outcomes: &mut Outcomes, now: Timestamp) {
+        let takes = |charge: &Charge<'_>| {
+            charge.mode == Mode::Enforce && matches!(charge.hits, Hits::Take(1..))
+        };
+        let mut counters: SmallVec<[CounterKey; 8]> =
+            charges.iter().filter(|it| takes(it)).map(|it| it.counter).collect();
+        counters.sort_unstable();
+        let mut shared: SmallVec<[CounterKey; 2]> =
+            counters.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]).collect();
+        shared.dedup();
+        for counter in shared {
+            let own = |charge: &&Charge<'_>| takes(charge) && charge.counter == counter;
+            let hits = charges.iter().filter(own).fold(0_u64, |sum, charge| match charge.hits {
+                Hits::Take(hits) => sum.saturating_add(hits),
+                Hits::GiveBack(_) => sum,
+            });
+            let Some(first) = charges.iter().find(own) else { continue };
+            let mut state = self.shard(counter).state(first, now);
+            let all = first.limit.step(&mut state, Hits::Take(hits), ChargeWhen::Admitted, now);
+            let again = self.shard(counter).wait_for(first, Hits::Take(hits), now);
+            let pairs = charges.iter().zip(outcomes.iter_mut());
+            for (charge, outcome) in pairs.filter(|(charge, _)| own(charge)) {
+                if !outcome.verdict.is_denial() && charge.counts_denied() {
+                    outcome.again = again;
+                }
+                if all.verdict.is_denial() && outcome.verdict.is_denial() {
+                    if all.verdict == Verdict::ExceedsAmount {
+                        outcome.verdict = all.verdict;
+                    }
+                    // What one of them was told reckons with others that are undone now.
+                    outcome.reset = all.reset.or(outcome.reset);
+                }
+            }
+        }
+    }
+}
