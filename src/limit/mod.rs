@@ -309,6 +309,20 @@ impl State {
         }
     }
 
+    /// Moves all times along with a clock that has been set: what is used stays used for as long
+    /// as it would have been.
+    pub fn shift(&mut self, by_nanos: i64) {
+        match self {
+            Self::Fixed(state) => state.shift(by_nanos),
+            Self::Large(large) => match large.as_mut() {
+                LargeState::Rolling(state) => state.shift(by_nanos),
+                LargeState::Bucket(state) => state.shift(by_nanos),
+                LargeState::Concurrent(state) => state.shift(by_nanos),
+                LargeState::Pausing(state) => state.inner().shift(by_nanos),
+            },
+        }
+    }
+
     /// The slots held now of a concurrency limit, and the id given last; `None` of other limits.
     pub fn slots_held(&self, now: Timestamp) -> Option<(u64, LeaseId)> {
         let Self::Large(large) = self else { return None };

@@ -15,7 +15,7 @@ pub struct State {
     used: u64,
     /// Of one token, in units of 1 / window-in-nanoseconds; less than one token.
     fraction: u64,
-    /// When the level above was right; never goes back.
+    /// When the level above was right; goes back only with the clock itself.
     at: Timestamp,
     /// When nothing is left of it, if nothing more comes.
     empties_at: Timestamp,
@@ -36,6 +36,11 @@ impl State {
 
     pub fn is_idle(&self, now: Timestamp) -> bool {
         now >= self.empties_at
+    }
+
+    pub(super) fn shift(&mut self, by_nanos: i64) {
+        self.at = self.at.shifted(by_nanos);
+        self.empties_at = self.empties_at.shifted(by_nanos);
     }
 
     /// The level in units of 1 / window-in-nanoseconds of a token.

@@ -206,6 +206,16 @@ impl MemoryStore {
         before - held
     }
 
+    pub fn shift(&self, by_nanos: i64) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.swept = shard.swept.map(|swept| swept.shifted(by_nanos));
+            for counter in shard.counters.iter_mut() {
+                counter.state.shift(by_nanos);
+            }
+        }
+    }
+
     pub fn counter_count(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().counters.len()).sum()
     }

@@ -76,6 +76,13 @@ impl Store {
         }
     }
 
+    /// Moves all times along with a clock that has been set.
+    pub fn shift(&self, by_nanos: i64) {
+        match self {
+            Self::Memory(store) => store.shift(by_nanos),
+        }
+    }
+
     /// Slots of concurrency limits held now.
     pub fn slots_held(&self, now: Timestamp) -> u64 {
         match self {
