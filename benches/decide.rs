@@ -345,7 +345,7 @@ fn bench_usage(criterion: &mut Criterion) {
         for turn in turns.clone() {
             record(&case, &usage, turn);
         }
-        let last = turns.next_back().expect("there are requests");
+        let last = turns.clone().next_back().expect("there are requests");
         assert_eq!(record(&case, &usage, last), 0, "{name}: recording asks for no memory");
         let request = case.request(last);
         let planned = plan(&case.set, &request, last.now, |_| None);

@@ -3,15 +3,18 @@
 //! Sockets, clock and stop signal are handed in, so a test runs all of it on port 0 at a chosen
 //! time. After start nothing ends the process but the signal.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
+use crate::clock::discipline::Event;
 use crate::grpc;
 use crate::grpc::json::DescriptorError;
 use crate::grpc::rls::Rls;
@@ -25,11 +28,15 @@ use crate::socket::{BindError, Listener};
 use crate::source::{Active, LoadError, PolicyFiles};
 use crate::store::durable::{self, Closing, Place, Writer};
 use crate::store::{Store, bound};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::usage::Usage;
 
 /// Between visits to one shard of the store; all shards have their turn within some seconds.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two looks at the wall clock.
+const CLOCK_INTERVAL: Duration = Duration::from_millis(100);
+/// Between two lines in the log about steps that are not followed: a clock that flaps is told once.
+const CLOCK_LOG_INTERVAL: Span = Span::from_seconds(60);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why there is no server.
@@ -156,6 +163,7 @@ impl Server {
         let tasks = TaskTracker::new();
         tasks.spawn(policy_files.watch(background.clone()));
         tasks.spawn(until(background.clone(), sweep(rls.clone())));
+        tasks.spawn(until(background.clone(), follow_wall_clock(rls.clone())));
         tasks.spawn(until(background.clone(), keep_up(rls.clone())));
         let serving = tasks.spawn({
             let (metrics, accepting) = (Arc::clone(&rls.metrics), accepting.clone());
@@ -265,6 +273,53 @@ async fn sweep(rls: Rls) {
     }
 }
 
+/// Looks whether somebody set the wall clock, for ever.
+async fn follow_wall_clock(rls: Rls) {
+    let mut turn = tokio::time::interval(CLOCK_INTERVAL);
+    turn.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut is_told): (Option<Span>, bool) = (None, false);
+    loop {
+        turn.tick().await;
+        let Some(observed) = rls.clock.observe(|by| rls.store.shift(by)) else { return };
+        rls.metrics.clock_observed(&observed);
+        let now = rls.clock.steady();
+        let is_due = told.is_none_or(|told| now >= told.plus(CLOCK_LOG_INTERVAL));
+        match observed.event {
+            Some(Event::Seen { by, settling }) if is_due => {
+                (told, is_told) = (Some(now), true);
+                tracing::warn!(
+                    by = %Step(by),
+                    "the wall clock was set; limits go on as if it had not been, and follow when \
+                     it has stayed so for {settling}"
+                );
+            }
+            Some(Event::Withdrawn) if is_told => {
+                is_told = false;
+                tracing::info!("the wall clock is where it was before; limits never left it");
+            }
+            Some(Event::Followed { by }) => {
+                is_told = false;
+                tracing::warn!(
+                    by = %Step(by),
+                    "the wall clock has stayed as it was set; limits follow it from here on, and \
+                     what is used stays used"
+                );
+            }
+            Some(Event::Seen { .. } | Event::Withdrawn) | None => {}
+        }
+    }
+}
+
+/// By how many nanoseconds a clock was set, as people say it.
+struct Step(i64);
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let direction = if self.0 > 0 { "ahead" } else { "back" };
+        write!(f, "{} {direction}", Span::from_nanos(self.0.unsigned_abs()))
+    }
+}
+
 async fn keep_up(rls: Rls) {
     let mut turn = tokio::time::interval(UPKEEP_INTERVAL);
     loop {
@@ -272,5 +327,16 @@ async fn keep_up(rls: Rls) {
         // Some hundred thousand samples under load: not on a thread that answers calls.
         let metrics = Arc::clone(&rls.metrics);
         let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_read_as_people_say_them() {
+        assert_eq!(Step(3_600_000_000_000).to_string(), "1h ahead");
+        assert_eq!(Step(-1_500_000_000).to_string(), "1.500s back");
     }
 }

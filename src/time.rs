@@ -46,6 +46,12 @@ impl Timestamp {
     pub const fn minus(self, span: Span) -> Self {
         Self(self.0.saturating_sub_unsigned(span.0))
     }
+
+    /// So many nanoseconds later, or earlier. The end of time means never, and stays that.
+    #[must_use]
+    pub const fn shifted(self, nanos: i64) -> Self {
+        if self.0 == i64::MAX { self } else { Self(self.0.saturating_add(nanos)) }
+    }
 }
 
 /// A length of time in nanoseconds, never negative; reaches over 584 years.
@@ -78,6 +84,11 @@ impl Span {
 
     pub const fn seconds_floor(self) -> u64 {
         self.0 / NANOS_PER_SECOND
+    }
+
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
     }
 
     /// The least span of whole seconds that is no shorter.
@@ -139,6 +150,8 @@ mod tests {
             Timestamp::from_nanos(i64::MAX).since(Timestamp::from_nanos(i64::MIN)).as_nanos(),
             u64::MAX
         );
+        assert_eq!(early.shifted(-3).as_nanos(), 9_999_999_997);
+        assert_eq!(Timestamp::from_nanos(i64::MAX).shifted(-3).as_nanos(), i64::MAX);
     }
 
     #[test]

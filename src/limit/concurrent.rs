@@ -136,6 +136,17 @@ impl State {
         self.last_id = self.last_id.max(id.0);
     }
 
+    /// Ids stay: they only have to grow.
+    pub(super) fn shift(&mut self, by_nanos: i64) {
+        self.first_end = self.first_end.shifted(by_nanos);
+        for lease in &mut self.leases {
+            lease.ends = lease.ends.shifted(by_nanos);
+        }
+        for (_, until) in &mut self.denied {
+            *until = until.shifted(by_nanos);
+        }
+    }
+
     /// Forgets what has run out.
     pub fn run_out(&mut self, now: Timestamp) {
         self.denied.retain(|(_, until)| now < *until);

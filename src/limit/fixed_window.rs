@@ -2,9 +2,16 @@
 //!
 //! State: the end of the window the count belongs to, and the count (16 bytes). A take fits when
 //! used + hits <= amount, so in no window is more than the amount admitted; over a boundary a
-//! caller can take one amount just before it and one just after. A counter's window never goes
-//! back: when the clock steps backwards the held window goes on counting until its own end. A window
-//! that begins with the first hit begins when the count is no longer zero.
+//! caller can take one amount just before it and one just after. `now` never moves the held window
+//! back: when it is behind, the window goes on counting until its own end. A window that begins
+//! with the first hit begins when the count is no longer zero.
+//!
+//! When a step of the clock is followed, the end moves along, so nothing ends sooner or later than
+//! it would have. The clock then reads something else at that end. Where it is within a sixteenth
+//! of a window from where one ends by the clock, that is taken for the end: such a step leaves
+//! windows in their places, and shortens one of them by a sixteenth at most. Where it is not, the
+//! window after the held one is a long one, never a short one: it ends with the second end by the
+//! clock.
 
 use std::num::{NonZeroI64, NonZeroU64};
 
@@ -15,15 +22,23 @@ use crate::time::{Span, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// Nanoseconds since the epoch; never zero, which leaves room to tell kinds of states apart
-    /// without a byte more. A window that ends with 1969 ends a nanosecond late.
+    /// without a byte more. A window that ends with 1969 ends a nanosecond late. Ends by the clock
+    /// are whole seconds, so the two lowest bits are zero; see [`SHIFTED`] and [`OFF`].
     window_end: NonZeroI64,
     used: u64,
 }
 
+/// Set in an end that was moved and not looked at since.
+const SHIFTED: i64 = 0b01;
+/// Set in an end that was looked at and is not one by the clock.
+const OFF: i64 = 0b10;
+
+/// How much of a window a step of the clock may take or add.
+const SLACK: u64 = 16;
+
 impl State {
     pub fn fresh(window: Window, now: Timestamp) -> Self {
-        let end = NonZeroI64::new(window.end(now).as_nanos());
-        Self { window_end: end.unwrap_or(NonZeroU64::MIN.cast_signed()), used: 0 }
+        Self { window_end: non_zero(window.end(now).as_nanos()), used: 0 }
     }
 
     /// The first moment that is no longer in the window.
@@ -43,6 +58,56 @@ impl State {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         Some(Self { window_end: from.nonzero_time()?, used: from.number()? })
     }
+
+    pub(super) fn shift(&mut self, by_nanos: i64) {
+        self.window_end = non_zero(self.window_end().shifted(by_nanos).as_nanos() | SHIFTED);
+    }
+
+    fn has(&self, mark: i64) -> bool {
+        self.window_end.get() & mark != 0
+    }
+
+    /// An end that was moved becomes the one by the clock that is close to it.
+    fn align(&mut self, window: Window) {
+        let end = self.window_end();
+        let (start, next) = (window.start(end), window.end(end));
+        let slack = next.since(start).as_nanos() / SLACK;
+        self.window_end = if end.since(start).as_nanos() <= slack {
+            non_zero(start.as_nanos())
+        } else if next.since(end).as_nanos() <= slack {
+            non_zero(next.as_nanos())
+        } else {
+            non_zero(end.as_nanos() & !SHIFTED | OFF)
+        };
+    }
+
+    /// Where `now` may be past the held window: the window that it is in.
+    fn go_on(&mut self, window: Window, now: Timestamp) {
+        if window.begins_with_first_hit() {
+            if self.is_idle(now) {
+                *self = Self::fresh(window, now);
+            }
+            return;
+        }
+        if self.has(SHIFTED) {
+            self.align(window);
+        }
+        let end = self.window_end();
+        if now < end {
+            return;
+        }
+        *self = Self::fresh(window, now);
+        if end.as_nanos() & OFF != 0 {
+            let second = window.end(window.end(end));
+            if now < second {
+                self.window_end = non_zero(second.as_nanos());
+            }
+        }
+    }
+}
+
+fn non_zero(nanos: i64) -> NonZeroI64 {
+    NonZeroI64::new(nanos).unwrap_or(NonZeroU64::MIN.cast_signed())
 }
 
 pub fn step(
@@ -53,8 +118,9 @@ pub fn step(
     when: ChargeWhen,
     now: Timestamp,
 ) -> Outcome {
-    if now >= state.window_end() || (state.used == 0 && window.begins_with_first_hit()) {
-        *state = State::fresh(window, now);
+    let is_unbegun = state.used == 0 && window.begins_with_first_hit();
+    if now >= state.window_end() || is_unbegun || state.has(SHIFTED) {
+        state.go_on(window, now);
     }
     let verdict = match hits {
         Hits::GiveBack(hits) => {

@@ -312,8 +312,19 @@ impl State {
         }
     }
 
-    /// Moves all times of the state by so many nanoseconds, because the line of time was moved.
-    pub fn shift(&mut self, _by: i64) {}
+    /// Moves all times along with a clock that has been set: what is used stays used for as long
+    /// as it would have been.
+    pub fn shift(&mut self, by_nanos: i64) {
+        match self {
+            Self::Fixed(state) => state.shift(by_nanos),
+            Self::Large(large) => match large.as_mut() {
+                LargeState::Rolling(state) => state.shift(by_nanos),
+                LargeState::Bucket(state) => state.shift(by_nanos),
+                LargeState::Concurrent(state) => state.shift(by_nanos),
+                LargeState::Pausing(state) => state.inner().shift(by_nanos),
+            },
+        }
+    }
 
     /// When [`Self::is_idle`] begins to hold, if nothing more comes.
     pub fn idle_at(&self) -> Timestamp {

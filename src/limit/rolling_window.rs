@@ -4,7 +4,8 @@
 //! are kept one by one and leave exactly one window after they came. Of larger amounts, and where
 //! denied hits count too, hits that come in the same 64th of a window leave together, when the
 //! last of them must: never early, late by at most a 64th. So a caller gets at least 64/65 of the
-//! amount in the long run, and a counter holds 66 entries of 16 bytes at most.
+//! amount in the long run, and a counter holds 66 entries of 16 bytes at most, and one more for
+//! each step of the clock that was followed within the window.
 
 use std::collections::VecDeque;
 
@@ -65,6 +66,12 @@ impl State {
     #[cfg(test)]
     pub fn entry_count(&self) -> usize {
         self.counted.len()
+    }
+
+    pub(super) fn shift(&mut self, by_nanos: i64) {
+        for counted in &mut self.counted {
+            counted.leaves = counted.leaves.shifted(by_nanos);
+        }
     }
 
     fn used(&self) -> u64 {

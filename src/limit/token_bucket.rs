@@ -16,7 +16,7 @@ pub struct State {
     used: u64,
     /// Of one token, in units of 1 / window-in-nanoseconds; less than one token.
     fraction: u64,
-    /// When the level above was right; never goes back.
+    /// When the level above was right; goes back only with the clock itself.
     at: Timestamp,
     /// When nothing is left of it, if nothing more comes.
     empties_at: Timestamp,
@@ -53,6 +53,11 @@ impl State {
     pub(super) fn read(from: &mut Reader<'_>) -> Option<Self> {
         let (used, fraction) = (from.number()?, from.number()?);
         Some(Self { used, fraction, at: from.time()?, empties_at: from.time()? })
+    }
+
+    pub(super) fn shift(&mut self, by_nanos: i64) {
+        self.at = self.at.shifted(by_nanos);
+        self.empties_at = self.empties_at.shifted(by_nanos);
     }
 
     /// The level in units of 1 / window-in-nanoseconds of a token.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusRecorder};
 
+use crate::clock::discipline::{Event, Observed};
 use crate::decide::{Code, Decision, RuleCode};
 use crate::policy::set::PolicySet;
 use crate::request::Request;
@@ -127,6 +128,10 @@ metrics_table! {
     CONNECTIONS_WAITED: Counter "tollgate_connections_waited_total" ["port"]
         "Connections that had to wait, since as many were open as may be (`grpc`: 4096, \
          `http`: 512).";
+    CLOCK_STEPS: Counter "tollgate_clock_steps_total" ["event"]
+        "Steps of the wall clock: noticed (`seen`), and followed because they lasted (`followed`).";
+    CLOCK_OFFSET: Gauge "tollgate_clock_offset_seconds" []
+        "Wall clock minus the time that limits go by; far from 0 while a step is not followed yet.";
     BUILD_INFO: Gauge "tollgate_build_info" ["version"]
         "Always 1; the label says which version runs.";
 }
@@ -156,6 +161,7 @@ pub struct Metrics {
     pub connections: Connections,
     pub connections_accepted: Counter,
     pub http_connections: Connections,
+    clock: ClockMetrics,
     reloads: Reloads,
 }
 
@@ -173,6 +179,13 @@ pub struct InvalidRequests {
 pub struct Connections {
     pub open: Gauge,
     pub waited: Counter,
+}
+
+#[derive(Debug)]
+struct ClockMetrics {
+    seen: Counter,
+    followed: Counter,
+    offset: Gauge,
 }
 
 #[derive(Debug)]
@@ -256,6 +269,11 @@ impl Metrics {
             connections: Connections { open: gauge(CONNECTIONS), waited: waited("grpc") },
             connections_accepted: counter(CONNECTIONS_ACCEPTED, &[]),
             http_connections: Connections { open: gauge(HTTP_CONNECTIONS), waited: waited("http") },
+            clock: ClockMetrics {
+                seen: counter(CLOCK_STEPS, &[("event", "seen")]),
+                followed: counter(CLOCK_STEPS, &[("event", "followed")]),
+                offset: gauge(CLOCK_OFFSET),
+            },
             reloads: Reloads {
                 ok: counter(POLICY_RELOADS, &[("result", "ok")]),
                 failed: counter(POLICY_RELOADS, &[("result", "failed")]),
@@ -323,6 +341,16 @@ impl Metrics {
     pub fn reload_failed(&self) {
         self.reloads.failed.increment(1);
         self.reloads.last_successful.set(0.0);
+    }
+
+    /// The wall clock was looked at.
+    pub fn clock_observed(&self, observed: &Observed) {
+        self.clock.offset.set(seconds(observed.difference));
+        match observed.event {
+            Some(Event::Seen { .. }) => self.clock.seen.increment(1),
+            Some(Event::Followed { .. }) => self.clock.followed.increment(1),
+            Some(Event::Withdrawn) | None => {}
+        }
     }
 
     /// What load is reported of a domain now; for whoever renders next.
@@ -420,4 +448,36 @@ fn gauge_of_build(recorder: &PrometheusRecorder) {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floating point; 2^53 is far away")]
 fn as_f64(value: u64) -> f64 {
     value as f64
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "gauges are floating point; nobody counts nanoseconds of years"
+)]
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Span;
+
+    #[test]
+    fn steps_of_the_clock_are_counted_and_how_far_it_is_off_is_told() {
+        let metrics = Metrics::new().unwrap();
+        let settling = Span::from_seconds(60);
+        let seen = Some(Event::Seen { by: -1_500_000_000, settling });
+        metrics.clock_observed(&Observed { difference: -1_500_000_000, event: seen });
+        let text = metrics.render();
+        assert!(text.contains("tollgate_clock_steps_total{event=\"seen\"} 1\n"), "{text}");
+        assert!(text.contains("tollgate_clock_offset_seconds -1.5\n"), "{text}");
+        for event in [Some(Event::Followed { by: -1_500_000_000 }), Some(Event::Withdrawn), None] {
+            metrics.clock_observed(&Observed { difference: 0, event });
+        }
+        let text = metrics.render();
+        assert!(text.contains("tollgate_clock_steps_total{event=\"seen\"} 1\n"), "{text}");
+        assert!(text.contains("tollgate_clock_steps_total{event=\"followed\"} 1\n"), "{text}");
+        assert!(text.contains("tollgate_clock_offset_seconds 0\n"), "{text}");
+    }
 }

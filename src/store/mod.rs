@@ -77,6 +77,11 @@ impl Store {
         self.counters().release(leases, now)
     }
 
+    /// Moves all times along with a clock that has been set.
+    pub fn shift(&self, by_nanos: i64) {
+        self.counters().shift(by_nanos);
+    }
+
     /// Why counters are not as safe as promised; `None` while they are. `steady` is the time of the
     /// clock that only grows.
     pub fn degraded(&self, steady: Span) -> Option<String> {

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod held;
+mod shifted;
 
 fn window(count: u32, unit: Unit) -> Window {
     Window::calendar(NonZeroU32::new(count).unwrap(), unit)
