@@ -342,10 +342,10 @@ fn bench_usage(criterion: &mut Criterion) {
     ] {
         let usage = Usage::default();
         let turns = (0..case.requests.len()).map(|place| Turn { place, ..START });
-        for turn in turns.clone() {
+        for turn in turns {
             record(&case, &usage, turn);
         }
-        let last = turns.clone().next_back().expect("there are requests");
+        let last = Turn { place: case.requests.len() - 1, ..START };
         assert_eq!(record(&case, &usage, last), 0, "{name}: recording asks for no memory");
         let request = case.request(last);
         let planned = plan(&case.set, &request, last.now, |_| None);

@@ -304,4 +304,46 @@ mod tests {
         assert_eq!(caught(async { panic!("on purpose") as u32 }).await, None);
         assert_eq!(caught(async { 1 }).await, Some(1));
     }
+
+    #[tokio::test]
+    async fn every_decision_goes_into_the_history() {
+        use crate::policy::model::{Mode, Options};
+        use crate::policy::set::CounterSeed;
+        use crate::source::PolicyFiles;
+        use crate::time::Timestamp;
+        use crate::usage::Resolution;
+        let folder = tempfile::tempdir().unwrap();
+        let policy = "domain: d\nrules: [{ name: r, per: [user], limits: [2/day] }]";
+        std::fs::write(folder.path().join("d.yaml"), policy).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let clock = Clock::manual(Timestamp::from_seconds(1_795_000_020));
+        let paths = [folder.path().to_path_buf()];
+        let (seed, options) = (CounterSeed([1, 2]), Options::from(Mode::Enforce));
+        let files =
+            PolicyFiles::load(&paths, seed, options, Arc::clone(&metrics), clock.clone()).unwrap();
+        let rls = Rls {
+            active: Arc::clone(files.active()),
+            store: Arc::new(Store::memory()),
+            clock,
+            metrics,
+            reports: Arc::default(),
+            usage: Arc::default(),
+        };
+        let entry = pb::descriptor::rate_limit_descriptor::Entry {
+            key: "user".into(),
+            value: "ann".into(),
+        };
+        let descriptor = RateLimitDescriptor { entries: vec![entry], ..Default::default() };
+        let call = pb::rls::RateLimitRequest {
+            domain: "d".into(),
+            descriptors: vec![descriptor],
+            hits_addend: 0,
+        };
+        for _ in 0..3 {
+            rls.should_rate_limit(&call).await.unwrap();
+        }
+        let reading = rls.usage.read(Resolution::Day, (0, u32::MAX), std::iter::empty());
+        let total = reading.series[0].total;
+        assert_eq!((total.admitted, total.denied, total.peak), (2, 1, 10_000));
+    }
 }

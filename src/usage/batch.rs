@@ -44,7 +44,8 @@ impl History {
         let folds = self.strips_over(&mut rows);
         let today = Resolution::Day.number_at(self.minute);
         let cutoff = today.saturating_sub(self.limits.keep_days).saturating_mul(24);
-        let removal = self.written.outdated(cutoff, REMOVED_MAX, &mut rows);
+        let is_in_memory = |id| self.by_id.contains_key(&id);
+        let removal = self.written.outdated(cutoff, REMOVED_MAX, is_in_memory, &mut rows);
         let places = std::mem::take(&mut self.unsaved);
         let section = state::section(self, &places, &folds);
         let mut unsaved = Vec::with_capacity(places.len());

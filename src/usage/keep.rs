@@ -45,7 +45,14 @@ impl Written {
     }
 
     /// Removes rows of the hours before `cutoff`: so many, and it goes on from there the next time.
-    pub(super) fn outdated(&self, cutoff: u32, mut room: usize, rows: &mut Vec<Row>) -> Removal {
+    /// A series that is in memory keeps its last hour and its name, since more rows may follow.
+    pub(super) fn outdated(
+        &self,
+        cutoff: u32,
+        mut room: usize,
+        is_in_memory: impl Fn(SeriesId) -> bool,
+        rows: &mut Vec<Row>,
+    ) -> Removal {
         // Looking at series is cheap, but there may be many.
         const LOOKED_AT_MAX: usize = 1_000;
         let (reached, removed_before) = (self.reached, self.removed_before);
@@ -61,12 +68,13 @@ impl Written {
                 return removal;
             }
             if hours.first < cutoff {
-                let end = cutoff.min(hours.last.saturating_add(1));
+                let after = hours.last.saturating_add(u32::from(!is_in_memory(*id)));
+                let end = cutoff.min(after);
                 let end = end.min(hours.first.saturating_add(u32::try_from(room).unwrap_or(1)));
                 let left = hours.remove(*id, end, rows);
                 room = room.saturating_sub((end - hours.first) as usize);
                 removal.left.push((*id, left));
-                if left.is_some_and(|first| first < cutoff) {
+                if room == 0 && left.is_some_and(|first| first < cutoff) {
                     return removal;
                 }
             }

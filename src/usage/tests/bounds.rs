@@ -147,3 +147,24 @@ fn batches_are_small_and_what_failed_is_handed_out_again() {
     assert_eq!((strips, disk.rows.len()), (500, 1_000));
     assert!(usage.changes(later).is_empty());
 }
+
+#[test]
+fn a_name_stays_on_disk_while_rows_of_its_series_may_follow() {
+    let (usage, set) = (Usage::new(UsageLimits { keep_days: 5, series_max: 10 }), policy(BY_USER));
+    let mut disk = Disk::default();
+    let hit = |now| drop(record((&usage, &set), &[("user", "u")], &OK, (Code::Ok, now)));
+    let day = Span::from_seconds(86_400);
+    hit(START);
+    let next = START.plus(day);
+    disk.save_all(&usage, next);
+    hit(next);
+    // Nothing was written for days, and then the first hits are too old while the next are not.
+    let later = next.plus(Span::from_seconds(5 * 86_400 + 3_600));
+    disk.save_all(&usage, later);
+    let reading = disk.read(&usage, Resolution::Minute, ALWAYS);
+    assert_eq!((users(&reading), reading.unreadable), (vec!["u".to_owned()], 0));
+    assert_eq!(reading.series[0].slots.last().map(|slot| slot.tally.admitted), Some(1));
+    disk.save_all(&usage, later.plus(day).plus(day));
+    disk.save_all(&usage, later.plus(day).plus(day).plus(day));
+    assert_eq!((disk.rows.len(), usage.series_count()), (0, 0));
+}
