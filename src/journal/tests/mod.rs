@@ -142,6 +142,13 @@ fn what_was_committed_is_there_after_a_reopen() {
 }
 
 #[test]
+fn a_journal_moves_to_its_thread() {
+    let journal = open(&Simulated::default()).unwrap();
+    let last = std::thread::spawn(move || journal.last()).join().unwrap();
+    assert_eq!(last, None);
+}
+
+#[test]
 fn only_this_user_reads_the_file() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
