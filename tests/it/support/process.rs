@@ -3,7 +3,7 @@
 //! Waiting means reading the log until a line says so: no sleeping, and a failure shows the whole log.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -60,6 +60,26 @@ impl Process {
         let line = self.wait_for(name);
         let (_, value) = line.split_once(name).expect("the line has it");
         value.split_whitespace().next().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that was logged until now; until the end, if the process has ended.
+    pub(crate) fn log(&mut self) -> String {
+        if self.ended().is_some() {
+            while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+                self.log.push(line);
+            }
+        }
+        self.log.extend(self.lines.try_iter());
+        self.log.join("\n")
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
     }
 
     pub(crate) fn signal(&self, name: &str) {
