@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use crate::form;
 
+/// A span that is no measurement: it never came, or nothing is left.
+const FOREVER: Duration = Duration::from_secs(1_000_000);
+
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Figures {
@@ -28,7 +31,12 @@ impl Figures {
     }
 
     pub(crate) fn add_ms(&mut self, name: &str, span: Duration) -> &mut Self {
-        self.add(&format!("{name}_ms"), format!("{:.1}", span.as_secs_f64() * 1_000.0))
+        let text = if span < FOREVER {
+            format!("{:.1}", span.as_secs_f64() * 1_000.0)
+        } else {
+            "beyond".to_owned()
+        };
+        self.add(&format!("{name}_ms"), text)
     }
 
     /// A promise: what is said of it when it is broken.
@@ -53,8 +61,8 @@ impl Figures {
     fn print(&mut self, verdict: &str) {
         self.is_printed = true;
         self.line.push_str(&format!(" verdict={verdict} seed={}", form::seed()));
-        // Written past the test harness, which keeps what a passing test prints to itself.
-        let _ = writeln!(std::io::stdout(), "{}", self.line);
+        // Written past the test harness, which keeps what a passing test prints to itself and may have begun a line.
+        let _ = writeln!(std::io::stdout(), "\n{}", self.line);
     }
 }
 

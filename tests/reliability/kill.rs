@@ -108,9 +108,8 @@ async fn cycles(plan: Plan, home: &Home) -> Worst {
     worst
 }
 
-fn figures(id: &str, plan: Plan, worst: &Worst) -> Figures {
+fn finish(mut figures: Figures, plan: Plan, worst: &Worst) {
     let (lost, again, bound) = (worst.lost, worst.again, admitted_again_max(plan.rate));
-    let mut figures = Figures::new(id);
     figures.add("cycles", plan.cycles).add("keys", plan.keys).add("rate", plan.rate);
     figures.add_ms("lost_max", lost).add("bound_ms", KILL_BOUND.as_millis());
     figures.add("x_max", again).add("x_bound", bound).add("invented", worst.invented);
@@ -123,7 +122,7 @@ fn figures(id: &str, plan: Plan, worst: &Worst) -> Figures {
     figures.hold(again <= bound, format!("{again} hits above the limits were admitted"));
     figures.hold(worst.invented == 0, "more is counted than was asked for");
     figures.hold(worst.failures == 0, "calls failed while the server ran");
-    figures
+    figures.finish();
 }
 
 fn home(store: String) -> Home {
@@ -134,22 +133,23 @@ fn home(store: String) -> Home {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_forgets_at_most_150_ms() {
     let _turn = form::turn().await;
+    let figures = Figures::new("T-KILL");
     let plan = sized(
-        Plan { cycles: 12, keys: 200, rate: 1_000 },
+        Plan { cycles: 12, keys: 2_000, rate: 1_000 },
         Plan { cycles: 200, keys: 2_000, rate: 5_000 },
     );
     let worst = cycles(plan, &home(form::store())).await;
-    figures("T-KILL", plan, &worst).finish();
+    finish(figures, plan, &worst);
 }
 
 /// A store that keeps nothing must be found out, or the test above proves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rig_finds_out_a_store_that_forgets() {
     let _turn = form::turn().await;
-    let plan = Plan { cycles: 2, keys: 200, rate: 1_000 };
+    let mut figures = Figures::new("T-RIG");
+    let plan = Plan { cycles: 2, keys: 2_000, rate: 1_000 };
     let worst = cycles(plan, &home("memory".to_owned())).await;
     let (lost, again) = (worst.lost, worst.again);
-    let mut figures = Figures::new("T-RIG");
     figures.add("store", "memory").add("cycles", plan.cycles).add("x_max", again);
     figures.hold(lost > KILL_BOUND, "all was lost and the rig did not see it");
     figures.hold(again > 0, "limits were admitted twice and the rig did not see it");

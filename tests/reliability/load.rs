@@ -72,10 +72,6 @@ impl Load {
         within(self.answered.wait_for(|count| *count >= wanted)).await.expect("the load runs");
     }
 
-    pub(crate) fn answered(&self) -> u64 {
-        *self.answered.borrow()
-    }
-
     /// Ends the load; gives the ledger once every call has ended.
     pub(crate) async fn stop(self) -> Vec<Call> {
         self.stop.cancel();

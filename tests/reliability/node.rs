@@ -87,6 +87,14 @@ impl Home {
         Node::start(self.command(more))
     }
 
+    /// With room for so many counters; the store that keeps nothing has no such bound.
+    pub(crate) fn start_with_room(&self, counters: u32) -> Node {
+        if self.store == "memory" {
+            return self.start();
+        }
+        self.start_with(&["--max-counters", &counters.to_string()])
+    }
+
     /// The size of all files in the data folder.
     pub(crate) fn data_bytes(&self) -> u64 {
         let files = std::fs::read_dir(self.data()).expect("the data folder");
@@ -163,9 +171,13 @@ impl Node {
         status == 200 && state == "ok" && self.metric("tollgate_store_degraded").await == Some(0.0)
     }
 
-    /// Waits until everything decided is on disk, which needs callers that are silent.
+    /// Waits until everything decided is on disk, which needs callers that are silent. A store that does not say has
+    /// nothing on disk.
     pub(crate) async fn saved(&self) -> bool {
         let unsaved = "tollgate_store_unsaved_seconds";
+        if self.metric(unsaved).await.is_none() {
+            return false;
+        }
         let saved = async || (self.metric(unsaved).await == Some(0.0)).then_some(());
         until(Duration::from_secs(30), saved).await.is_some()
     }

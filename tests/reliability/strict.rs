@@ -63,13 +63,13 @@ async fn cycles(home: &Home, cycles: u32, keys: u32, rate: u32) -> (Worst, BTree
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_strict_rule_admits_its_amount_and_no_more_over_all_crashes() {
     let _turn = form::turn().await;
+    let mut figures = Figures::new("T-STRICT");
     let (count, keys, rate) = sized((12, 40, 1_000), (200, 2_000, 5_000));
     let home = Home::new(&policy(&[STRICT.yaml(FROM_FIRST_HIT, "    strict: true\n")]));
     let (worst, admitted) = cycles(&home, count, keys, rate).await;
     let limit = u64::from(STRICT.amount);
     let above: u64 = admitted.values().map(|admitted| admitted.saturating_sub(limit)).sum();
     let least = admitted.values().min().copied().unwrap_or_default();
-    let mut figures = Figures::new("T-STRICT");
     figures.add("cycles", count).add("keys", keys).add("rate", rate).add("amount", limit);
     figures.add("x", above).add("forgotten_max", worst.forgotten);
     figures.add("unspent_max", worst.unspent).add("bound", BLOCK).add("admitted_min", least);

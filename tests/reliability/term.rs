@@ -17,8 +17,8 @@ const KEYS: u32 = 200;
 
 const END_MAX: Duration = Duration::from_secs(2);
 
-/// How long an impatient caller of SIGTERM waits before it kills.
-const IMPATIENCE: Duration = Duration::from_millis(50);
+/// How long, in milliseconds, somebody impatient waits at most between SIGTERM and SIGKILL.
+const IMPATIENCE_MAX: u32 = 50;
 
 fn home() -> Home {
     Home::new(&policy(&[WIDE.yaml(CENTURY, "")]))
@@ -34,6 +34,7 @@ async fn loaded(node: &Node, rate: u32, dice: &mut Dice) -> Load {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_asked_to_stop_keeps_every_hit() {
     let _turn = form::turn().await;
+    let mut figures = Figures::new("T-TERM");
     let (rounds, rate) = sized((3, 500), (20, 1_000));
     let mut dice = Dice::new("term");
     let home = home();
@@ -59,7 +60,6 @@ async fn a_server_that_is_asked_to_stop_keeps_every_hit() {
         }
         before = restored;
     }
-    let mut figures = Figures::new("T-TERM");
     figures.add("rounds", rounds).add("rate", rate).add("failures", failed.len());
     figures.add("counters_differing", differing).add_ms("end_max", slowest);
     figures.add("bound_ms", END_MAX.as_millis());
@@ -72,6 +72,7 @@ async fn a_server_that_is_asked_to_stop_keeps_every_hit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_killed_while_it_stops_forgets_at_most_150_ms() {
     let _turn = form::turn().await;
+    let mut figures = Figures::new("T-TERM-KILL");
     let (rounds, rate) = sized((3, 500), (20, 1_000));
     let mut dice = Dice::new("term and kill");
     let home = home();
@@ -81,7 +82,8 @@ async fn a_server_killed_while_it_stops_forgets_at_most_150_ms() {
         let mut node = home.start();
         let load = loaded(&node, rate, &mut dice).await;
         node.process.signal("-TERM");
-        killed_count += u32::from(end_of(&mut node.process, IMPATIENCE).await.is_none());
+        let patience = Duration::from_millis(dice.below(IMPATIENCE_MAX + 1).into());
+        killed_count += u32::from(end_of(&mut node.process, patience).await.is_none());
         let crash: Crash = end(&mut node, load).await;
         let node = home.start();
         let restored = Caller::connect(&node.grpc).await.used(WIDE, 0..KEYS).await;
@@ -92,7 +94,6 @@ async fn a_server_killed_while_it_stops_forgets_at_most_150_ms() {
         }
         before = restored;
     }
-    let mut figures = Figures::new("T-TERM-KILL");
     figures.add("rounds", rounds).add("killed", killed_count).add("rate", rate);
     figures.add_ms("lost_max", lost).add("bound_ms", KILL_BOUND.as_millis());
     figures.add("invented", invented);

@@ -83,7 +83,7 @@ impl Process {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
+        let process = self.id().to_string();
         let sent = Command::new("kill").args([name, &process]).status().expect("`kill` runs");
         assert!(sent.success(), "signal {name}: {sent}");
     }
@@ -91,7 +91,7 @@ impl Process {
     /// Waits for the end.
     pub(crate) fn exit_code(&mut self) -> i32 {
         let status = self.child.wait().expect("a child of ours");
-        status.code().unwrap_or_else(|| panic!("a signal ended it: {status}"))
+        status.code().unwrap_or_else(|| panic!("a signal ended it: {status}\n{}", self.log()))
     }
 
     /// Ends the process as a crash would.
