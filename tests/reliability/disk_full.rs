@@ -31,6 +31,8 @@ struct Course {
     told: Option<Duration>,
     healed: Option<Duration>,
     failures: usize,
+    /// What the server says of its store when it should be healed.
+    state: String,
     lost: Duration,
     invented: u64,
 }
@@ -44,7 +46,7 @@ impl Course {
         figures.hold(self.failures == 0, "calls failed because of the disk");
         figures.hold(self.told.is_some_and(|took| took <= TOLD_MAX), "it was not said within 1 s");
         let is_healed = self.healed.is_some_and(|took| took <= HEALED_MAX);
-        figures.hold(is_healed, "it did not heal within 5 s");
+        figures.hold(is_healed, format!("it did not heal within 5 s: {}", self.state));
         figures.hold(
             self.lost <= KILL_BOUND,
             format!("a hit of {:?} before the kill is lost", self.lost),
@@ -113,6 +115,7 @@ async fn writes_that_fail_fail_no_call_and_heal() {
     load.answers(ANSWERS_MEANWHILE).await;
     limit_files(&node.process, "unlimited");
     course.healed = healthy(&node).await;
+    course.state = node.store_state().await.1;
     load.answers(ANSWERS_MEANWHILE).await;
     judge_after_kill(&mut course, node, load, || home.start()).await;
     course.finish(figures, rate);
@@ -207,6 +210,7 @@ async fn a_disk_that_fills_up_fails_no_call_and_heals() {
     load.answers(ANSWERS_MEANWHILE).await;
     std::fs::remove_file(disk.inside(&filler)).expect("the file that filled the disk");
     course.healed = healthy(&node).await;
+    course.state = node.store_state().await.1;
     load.answers(ANSWERS_MEANWHILE).await;
     judge_after_kill(&mut course, node, load, || disk.start(&home.command(&[]))).await;
     course.finish(figures, rate);

@@ -19,6 +19,7 @@ pub(crate) const EVERYTHING: Duration = Duration::MAX;
 pub(crate) struct Tally {
     /// When the test had the answers that admitted, in order.
     pub(crate) admitted: Vec<Instant>,
+    pub(crate) denied: u64,
     /// Calls that may have been decided and were not answered.
     pub(crate) unanswered: u64,
 }
@@ -32,7 +33,7 @@ pub(crate) fn tally(calls: &[Call], gone: Instant) -> Tallies {
         let tally = tallies.entry(call.key).or_default();
         match call.end {
             End::Admitted => tally.admitted.push(call.ended),
-            End::Denied => {}
+            End::Denied => tally.denied += 1,
             End::Unsent | End::Failed(_) => tally.unanswered += 1,
         }
     }
@@ -69,7 +70,7 @@ impl Tally {
 fn the_judge_finds_what_is_lost_and_what_is_invented() {
     let killed = Instant::now() + Duration::from_secs(10);
     let at = |before: u64| killed - Duration::from_millis(before);
-    let tally = Tally { admitted: vec![at(900), at(200), at(20)], unanswered: 1 };
+    let tally = Tally { admitted: vec![at(900), at(200), at(20)], denied: 3, unanswered: 1 };
     assert_eq!(tally.lost(7, 10, killed), Duration::ZERO);
     assert_eq!(tally.lost(7, 9, killed), Duration::from_millis(20));
     assert_eq!(tally.lost(7, 8, killed), Duration::from_millis(200));

@@ -158,6 +158,13 @@ impl Node {
         (status, body["parts"]["store"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The largest value of all series of one name.
+    pub(crate) async fn metric_max(&self, name: &str) -> Option<f64> {
+        let text = self.metrics().await;
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).reduce(f64::max)
+    }
+
     /// Whether gauge and `/readyz` both say that what is decided does not last.
     pub(crate) async fn is_degraded(&self) -> bool {
         let (status, state) = self.store_state().await;
@@ -171,14 +178,19 @@ impl Node {
         status == 200 && state == "ok" && self.metric("tollgate_store_degraded").await == Some(0.0)
     }
 
-    /// Waits until everything decided is on disk, which needs callers that are silent. A store that does not say has
-    /// nothing on disk.
+    /// Waits until everything answered until now is on disk: what is not is younger than the wait. A store that does not
+    /// say has nothing on disk.
     pub(crate) async fn saved(&self) -> bool {
+        let begin = Instant::now();
         let unsaved = "tollgate_store_unsaved_seconds";
         if self.metric(unsaved).await.is_none() {
             return false;
         }
-        let saved = async || (self.metric(unsaved).await == Some(0.0)).then_some(());
+        let saved = async || {
+            let waited = begin.elapsed().as_secs_f64();
+            let unsaved = self.metric(unsaved).await?;
+            (unsaved == 0.0 || unsaved < waited).then_some(())
+        };
         until(Duration::from_secs(30), saved).await.is_some()
     }
 
