@@ -12,19 +12,6 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::support::*;
 
-/// Whether a call failed before it was sent: nobody listens any more, or the client's library had
-/// queued it for a connection that the server has said it will close.
-fn was_not_sent(error: &tonic::Status) -> bool {
-    let mut text = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        text.push_str(&format!("{error:?}"));
-        cause = error.source();
-    }
-    let signs = ["ConnectionRefused", "GoAway(b\"\", NO_ERROR, Remote)", "Canceled"];
-    signs.iter().any(|sign| text.contains(sign))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_that_is_decided_is_answered_when_the_server_stops_under_load() {
     let policy = FIVE_A_MINUTE.replace("5/minute", "1000000/minute");

@@ -41,3 +41,16 @@ pub(crate) fn header<'r>(response: &'r RateLimitResponse, name: &str) -> Option<
     let headers = response.response_headers_to_add.iter();
     headers.clone().find(|header| header.key == name).map(|header| header.value.as_str())
 }
+
+/// Whether a call failed before it was sent: nobody listens any more, or the client's library had
+/// queued it for a connection that the server has said it will close.
+pub(crate) fn was_not_sent(error: &tonic::Status) -> bool {
+    let mut text = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        text.push_str(&format!("{error:?}"));
+        cause = error.source();
+    }
+    let signs = ["ConnectionRefused", "GoAway(b\"\", NO_ERROR, Remote)", "Canceled"];
+    signs.iter().any(|sign| text.contains(sign))
+}

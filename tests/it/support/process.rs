@@ -3,7 +3,7 @@
 //! Waiting means reading the log until a line says so: no sleeping, and a failure shows the whole log.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -62,8 +62,28 @@ impl Process {
         value.split_whitespace().next().unwrap_or_default().to_owned()
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that was logged until now; until the end, if the process has ended.
+    pub(crate) fn log(&mut self) -> String {
+        if self.ended().is_some() {
+            while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+                self.log.push(line);
+            }
+        }
+        self.log.extend(self.lines.try_iter());
+        self.log.join("\n")
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours")
+    }
+
     pub(crate) fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
+        let process = self.id().to_string();
         let sent = Command::new("kill").args([name, &process]).status().expect("`kill` runs");
         assert!(sent.success(), "signal {name}: {sent}");
     }
@@ -71,7 +91,7 @@ impl Process {
     /// Waits for the end.
     pub(crate) fn exit_code(&mut self) -> i32 {
         let status = self.child.wait().expect("a child of ours");
-        status.code().unwrap_or_else(|| panic!("a signal ended it: {status}"))
+        status.code().unwrap_or_else(|| panic!("a signal ended it: {status}\n{}", self.log()))
     }
 
     /// Ends the process as a crash would.

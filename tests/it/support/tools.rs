@@ -49,7 +49,7 @@ fn tool(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn is_on(variable: &str) -> bool {
+pub(crate) fn is_on(variable: &str) -> bool {
     environment(variable).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
 }
 
@@ -57,6 +57,6 @@ fn is_on(variable: &str) -> bool {
     clippy::disallowed_methods,
     reason = "where tools are and what must run is told to tests by the environment"
 )]
-fn environment(variable: &str) -> Option<String> {
+pub(crate) fn environment(variable: &str) -> Option<String> {
     std::env::var(variable).ok()
 }
