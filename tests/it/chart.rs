@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use crate::support::http::{request, send};
 use crate::support::{ServerProcess, tools};
 
-const SCENARIOS: [&str; 5] =
-    ["no-values", "smallest", "everything", "existing-configmap", "pinned-image"];
+const SCENARIOS: [&str; 6] =
+    ["no-values", "smallest", "everything", "existing-objects", "pinned-image", "forgetful"];
 
 /// The version whose rules the rendered objects are held to.
 const KUBERNETES: &str = "1.31.0";
@@ -55,9 +55,17 @@ fn object<'o>(objects: &'o [Value], kind: &str) -> &'o Value {
         .unwrap_or_else(|| panic!("no {kind} was rendered"))
 }
 
-/// The pod and the container of it that runs tollgate, in the chart's Deployment or beside Envoy.
-fn pod_and_container(deployment: &Value) -> (&Value, &Value) {
-    let pod = &deployment["spec"]["template"]["spec"];
+/// What has the pods: a StatefulSet where each has a volume of its own.
+fn workload(objects: &[Value]) -> &Value {
+    let mut found = objects.iter().filter(|object| object["spec"]["template"].is_object());
+    let workload = found.next().expect("a Deployment or a StatefulSet");
+    assert!(found.next().is_none(), "one of them");
+    workload
+}
+
+/// The pod and the container of it that runs tollgate, in the chart's workload or beside Envoy.
+fn pod_and_container(workload: &Value) -> (&Value, &Value) {
+    let pod = &workload["spec"]["template"]["spec"];
     let container = ["initContainers", "containers"]
         .iter()
         .filter_map(|list| pod[*list].as_array())
@@ -140,7 +148,7 @@ fn kubernetes_accepts_every_object() {
 }
 
 /// Values on top of the smallest scenario, and what the refusal must name.
-const REFUSED: [(&str, &str); 30] = [
+const REFUSED: [(&str, &str); 38] = [
     ("replica: 2", "replica"),
     ("replicas: two", "replicas"),
     ("replicas: -1", "replicas"),
@@ -156,6 +164,13 @@ const REFUSED: [(&str, &str); 30] = [
     ("fullnameOverride: 9to5", "fullnameOverride"),
     ("nameOverride: X_Y", "nameOverride"),
     ("store: disk", "store"),
+    ("store: memory\npersistence: { enabled: true }", "persistence.enabled"),
+    ("persistence: { existingClaim: mine }", "persistence.enabled"),
+    ("replicas: 2\npersistence: { enabled: true, existingClaim: mine }", "replicas: 1"),
+    ("persistence: { size: much }", "persistence.size"),
+    ("persistence: { claim: mine }", "claim"),
+    ("maxCounters: 10", "maxCounters"),
+    ("maxCounters: many", "maxCounters"),
     ("service: { type: Internal }", "service.type"),
     ("service: { grpcPort: 70000 }", "service.grpcPort"),
     ("service: { port: 8081 }", "port"),
@@ -163,6 +178,7 @@ const REFUSED: [(&str, &str); 30] = [
     ("extraArgs: --store", "extraArgs"),
     ("extraArgs: [--http, '0.0.0.0:9090']", "`extraArgs` has `--http`"),
     ("extraArgs: [--store=memory]", "`extraArgs` has `--store=memory`"),
+    ("extraArgs: [--data-dir, /tmp]", "`extraArgs` has `--data-dir`"),
     ("extraArgs: [--drain-delay, 60s]", "drainDelaySeconds"),
     ("extraEnv: [{ name: TOLLGATE_DRAIN_DELAY, value: 60s }]", "drainDelaySeconds"),
     ("drainDelaySeconds: 13", "terminationGracePeriodSeconds"),
@@ -207,7 +223,7 @@ fn without_values_the_shipped_quickstart_policy_is_in_force_and_the_notes_say_so
     let rendered = objects(&render_scenario(&helm, "no-values"));
     assert_eq!(object(&rendered, "ConfigMap")["data"], json!({ "quickstart.yaml": shipped }));
     let says_so = |scenario| notes(&helm, scenario).contains("the quickstart policy is in force");
-    assert!(says_so("no-values") && !says_so("smallest") && !says_so("existing-configmap"));
+    assert!(says_so("no-values") && !says_so("smallest") && !says_so("existing-objects"));
 }
 
 /// What Helm prints after an installation. `helm template` leaves the notes out, so a copy of the
@@ -252,13 +268,13 @@ fn text_of_policies_arrives_unchanged() {
 #[test]
 fn pods_keep_to_pod_security_restricted() {
     let Some(helm) = tools::helm() else { return };
-    let mut deployments: Vec<Value> = SCENARIOS
+    let mut workloads: Vec<Value> = SCENARIOS
         .iter()
-        .map(|scenario| object(&objects(&render_scenario(&helm, scenario)), "Deployment").clone())
+        .map(|scenario| workload(&objects(&render_scenario(&helm, scenario))).clone())
         .collect();
-    deployments.extend(objects(&snippet()));
-    for deployment in &deployments {
-        let (pod, container) = pod_and_container(deployment);
+    workloads.extend(objects(&snippet()));
+    for workload in &workloads {
+        let (pod, container) = pod_and_container(workload);
         assert_eq!(pod["automountServiceAccountToken"], false);
         assert_eq!(pod["enableServiceLinks"], false);
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
@@ -280,10 +296,10 @@ fn pods_keep_to_pod_security_restricted() {
 #[tokio::test]
 async fn rendered_arguments_start_the_real_binary() {
     let Some(helm) = tools::helm() else { return };
-    for scenario in ["no-values", "smallest", "everything", "pinned-image"] {
+    for scenario in ["no-values", "smallest", "everything", "pinned-image", "forgetful"] {
         let rendered = objects(&render_scenario(&helm, scenario));
         let policies = &object(&rendered, "ConfigMap")["data"];
-        start_container(object(&rendered, "Deployment"), policies).await;
+        start_container(workload(&rendered), policies).await;
     }
     let quickstart = tools::repository().join("policies/quickstart.yaml");
     let quickstart = std::fs::read_to_string(quickstart).expect("the shipped policy");
@@ -292,12 +308,12 @@ async fn rendered_arguments_start_the_real_binary() {
 }
 
 /// Starts the binary as the container would, with its folders elsewhere, and asks its probes.
-async fn start_container(deployment: &Value, policies: &Value) {
+async fn start_container(workload: &Value, policies: &Value) {
     let folder = TempDir::new().expect("a temporary folder");
     for (name, text) in policies.as_object().expect("a ConfigMap's content") {
         std::fs::write(folder.path().join(name), text.as_str().expect("text")).expect("a policy");
     }
-    let (_, container) = pod_and_container(deployment);
+    let (_, container) = pod_and_container(workload);
     let arguments: Vec<&str> = container["args"]
         .as_array()
         .expect("arguments")
@@ -319,6 +335,57 @@ async fn start_container(deployment: &Value, policies: &Value) {
         let answer = send(tollgate.http, request("GET", path, &[])).await;
         assert_eq!(answer.status(), 200, "{probe}: {answer:?}");
     }
+    let is_durable = !arguments.contains(&"memory");
+    assert_eq!(folder.path().join("data/tollgate.redb").exists(), is_durable);
+}
+
+/// The kind of the workload, and what it mounts as the folder of counters.
+fn where_counters_are(objects: &[Value]) -> (String, Option<Value>) {
+    let workload = workload(objects);
+    let (pod, container) = pod_and_container(workload);
+    let kind = workload["kind"].as_str().expect("a kind").to_owned();
+    let arguments = container["args"].as_array().expect("arguments");
+    let folder = arguments.iter().position(|argument| argument == "--data-dir");
+    let mounts = container["volumeMounts"].as_array().expect("mounts");
+    let name = folder.map(|flag| {
+        let mount = mounts.iter().find(|mount| mount["mountPath"] == arguments[flag + 1]);
+        let mount = mount.expect("the folder of counters is mounted");
+        assert_ne!(mount["readOnly"], true);
+        &mount["name"]
+    });
+    let named = |list: &Value, at: &str| {
+        let mut list = list.as_array().into_iter().flatten();
+        list.find(|entry| name.is_some() && entry.pointer(at) == name).cloned()
+    };
+    let volume = named(&pod["volumes"], "/name");
+    let claim = named(&workload["spec"]["volumeClaimTemplates"], "/metadata/name");
+    assert!(volume.is_none() || claim.is_none(), "one volume");
+    (kind, volume.or(claim))
+}
+
+#[test]
+fn counters_outlast_the_container_and_with_persistence_the_pod() {
+    let Some(helm) = tools::helm() else { return };
+    let of = |scenario| where_counters_are(&objects(&render_scenario(&helm, scenario)));
+    let in_pod = ("Deployment".to_owned(), Some(json!({ "name": "data", "emptyDir": {} })));
+    for scenario in ["no-values", "smallest", "pinned-image"] {
+        assert_eq!(of(scenario), in_pod, "{scenario}");
+    }
+    let (kind, volume) = where_counters_are(&objects(&snippet()));
+    assert_eq!((&*kind, &volume.expect("a volume")["emptyDir"]), ("Deployment", &json!({})));
+    assert_eq!(of("forgetful"), ("Deployment".to_owned(), None));
+
+    let (kind, claim) = of("everything");
+    let claim = claim.expect("a claim for each pod");
+    assert_eq!(kind, "StatefulSet");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10Gi");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    let (kind, volume) = of("existing-objects");
+    let claim = json!({ "claimName": "counters-of-last-year" });
+    assert_eq!(
+        (&*kind, &volume.expect("a volume")["persistentVolumeClaim"]),
+        ("StatefulSet", &claim)
+    );
 }
 
 /// The path of every value that a user may set, from the comments and nesting of `values.yaml`.

@@ -341,9 +341,18 @@ async fn compose_file_starts_what_the_walk_starts() {
     for service in services.values() {
         for volume in service["volumes"].as_array().expect("volumes") {
             let source = volume.as_str().and_then(|volume| volume.split(':').next());
-            assert!(source.is_some_and(|source| example(source).exists()), "{volume} is not there");
+            let is_there = |source: &str| match source.starts_with('.') {
+                true => example(source).exists(),
+                false => compose["volumes"].get(source).is_some(),
+            };
+            assert!(source.is_some_and(is_there), "{volume} is not there");
         }
     }
+    let image = std::fs::read_to_string(tools::repository().join("Dockerfile")).expect("a file");
+    let data = image.lines().find_map(|line| line.strip_prefix("VOLUME ")).expect("a volume");
+    assert!(image.contains(&format!("ENV TOLLGATE_DATA_DIR={data}\n")));
+    let volumes = services["tollgate"]["volumes"].as_array().expect("volumes");
+    assert!(volumes.contains(&json!(format!("counters:{data}"))), "{volumes:?}");
     let envoy = json!(["--config-path", "/etc/envoy/envoy.yaml"]);
     assert_eq!(services["envoy"]["command"], envoy);
 

@@ -56,16 +56,44 @@ default
 {{- end -}}
 {{- end -}}
 
+{{/* Pods with a volume of their own each are a StatefulSet: the old one ends before the new one takes its volume. */}}
+{{- define "tollgate.kind" -}}
+{{- if .Values.persistence.enabled -}}
+StatefulSet
+{{- else -}}
+Deployment
+{{- end -}}
+{{- end -}}
+
+{{/* Helm reads numbers as floats, which it would write as 1e+07. */}}
+{{- define "tollgate.maxCounters" -}}
+{{- if kindIs "string" .Values.maxCounters -}}
+{{- .Values.maxCounters -}}
+{{- else -}}
+{{- int64 .Values.maxCounters -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Refuses what Kubernetes would take and what shows only later, in a pod that does not start or that is killed. */}}
 {{- define "tollgate.checks" -}}
 {{- range .Values.extraArgs -}}
-{{- if regexMatch "^--(http|store|drain-delay)(=.*)?$" . -}}
-{{- fail (printf "`extraArgs` has `%s`, which the chart sets itself: use `bindAddress`, `store` or `drainDelaySeconds`" .) -}}
+{{- if regexMatch "^--(http|store|data-dir|max-counters|drain-delay)(=.*)?$" . -}}
+{{- fail (printf "`extraArgs` has `%s`, which the chart sets itself: use `bindAddress`, `store`, `persistence`, `maxCounters` or `drainDelaySeconds`" .) -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.extraEnv -}}
 {{- if eq .name "TOLLGATE_DRAIN_DELAY" -}}
 {{- fail "`extraEnv` has `TOLLGATE_DRAIN_DELAY`, which the chart sets itself: use `drainDelaySeconds`" -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.persistence.enabled (ne .Values.store "durable") -}}
+{{- fail (printf "`persistence.enabled` needs `store: durable`: with `%s` nothing is written" .Values.store) -}}
+{{- end -}}
+{{- if .Values.persistence.existingClaim -}}
+{{- if not .Values.persistence.enabled -}}
+{{- fail "`persistence.existingClaim` needs `persistence.enabled: true`" -}}
+{{- else if gt (int .Values.replicas) 1 -}}
+{{- fail "`persistence.existingClaim` is one volume, which one pod can use: set `replicas: 1`, or leave it out, and every pod gets a claim of its own" -}}
 {{- end -}}
 {{- end -}}
 {{- if lt (int .Values.terminationGracePeriodSeconds) (add (int .Values.drainDelaySeconds) 3 | int) -}}

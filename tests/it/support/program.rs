@@ -13,8 +13,9 @@ use super::process::Process;
 /// Where a server may write, gone with it.
 const DATA_DIR: &str = "TOLLGATE_DATA_DIR";
 
-/// Folders of our containers that hold policies or a socket.
-const MOUNTS: [&str; 2] = ["/etc/tollgate/policies", "/run/tollgate"];
+/// Folders of our containers that hold policies, a socket or counters, and where they are in ours.
+const MOUNTS: [(&str, &str); 3] =
+    [("/etc/tollgate/policies", ""), ("/run/tollgate", ""), ("/var/lib/tollgate", "/data")];
 
 /// The program with arguments, without the settings of whoever runs the tests.
 pub(crate) fn tollgate(arguments: &[&str]) -> Command {
@@ -75,9 +76,9 @@ impl ServerProcess {
         for argument in arguments {
             command.arg(match *argument {
                 "0.0.0.0:8080" | "0.0.0.0:8081" | "[::]:8080" | "[::]:8081" => "127.0.0.1:0".into(),
-                argument => MOUNTS
-                    .iter()
-                    .fold(argument.to_owned(), |argument, mount| argument.replace(mount, folder)),
+                argument => MOUNTS.iter().fold(argument.to_owned(), |argument, (mount, below)| {
+                    argument.replace(mount, &format!("{folder}{below}"))
+                }),
             });
         }
         command.envs(environment.iter().copied());
