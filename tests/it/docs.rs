@@ -11,6 +11,24 @@ fn page(path: &str) -> String {
     std::fs::read_to_string(tools::repository().join(path)).unwrap()
 }
 
+/// Every page for people.
+const PAGES: [&str; 14] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/compatibility.md",
+    "docs/cookbook.md",
+    "docs/migrate.md",
+    "docs/operations.md",
+    "docs/performance.md",
+    "docs/policy-reference.md",
+    "docs/reliability.md",
+    "docs/testing-policies.md",
+    "examples/envoy/README.md",
+    "helm/tollgate/README.md",
+];
+
 /// The fenced YAML blocks of a page.
 fn blocks(page: &str) -> impl Iterator<Item = String> {
     let blocks = page.split("```yaml\n").skip(1);
@@ -160,6 +178,59 @@ fn the_readme_and_the_page_of_the_server_show_the_same_call() {
     let call = readme.split("```sh\n").find(|block| block.starts_with("curl ")).unwrap();
     let call = call.split("\n```").next().unwrap();
     assert!(page("src/admin/index.html").contains(call), "{call}");
+}
+
+/// What a heading is linked to as.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase();
+    let kept = kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().trim().replace(' ', "-")
+}
+
+/// The anchors of a page, whose code may have lines that look like headings.
+fn anchors(page: &str) -> Vec<String> {
+    let mut is_code = false;
+    let headings = page.lines().filter(|line| {
+        is_code ^= line.starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    headings.map(|line| anchor(line.trim_start_matches('#'))).collect()
+}
+
+#[test]
+fn every_link_into_a_page_finds_its_heading() {
+    let mut count = 0;
+    for path in PAGES {
+        let text = page(path);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let Some((file, wanted)) = target.split_once('#') else { continue };
+            if file.contains("://") {
+                continue;
+            }
+            let here = tools::repository().join(path);
+            let there = if file.is_empty() { here } else { here.parent().unwrap().join(file) };
+            let anchors = anchors(&std::fs::read_to_string(&there).unwrap());
+            assert!(anchors.iter().any(|anchor| anchor == wanted), "{path}: `{target}`");
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "pages have links into each other");
+}
+
+#[test]
+fn pages_name_no_metric_that_is_not_there() {
+    let names: Vec<&str> = metrics::TABLE.iter().map(|metric| metric.name).collect();
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for path in PAGES {
+        for word in page(path).split(|c| !is_part(c)).filter(|word| word.starts_with("tollgate_")) {
+            // `tollgate_store_*` names all that begin so.
+            let is_there = match word.ends_with('_') {
+                true => names.iter().any(|name| name.starts_with(word)),
+                false => names.contains(&word),
+            };
+            assert!(is_there, "{path}: `{word}`");
+        }
+    }
 }
 
 #[test]
