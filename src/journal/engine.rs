@@ -397,6 +397,15 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Ends the file in good order, and says whether a sync of it failed, then or before.
+    pub(super) fn close(self) -> bool {
+        let record = self.record.clone();
+        drop(self);
+        record.first().is_some_and(|(operation, _)| operation == Operation::Sync)
+    }
+}
+
 impl Drop for Engine {
     /// The engine ends a file in good order on its own, where the latch lets it; a database that a
     /// panic went through may panic again.

@@ -231,3 +231,12 @@ impl Journal {
         self.engine.as_ref().ok_or(JournalError::Unhealed)
     }
 }
+
+impl Drop for Journal {
+    /// Closing syncs, and that may fail like any other sync.
+    fn drop(&mut self) {
+        if self.engine.take().is_some_and(Engine::close) {
+            open::suspect(&self.files);
+        }
+    }
+}
