@@ -175,6 +175,11 @@ impl Journal {
         self.index.log_bytes
     }
 
+    /// The size of the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.engine.as_ref().map_or(0, Engine::file_bytes)
+    }
+
     /// The last commit, and its stamp.
     pub fn last(&self) -> Option<(u64, Stamp)> {
         self.index.last
