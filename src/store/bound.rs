@@ -12,11 +12,14 @@ use crate::decide::{Charge, CounterKey};
 use crate::policy::set::{CounterBase, CounterSeed, LimitSalt};
 use crate::time::Timestamp;
 
-/// Memory for each unit of weight, when tables are as empty as they get: at the moment at which
-/// they have just doubled.
-pub const BYTES_PER_COUNTER: u64 = 80;
+/// Memory for each unit of weight, when tables are as empty as they get: they have just doubled,
+/// and the allocator still holds what they were before.
+pub const BYTES_PER_COUNTER: u64 = 128;
 
-/// What nobody said otherwise: as many as fit in half of the memory, within reason.
+/// What the process takes besides.
+const BESIDES: u64 = 64 << 20;
+
+/// What nobody said otherwise, within reason.
 const LEAST: u64 = 10_000;
 const MOST: u64 = 10_000_000;
 
@@ -87,10 +90,11 @@ impl MemoryStore {
     }
 }
 
-/// The default of `max-counters`, and where the memory is said that it comes from.
+/// The default of `max-counters`: as many as fit in half of what is left of the memory. And where the memory is said that it comes from.
 pub fn default_counters_max() -> (usize, String) {
     let (bytes, source) = memory_limit();
-    let fitting = bytes / 2 / BYTES_PER_COUNTER;
+    let left = bytes.saturating_sub(BESIDES).max(bytes / 8);
+    let fitting = left / 2 / BYTES_PER_COUNTER;
     let max = usize::try_from(fitting.clamp(LEAST, MOST)).unwrap_or(usize::MAX);
     (max, source)
 }
