@@ -240,7 +240,7 @@ fn keep(settings: &Settings, usage: &Arc<Usage>, now: Timestamp) -> Result<Kept,
         Some(max) => (max, "as it is set".to_owned()),
         None => {
             let (max, memory) = bound::default_counters_max();
-            (max, format!("which take at most half of {memory}"))
+            (max, format!("at most half of what is left of {memory}"))
         }
     };
     tracing::info!(counters_max, "the most counters at a time, {reason}");

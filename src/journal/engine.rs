@@ -94,6 +94,10 @@ fn check_header(file: &DiskFile) -> Result<(), JournalError> {
 }
 
 impl Engine {
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.file.len().unwrap_or_default()
+    }
+
     /// A new database in an empty file, of our format.
     pub(super) fn create(file: DiskFile, seed: [u64; 2]) -> Result<Self, JournalError> {
         Self::create_of_format(file, seed, FORMAT)
@@ -335,7 +339,7 @@ impl Engine {
             transaction.commit()?;
             Ok(rows)
         })?;
-        let file_bytes = self.file.len().unwrap_or_default();
+        let file_bytes = self.file_bytes();
         let committed = Committed {
             sequence,
             change_bytes: row.len() as u64,
@@ -394,6 +398,15 @@ impl Engine {
             Ok(transaction.commit()?)
         })?;
         Ok((total, copied))
+    }
+}
+
+impl Engine {
+    /// Ends the file in good order, and says whether a sync of it failed, then or before.
+    pub(super) fn close(self) -> bool {
+        let record = self.record.clone();
+        drop(self);
+        record.first().is_some_and(|(operation, _)| operation == Operation::Sync)
     }
 }
 

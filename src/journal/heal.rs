@@ -57,7 +57,9 @@ pub(super) fn heal(journal: &mut Journal, all: &Batch) -> Result<Healed, Journal
 
 /// Opens the same file again and commits to it.
 fn go_on(journal: &mut Journal, all: &Batch) -> Result<Healed, JournalError> {
-    journal.engine = None;
+    if journal.engine.take().is_some_and(Engine::close) {
+        return Err(JournalError::Unhealed);
+    }
     if !journal.files.leads_to(NAME, &journal.file)? {
         return Err(JournalError::Gone);
     }

@@ -175,6 +175,11 @@ impl Journal {
         self.index.log_bytes
     }
 
+    /// The size of the file.
+    pub fn file_bytes(&self) -> u64 {
+        self.engine.as_ref().map_or(0, Engine::file_bytes)
+    }
+
     /// The last commit, and its stamp.
     pub fn last(&self) -> Option<(u64, Stamp)> {
         self.index.last
@@ -229,5 +234,14 @@ impl Journal {
 
     fn engine(&self) -> Result<&Engine, JournalError> {
         self.engine.as_ref().ok_or(JournalError::Unhealed)
+    }
+}
+
+impl Drop for Journal {
+    /// Closing syncs, and that may fail like any other sync.
+    fn drop(&mut self) {
+        if self.engine.take().is_some_and(Engine::close) {
+            open::suspect(&self.files);
+        }
     }
 }

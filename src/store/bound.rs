@@ -12,11 +12,14 @@ use crate::decide::{Charge, CounterKey};
 use crate::policy::set::{CounterBase, CounterSeed, LimitSalt};
 use crate::time::Timestamp;
 
-/// Memory for each unit of weight, when tables are as empty as they get: at the moment at which
-/// they have just doubled.
-pub const BYTES_PER_COUNTER: u64 = 80;
+/// Memory for each unit of weight, when tables are as empty as they get: they have just doubled,
+/// and the allocator still holds what they were before.
+pub const BYTES_PER_COUNTER: u64 = 128;
 
-/// What nobody said otherwise: as many as fit in half of the memory, within reason.
+/// What the process takes besides.
+const BESIDES: u64 = 64 << 20;
+
+/// What nobody said otherwise, within reason.
 const LEAST: u64 = 10_000;
 const MOST: u64 = 10_000_000;
 
@@ -87,22 +90,20 @@ impl MemoryStore {
     }
 }
 
-/// The default of `max-counters`, and where the memory is said that it comes from.
+/// The default of `max-counters`: as many as fit in half of what is left of the memory. And where the memory is said that it comes from.
 pub fn default_counters_max() -> (usize, String) {
     let (bytes, source) = memory_limit();
-    let fitting = bytes / 2 / BYTES_PER_COUNTER;
+    let left = bytes.saturating_sub(BESIDES).max(bytes / 8);
+    let fitting = left / 2 / BYTES_PER_COUNTER;
     let max = usize::try_from(fitting.clamp(LEAST, MOST)).unwrap_or(usize::MAX);
     (max, source)
 }
 
 /// The memory that this process may use: of its cgroup, else of the machine.
 fn memory_limit() -> (u64, String) {
-    let number =
-        |path: &str| std::fs::read_to_string(Path::new(path)).ok()?.trim().parse::<u64>().ok();
     let total = total_memory();
-    let of_cgroup = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"]
-        .into_iter()
-        .find_map(number)
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let of_cgroup = limit_of_cgroup(&own, &|path| std::fs::read_to_string(path).ok())
         .filter(|limit| total.is_none_or(|total| *limit < total));
     let mebibytes = |bytes: u64| bytes / (1024 * 1024);
     match (of_cgroup, total) {
@@ -112,9 +113,60 @@ fn memory_limit() -> (u64, String) {
     }
 }
 
+/// The least limit of a process's cgroup and of those above it, of either version. `own` is what
+/// the kernel says of the process; in a container its cgroup is the root of what can be seen.
+fn limit_of_cgroup(own: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<u64> {
+    let number = |path: &Path| read(path)?.trim().parse::<u64>().ok();
+    let hierarchies = own.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?);
+        match controllers {
+            "" => Some(("/sys/fs/cgroup", "memory.max", path)),
+            _ if controllers.split(',').any(|it| it == "memory") => {
+                Some(("/sys/fs/cgroup/memory", "memory.limit_in_bytes", path))
+            }
+            _ => None,
+        }
+    });
+    let limits = hierarchies.flat_map(|(root, file, path)| {
+        let inside = Path::new(path.trim_start_matches('/'));
+        inside.ancestors().map(move |part| Path::new(root).join(part).join(file))
+    });
+    limits.filter_map(|path| number(&path)).min()
+}
+
 fn total_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes.saturating_mul(1024))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_cgroup_counts_and_one_without_a_limit_does_not() {
+        let files = [
+            ("/sys/fs/cgroup/memory.max", "max"),
+            ("/sys/fs/cgroup/a/memory.max", "3000\n"),
+            ("/sys/fs/cgroup/a/b/memory.max", "5000\n"),
+            ("/sys/fs/cgroup/memory/c/memory.limit_in_bytes", "700"),
+        ];
+        let read = |path: &Path| {
+            let found = files.iter().find(|(name, _)| Path::new(name) == path);
+            found.map(|(_, text)| (*text).to_owned())
+        };
+        assert_eq!(limit_of_cgroup("0::/a/b\n", &read), Some(3_000));
+        assert_eq!(limit_of_cgroup("0::/\n", &read), None);
+        assert_eq!(limit_of_cgroup("4:cpu,memory:/c\n1:cpuset:/\n", &read), Some(700));
+        assert_eq!(limit_of_cgroup("", &read), None);
+    }
+
+    #[test]
+    fn the_default_is_within_reason() {
+        let (max, reason) = default_counters_max();
+        assert!((10_000..=10_000_000).contains(&max), "{max} for {reason}");
+    }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::Outcomes;
@@ -205,14 +206,24 @@ impl MemoryStore {
         enforced.filter(|charge| charge.takes_slots()).find_map(full)
     }
 
-    /// Asks for reserves of strict rules where there are too few; whether there were.
-    pub fn ask_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp, again: bool) -> bool {
-        let mut lacks = false;
-        for charge in charges.iter().filter(|charge| charge.is_strict) {
-            let mut shard = self.lock(charge.counter.shard_index());
-            lacks |= shard.ask_for_reserve(charge, now, again);
+    /// Which charges of strict rules there is too little on disk for; where they ask, there will be.
+    pub(super) fn lacking_reserves<'c, 's>(
+        &self,
+        charges: &'c [Charge<'s>],
+        now: Timestamp,
+        asks: bool,
+    ) -> SmallVec<[&'c Charge<'s>; 2]> {
+        let lacks = |charge: &&Charge<'_>| {
+            self.lock(charge.counter.shard_index()).lacks_reserve(charge, now, asks)
+        };
+        charges.iter().filter(|charge| charge.is_strict).filter(lacks).collect()
+    }
+
+    /// Takes back what charges asked for in vain.
+    pub(super) fn forgo_reserves(&self, charges: &[&Charge<'_>]) {
+        for charge in charges {
+            self.lock(charge.counter.shard_index()).forgo_reserve(charge);
         }
-        lacks
     }
 
     /// Ends leases; those that are unknown, given back before or run out change nothing. How many

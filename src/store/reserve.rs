@@ -21,6 +21,8 @@ pub(super) struct Reserve {
     spendable_until: Timestamp,
     /// By requests that wait.
     asked: u64,
+    /// By those that the turn before was made for, and that may not have taken it yet.
+    asked_before: u64,
     writing: Option<Writing>,
 }
 
@@ -45,8 +47,14 @@ pub(super) struct Owed {
 
 impl Reserve {
     pub(super) fn new(limit: Limit) -> Self {
-        let (credit, asked, writing) = (0, 0, None);
-        Self { limit, credit, spendable_until: Timestamp::from_nanos(i64::MIN), asked, writing }
+        Self {
+            limit,
+            credit: 0,
+            spendable_until: Timestamp::from_nanos(i64::MIN),
+            asked: 0,
+            asked_before: 0,
+            writing: None,
+        }
     }
 
     /// One in a hundred of the amount, so that a crash costs its caller no more.
@@ -61,6 +69,7 @@ impl Reserve {
             return false;
         }
         self.credit -= hits;
+        self.asked_before = self.asked_before.saturating_sub(hits);
         if let Some(writing) = &mut self.writing {
             writing.spent = writing.spent.saturating_add(hits);
         }
@@ -85,14 +94,25 @@ impl Reserve {
         self.asked = self.asked.saturating_add(hits);
     }
 
+    /// Nobody waits for so many hits any more.
+    pub(super) fn forgo(&mut self, hits: u64) {
+        let of_before = hits.saturating_sub(self.asked);
+        self.asked = self.asked.saturating_sub(hits);
+        self.asked_before = self.asked_before.saturating_sub(of_before);
+    }
+
     /// What to write beside the state, and to spend from once that is on disk. It covers what may
     /// be taken before that is known, too.
     pub(super) fn write(&mut self, state: Option<&State>, now: Timestamp) -> Owed {
         let mut after = state.map_or_else(|| self.limit.fresh(now), State::clone);
         let seen = self.limit.step(&mut after, Hits::Take(0), ChargeWhen::Admitted, now);
-        let wanted = self.block().saturating_add(std::mem::take(&mut self.asked));
+        let asked = std::mem::take(&mut self.asked);
+        let wanted = self.block().saturating_add(asked).saturating_add(self.asked_before);
+        self.asked_before = asked;
+        let hits = wanted.min(seen.remaining);
+        // What nobody came back for is not held any longer: a crash would cost it.
         let left = if now < self.spendable_until { self.credit } else { 0 };
-        let hits = wanted.min(seen.remaining).max(left);
+        self.credit = left.min(hits);
         self.limit.step(&mut after, Hits::Take(hits), ChargeWhen::Always, now);
         let (spendable_until, until) = match self.limit.kind {
             // Of the next window the disk will know nothing.

@@ -373,13 +373,13 @@ impl Shard {
         }
     }
 
-    /// Asks for a reserve where the charge would be admitted and there is too little on disk;
-    /// whether there is.
-    pub(super) fn ask_for_reserve(
+    /// Whether the charge would be admitted and there is too little on disk for it; where it asks,
+    /// there will be.
+    pub(super) fn lacks_reserve(
         &mut self,
         charge: &Charge<'_>,
         now: Timestamp,
-        again: bool,
+        asks: bool,
     ) -> bool {
         let Hits::Take(hits @ 1..) = charge.hits else { return false };
         let key = ShortKey::from(charge.counter);
@@ -394,7 +394,7 @@ impl Shard {
         if reserve.covers(hits, now) {
             return false;
         }
-        if !again {
+        if asks {
             reserve.ask(charge.limit, hits);
             self.note_change(key);
         }
@@ -409,6 +409,15 @@ impl Shard {
         self.last_lease = self.last_lease.max(held.state.slots_held(now).map(|(_, last)| last));
         self.remove(key);
         was_live
+    }
+
+    /// Takes back what a charge asked for in vain.
+    pub(super) fn forgo_reserve(&mut self, charge: &Charge<'_>) {
+        let (key, Hits::Take(hits)) = (ShortKey::from(charge.counter), charge.hits) else { return };
+        if let Some(reserve) = self.reserves.get_mut(&key) {
+            reserve.forgo(hits);
+            self.note_change(key);
+        }
     }
 
     /// Takes reserves back that nobody spends any more: what is written next owes nothing.

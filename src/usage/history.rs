@@ -17,6 +17,9 @@ use super::tally::{Resolution, Tally};
 use super::top::Candidates;
 use crate::policy::set::{RuleSalt, SeriesKey};
 
+/// Minutes by which calls may come late, and clocks go back a little.
+const AHEAD_MAX: u32 = 60;
+
 /// How long a series may be met by nobody before it gives up its name. Shorter than rows are kept,
 /// so that no row outlives the name that it is told by.
 const IDLE_MINUTES_MAX: u32 = 2 * 24 * 60;
@@ -106,8 +109,12 @@ impl History {
         Resolution::Hour.number_at(self.minute)
     }
 
-    /// Goes on to a minute; never back.
+    /// Goes on to a minute; back only where the newest one was none, because a clock was set far
+    /// ahead and then back.
     pub(super) fn advance(&mut self, minute: u32) {
+        if minute.saturating_add(AHEAD_MAX) < self.minute {
+            self.go_back(minute);
+        }
         if minute <= self.minute {
             return;
         }
@@ -117,6 +124,18 @@ impl History {
         if hours > 0 {
             self.begin_hour(hours);
         }
+    }
+
+    /// Series that counted ahead begin anew, so that rows of theirs that are on disk stay.
+    fn go_back(&mut self, minute: u32) {
+        for place in 0..self.end() {
+            if self.series(place).is_some_and(|series| series.last > minute) {
+                self.leave(place);
+            }
+        }
+        self.minute = minute;
+        self.unbeaten_in = 0;
+        self.due_from = Some(0);
     }
 
     fn begin_hour(&mut self, hours: u32) {

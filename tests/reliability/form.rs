@@ -9,8 +9,11 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::support::tools;
 
 /// What `docs/reliability.md` says that one counter takes at most, in memory and in the data file.
-pub(crate) const MEMORY_BYTES_PER_COUNTER: u64 = 256;
-pub(crate) const DISK_BYTES_PER_COUNTER: u64 = 128;
+pub(crate) const MEMORY_BYTES_PER_COUNTER: u64 = 128;
+pub(crate) const DISK_BYTES_PER_COUNTER: u64 = 160;
+/// What does not grow with them: usage, the pages of the engine, buffers.
+pub(crate) const MEMORY_BYTES_BESIDES: u64 = 24 << 20;
+pub(crate) const DISK_BYTES_BESIDES: u64 = 4 << 20;
 
 /// Tests that measure take turns, so that none is measured under the load of another.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -37,7 +37,9 @@ struct Worst {
     invented: u64,
     ready: Duration,
     failures: usize,
-    history: &'static str,
+    /// What the history of usage lost and made up.
+    history_lost: Duration,
+    history_invented: u64,
     /// What the most forgetful counter was like, for who has to find out why.
     told: String,
 }
@@ -72,12 +74,23 @@ async fn cycles(plan: Plan, home: &Home) -> Worst {
     let mut dice = Dice::new("kill");
     let mut worst = Worst::default();
     let mut before = vec![0; usize::try_from(plan.keys).unwrap()];
+    let mut history_before = 0;
     let mut node = home.start();
     for cycle in 0..plan.cycles {
         let answers = moment(&mut dice, plan.rate);
         let choose = choice(Dice::new(&format!("kill {cycle}")), cycle, plan.keys);
         let crash = crash(&mut node, plan.rate, answers, choose).await;
         worst.failures += crash.failures().len();
+        let tallies = crash.tallies();
+        if home.keeps() {
+            let counted = history::admitted(home, WIDE.name);
+            let all = history::together(&tallies, WIDE.name);
+            worst.history_lost =
+                worst.history_lost.max(all.lost(history_before, counted, crash.killed));
+            worst.history_invented =
+                worst.history_invented.max(all.invented(history_before, counted));
+            history_before = counted;
+        }
         node = home.start();
         // The first answers of all are judged: nothing may be decided before all is restored.
         let mut caller = Caller::connect(&node.grpc).await;
@@ -85,7 +98,6 @@ async fn cycles(plan: Plan, home: &Home) -> Worst {
         worst.ready = worst.ready.max(node.spawned.elapsed());
         let mut restored = caller.used(WIDE, 0..plan.keys).await;
         assert_eq!(first[0], restored[0], "looking counts nothing");
-        let tallies = crash.tallies();
         for (number, (before, restored)) in (0..).zip(before.iter().zip(&restored)) {
             let tally = tallies.get(&WIDE.key(number)).cloned().unwrap_or_default();
             worst.judge(WIDE.key(number), &crash, &tally, *before, *restored);
@@ -101,7 +113,6 @@ async fn cycles(plan: Plan, home: &Home) -> Worst {
             again += admitted.saturating_sub(u64::from(NARROW.amount));
         }
         worst.again = worst.again.max(again);
-        worst.history = history::compare(&node, &crash.calls);
         std::mem::swap(&mut before, &mut restored);
     }
     node.kill();
@@ -114,13 +125,16 @@ fn finish(mut figures: Figures, plan: Plan, worst: &Worst) {
     figures.add_ms("lost_max", lost).add("bound_ms", KILL_BOUND.as_millis());
     figures.add("x_max", again).add("x_bound", bound).add("invented", worst.invented);
     figures.add_ms("ready_max", worst.ready).add("failures", worst.failures);
-    figures.add("history", worst.history);
+    figures.add_ms("history_lost_max", worst.history_lost);
+    figures.add("history_invented", worst.history_invented);
     figures.hold(
         lost <= KILL_BOUND,
         format!("a hit of {lost:?} before the kill is lost: {}", worst.told),
     );
     figures.hold(again <= bound, format!("{again} hits above the limits were admitted"));
     figures.hold(worst.invented == 0, "more is counted than was asked for");
+    figures.hold(worst.history_lost <= KILL_BOUND, "the history of usage lost older hits");
+    figures.hold(worst.history_invented == 0, "the history of usage has hits that nobody made");
     figures.hold(worst.failures == 0, "calls failed while the server ran");
     figures.finish();
 }

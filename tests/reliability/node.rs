@@ -61,6 +61,11 @@ impl Home {
         self.folder.path()
     }
 
+    /// Whether anything is written.
+    pub(crate) fn keeps(&self) -> bool {
+        self.store != "memory"
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.path().join("data")
     }

@@ -71,23 +71,29 @@ impl DurableStore {
 
     /// Waits, but not for long, until the disk counts what strict rules are asked for.
     pub(super) async fn wait_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp) {
-        if !self.memory.ask_for_reserves(charges, now, false) || self.status.lock().is_failing() {
+        // A disk that fails will not have them in time.
+        let asks = !self.status.lock().is_failing();
+        let asked = self.memory.lacking_reserves(charges, now, asks);
+        if asked.is_empty() || !asks {
             return;
         }
+        let are_there = || self.memory.lacking_reserves(charges, now, false).is_empty();
         let waited = async {
-            // What is asked for now may just miss the turn that is on its way.
-            for is_asked in [true, true, false, true, true, false] {
+            loop {
                 let mut turned = pin!(self.turned.notified());
                 turned.as_mut().enable();
+                // What was asked for may just have missed the turn that is on its way.
                 self.wake();
-                if !self.memory.ask_for_reserves(charges, now, is_asked) {
+                if are_there() {
                     return;
                 }
                 turned.await;
             }
         };
         // Too late is not an error: the charge is then denied for a moment.
-        let _ = tokio::time::timeout(RESERVE_PATIENCE, waited).await;
+        if tokio::time::timeout(RESERVE_PATIENCE, waited).await.is_err() {
+            self.memory.forgo_reserves(&asked);
+        }
     }
 
     fn wake(&self) {

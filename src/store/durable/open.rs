@@ -75,7 +75,11 @@ pub fn open(place: Place, usage: &Arc<Usage>, now: Timestamp) -> Result<Opened, 
         Ok((Found { journal, memory }, set_aside)) => {
             let (seed, restored) = (journal.seed(), memory.counter_count());
             let store = DurableStore::new(memory);
-            store.status.lock().set_aside = set_aside;
+            {
+                let mut status = store.status.lock();
+                status.set_aside = set_aside;
+                (status.file_bytes, status.log_bytes) = (journal.file_bytes(), journal.log_bytes());
+            }
             let place = Place { seed, ..place };
             let writer = Writer::new(Arc::clone(&store), Arc::clone(usage), place, Some(journal));
             Ok(Opened { store, writer, seed, restored })

@@ -34,8 +34,9 @@ struct Slowest {
 
 impl Status {
     pub(super) fn saved(&mut self, began: Span, ended: Span) {
-        let could_be_lost =
-            Span::from_nanos(ended.as_nanos().saturating_sub(self.saved_at.as_nanos()));
+        // How long the disk failed is told while it does; after that it is over.
+        let since = if self.is_failing() { began } else { self.saved_at };
+        let could_be_lost = Span::from_nanos(ended.as_nanos().saturating_sub(since.as_nanos()));
         if ended.as_nanos().saturating_sub(self.slowest.since.as_nanos()) > REMEMBERED.as_nanos() {
             self.slowest.last_while = self.slowest.this_while;
             self.slowest.this_while = Span::ZERO;

@@ -50,7 +50,7 @@ impl Machine {
 
     /// Asks as a call does that waits for one turn.
     fn ask_and_charge(&mut self, charge: Charge<'_>, now: Timestamp) -> Outcome {
-        if self.store.ask_for_reserves(&[charge], now, false) {
+        if !self.store.lacking_reserves(&[charge], now, true).is_empty() {
             self.turn(now);
         }
         self.charge(charge, now)
@@ -115,7 +115,7 @@ fn a_denied_request_spends_no_reserve() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
     assert_eq!(machine.ask_and_charge(strict(day(100), 1), now).verdict, Verdict::Admitted);
-    machine.store.ask_for_reserves(&[strict(day(100), 1)], now, false);
+    machine.store.lacking_reserves(&[strict(day(100), 1)], now, true);
     machine.turn(now);
     for _ in 0..50 {
         let outcomes = machine.store.charge(&[strict(day(100), 1), charge(2, 0, 1)], now);

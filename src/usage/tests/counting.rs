@@ -45,7 +45,7 @@ fn an_older_moment_counts_in_the_newest_minute() {
     let (usage, set) = (Usage::default(), policy(POLICY));
     let made = [(RuleCode::Ok, 1, 0)];
     record((&usage, &set), &[], &made, (Code::Ok, START));
-    record((&usage, &set), &[], &made, (Code::Ok, START.minus(Span::from_seconds(7_000))));
+    record((&usage, &set), &[], &made, (Code::Ok, START.minus(Span::from_seconds(3_000))));
     let reading = usage.read(Resolution::Minute, ALWAYS, std::iter::empty());
     let slots = &reading.series[0].slots;
     assert_eq!((slots.len(), slots[0].tally.admitted), (1, 2));
@@ -112,4 +112,33 @@ fn a_rule_that_takes_the_place_of_another_has_a_history_of_its_own() {
     assert_ne!(rules[0], rules[1]);
     let reading = usage.read(Resolution::Minute, ALWAYS, std::iter::empty());
     assert_eq!(by_rule(&reading).len(), 2);
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_and_is_back_counts_where_it_is() {
+    let (set, mut disk) = (policy(POLICY), Disk::default());
+    let usage = Usage::default();
+    let ahead = START.plus(Span::from_seconds(10 * 365 * 86_400));
+    let later = START.plus(Span::from_seconds(120));
+    let hit = |usage: &Usage, hits, now| {
+        record((usage, &set), &[], &[(RuleCode::Ok, hits, 1)], (Code::Ok, now));
+    };
+    hit(&usage, 1, START);
+    disk.save(&usage, START);
+    hit(&usage, 2, ahead);
+    disk.save_all(&usage, ahead);
+    hit(&usage, 4, later);
+    disk.save_all(&usage, later);
+    for usage in [usage, disk.restore(UsageLimits::default(), later)] {
+        hit(&usage, 8, later);
+        let minutes = (0, Resolution::Minute.slot_at(ahead) + 1);
+        let reading = disk.read(&usage, Resolution::Minute, minutes);
+        let admitted: BTreeMap<u32, u64> = by_rule(&reading)
+            .into_iter()
+            .map(|((_, slot), tally)| (slot, tally.admitted))
+            .collect();
+        let slot = |at| Resolution::Minute.slot_at(at);
+        let expected = BTreeMap::from([(slot(START), 1), (slot(later), 12), (slot(ahead), 2)]);
+        assert_eq!(admitted, expected);
+    }
 }
