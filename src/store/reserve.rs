@@ -2,8 +2,8 @@
 //!
 //! What is on disk of a strict counter is its state and how many hits more may have been admitted
 //! since. A take spends from that reserve, so whenever the process dies, the disk counts at least
-//! what was admitted; what was reserved and not taken is lost to the caller, one block at the most
-//! besides what waiting requests asked for.
+//! what was admitted; what was reserved and not taken is lost to the caller, one block, or
+//! what waiting requests asked for where that is more.
 
 use crate::limit::{Alignment, ChargeWhen, Hits, Kind, Limit, State};
 use crate::time::{Span, Timestamp};
@@ -107,7 +107,7 @@ impl Reserve {
         let mut after = state.map_or_else(|| self.limit.fresh(now), State::clone);
         let seen = self.limit.step(&mut after, Hits::Take(0), ChargeWhen::Admitted, now);
         let asked = std::mem::take(&mut self.asked);
-        let wanted = self.block().saturating_add(asked).saturating_add(self.asked_before);
+        let wanted = self.block().max(asked.saturating_add(self.asked_before));
         self.asked_before = asked;
         let hits = wanted.min(seen.remaining);
         // What nobody came back for is not held any longer: a crash would cost it.

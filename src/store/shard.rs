@@ -443,9 +443,12 @@ impl Shard {
     /// Forgets idle counters; how many.
     pub(super) fn sweep(&mut self, now: Timestamp) -> usize {
         let before = self.counters.len();
+        self.owed.retain(|_, owed| !owed.is_settled(now));
         let (mut last_lease, mut gone) = (self.last_lease, 0);
+        let owed = &self.owed;
         self.counters.retain(|counter| {
-            let is_idle = counter.state.is_idle(now);
+            // What is owed counts on top of the state, however little that is by itself.
+            let is_idle = counter.state.is_idle(now) && !owed.contains_key(&counter.key);
             if is_idle {
                 last_lease = last_lease.max(counter.state.slots_held(now).map(|(_, last)| last));
                 gone += counter.weight();
@@ -455,7 +458,6 @@ impl Shard {
         self.last_lease = last_lease;
         self.weight -= gone;
         self.reserves.retain(|_, reserve| !reserve.is_idle(now));
-        self.owed.retain(|_, owed| !owed.is_settled(now));
         let held = self.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if self.counters.capacity() > 4 * held.max(16) {
@@ -473,6 +475,7 @@ impl Shard {
         let looked_at = (first..first + LOOKED_AT.min(buckets)).map(|index| index & mask);
         let counters = looked_at.filter_map(|index| self.counters.get_bucket(index));
         let rank = |counter: &&Counter| match counter.state.is_idle(now) {
+            true if self.owed.contains_key(&counter.key) => u8::MAX,
             true => 0,
             false => counter.mark.level() + 1,
         };
