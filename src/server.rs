@@ -116,6 +116,10 @@ impl Server {
             clock.clone(),
         )?;
         let active = Arc::clone(policy_files.active());
+        let is_kept = settings.store == StoreChoice::Durable;
+        if !is_kept && active.current().set.rules().any(|(_, rule)| rule.is_strict) {
+            tracing::warn!("rules are `strict`, which the store `memory` cannot keep: it forgets");
+        }
         let reports = Arc::new(Reports::default());
         let rls = Rls { active, store, clock, metrics, reports, usage };
         let message_size_max = settings.message_size_max;
@@ -225,14 +229,17 @@ fn keep(settings: &Settings, usage: &Arc<Usage>, now: Timestamp) -> Result<Kept,
             let Data { directory, on_damage, is_required } = settings.data.clone();
             let place = Place { directory, on_damage, is_required, seed };
             let opened = durable::open(place, usage, now)?;
-            tracing::info!(
-                directory = %settings.data.directory.display(),
-                restored = opened.restored,
-                "counters are kept; a crash forgets no hit older than {} ms when the process is \
-                 killed, {} ms when power is lost",
-                durable::PROMISE_KILL.as_nanos() / 1_000_000,
-                durable::PROMISE_POWER.as_nanos() / 1_000_000,
-            );
+            let directory = settings.data.directory.display();
+            if !opened.store.status().is_failing() {
+                tracing::info!(
+                    %directory,
+                    restored = opened.restored,
+                    "counters are kept; a crash forgets no hit older than {} ms when the process \
+                     is killed, {} ms when power is lost",
+                    durable::PROMISE_KILL.as_nanos() / 1_000_000,
+                    durable::PROMISE_POWER.as_nanos() / 1_000_000,
+                );
+            }
             (Store::Durable(opened.store), opened.seed, Some(opened.writer))
         }
     };

@@ -108,6 +108,8 @@ metrics_table! {
         "Times that counters were written to disk.";
     STORE_FAILURES: Counter "tollgate_store_failures_total" []
         "Times that counters could not be written to disk; they are written later.";
+    STRICT_UNRESERVED: Counter "tollgate_strict_unreserved_total" []
+        "Charges of strict rules that were denied only because the disk did not count them in time.";
     STORE_SET_ASIDE: Gauge "tollgate_store_set_aside" []
         "1 if damaged counters were found at start and kept aside, else 0.";
     LEASES: Gauge "tollgate_leases" []

@@ -5,7 +5,8 @@ use metrics_exporter_prometheus::PrometheusRecorder;
 
 use super::{
     COUNTERS, COUNTERS_EVICTED, COUNTERS_MAX, LEASES, STORE_BYTES, STORE_COMMITS, STORE_DEGRADED,
-    STORE_FAILURES, STORE_LOSS_BOUND, STORE_SET_ASIDE, STORE_UNSAVED, as_f64, counter, gauge,
+    STORE_FAILURES, STORE_LOSS_BOUND, STORE_SET_ASIDE, STORE_UNSAVED, STRICT_UNRESERVED, as_f64,
+    counter, gauge,
 };
 use crate::store::Store;
 use crate::time::{Span, Timestamp};
@@ -22,6 +23,7 @@ pub struct StateMetrics {
     bytes: Gauge,
     commits: Counter,
     failures: Counter,
+    unreserved: Counter,
     set_aside: Gauge,
 }
 
@@ -40,6 +42,7 @@ impl StateMetrics {
             bytes: gauge(STORE_BYTES),
             commits: counter(STORE_COMMITS),
             failures: counter(STORE_FAILURES),
+            unreserved: counter(STRICT_UNRESERVED),
             set_aside: gauge(STORE_SET_ASIDE),
         }
     }
@@ -61,6 +64,7 @@ impl StateMetrics {
         self.bytes.set(as_f64(status.file_bytes));
         self.commits.absolute(status.commits);
         self.failures.absolute(status.failures);
+        self.unreserved.absolute(counters.unreserved());
         self.set_aside.set(f64::from(u8::from(status.set_aside.is_some())));
     }
 }

@@ -97,7 +97,8 @@ pub struct Flags {
     #[arg(long, value_name = "BOOL")]
     data_required: Option<String>,
 
-    /// The most counters held at a time, or `auto`: as many as fit in half of the memory
+    /// The most counters held at a time, or `auto`: as many as fit in half of what is left of the
+    /// memory beside 64 MiB
     ///
     /// A counter of a rolling window, a bucket or of slots counts as several. New keys beyond share
     /// one counter for each rule.

@@ -60,10 +60,11 @@ impl MemoryStore {
 
     /// Tells all what a shard has come to weigh.
     pub(super) fn weigh(&self, shard: &mut Shard) {
-        if shard.weight != shard.weight_told {
-            let more = shard.weight.wrapping_sub(shard.weight_told);
-            self.weight.fetch_add(more, Ordering::Relaxed);
-            shard.weight_told = shard.weight;
+        let weight = shard.total_weight();
+        if weight != shard.weight_told {
+            // Less is added as what wraps around to it.
+            self.weight.fetch_add(weight.wrapping_sub(shard.weight_told), Ordering::Relaxed);
+            shard.weight_told = weight;
         }
     }
 

@@ -81,7 +81,7 @@ impl MemoryStore {
     /// What [`Self::charge`] would say now. It is asked of a copy of the counters, so nothing
     /// changes.
     pub fn try_out(&self, charges: &[Charge<'_>], now: Timestamp) -> Trial {
-        let moved = Locked::new(self, charges).make_room(charges, true, now);
+        let moved = self.moved(charges, now);
         let charges = moved.as_deref().unwrap_or(charges);
         let copy = self.copy_for(charges);
         let standing =
@@ -214,9 +214,26 @@ impl MemoryStore {
         asks: bool,
     ) -> SmallVec<[&'c Charge<'s>; 2]> {
         let lacks = |charge: &&Charge<'_>| {
-            self.lock(charge.counter.shard_index()).lacks_reserve(charge, now, asks)
+            let mut shard = self.lock(charge.counter.shard_index());
+            let lacks = shard.lacks_reserve(charge, now, asks);
+            self.weigh(&mut shard);
+            lacks
         };
         charges.iter().filter(|charge| charge.is_strict).filter(lacks).collect()
+    }
+
+    /// Where charges would be counted now, where that is not all in counters of their own.
+    pub(super) fn moved<'s>(
+        &self,
+        charges: &[Charge<'s>],
+        now: Timestamp,
+    ) -> Option<SmallVec<[Charge<'s>; 8]>> {
+        Locked::new(self, charges).make_room(charges, true, now)
+    }
+
+    /// Takes of strict rules that were denied for want of a reserve alone.
+    pub fn unreserved(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.lock().unreserved).sum()
     }
 
     /// Takes back what charges asked for in vain.

@@ -10,6 +10,7 @@ pub mod memory;
 mod parts;
 mod reserve;
 mod shard;
+mod strict;
 #[cfg(test)]
 mod tests;
 

@@ -30,6 +30,8 @@ pub(super) struct Reserve {
 #[derive(Clone, Copy, Debug)]
 struct Writing {
     hits: u64,
+    /// By requests that wait, of the hits.
+    asked: u64,
     spendable_until: Timestamp,
     /// Taken since, of the reserve before.
     spent: u64,
@@ -106,9 +108,10 @@ impl Reserve {
     pub(super) fn write(&mut self, state: Option<&State>, now: Timestamp) -> Owed {
         let mut after = state.map_or_else(|| self.limit.fresh(now), State::clone);
         let seen = self.limit.step(&mut after, Hits::Take(0), ChargeWhen::Admitted, now);
-        let asked = std::mem::take(&mut self.asked);
+        // One turn may write a counter twice: as a change, and in an image that takes its place.
+        let before = self.writing.map_or(0, |writing| writing.asked);
+        let asked = std::mem::take(&mut self.asked).saturating_add(before);
         let wanted = self.block().max(asked.saturating_add(self.asked_before));
-        self.asked_before = asked;
         let hits = wanted.min(seen.remaining);
         // What nobody came back for is not held any longer: a crash would cost it.
         let left = if now < self.spendable_until { self.credit } else { 0 };
@@ -121,15 +124,15 @@ impl Reserve {
             }
             _ => (now.plus(SPENDABLE), after.idle_at().max(now).plus(SPENDABLE)),
         };
-        self.writing = Some(Writing { hits, spendable_until, spent: 0 });
+        self.writing = Some(Writing { hits, asked, spendable_until, spent: 0 });
         Owed { hits, until, at: now }
     }
 
     /// What was on its way is on disk, or is not known to be.
     pub(super) fn written(&mut self, is_on_disk: bool) {
-        if let Some(writing) = self.writing.take()
-            && is_on_disk
-        {
+        let Some(writing) = self.writing.take() else { return };
+        self.asked_before = writing.asked;
+        if is_on_disk {
             self.credit = writing.hits.saturating_sub(writing.spent);
             self.spendable_until = writing.spendable_until;
         }

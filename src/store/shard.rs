@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 
 use super::reserve::{Owed, Reserve};
 use crate::decide::{Charge, CounterKey, Standing};
-use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State, Verdict};
+use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State};
 use crate::time::{Span, Timestamp};
 
 /// Buckets of the table that are looked at for a counter to make room.
 const LOOKED_AT: usize = 64;
 
-/// What a denial for want of a reserve says: there should be one by then.
-const RESERVE_WAIT: Span = Span::from_millis(100);
+/// A reserve takes the memory of so many counters.
+const RESERVE_WEIGHT: usize = 2;
 
 /// A counter's key without its top byte, which is the shard's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl Mark {
     /// From here on a counter is near its limit, and is not given up before it is idle.
     pub(super) const NEAR: u8 = Self::FULL / 2;
     /// Of counters that are never given up.
-    const KEPT: u8 = 0x7f;
+    pub(super) const KEPT: u8 = 0x7f;
 
     pub(super) const fn level(self) -> u8 {
         self.0 & !Self::CHANGED
@@ -112,7 +112,7 @@ pub(super) struct Shard {
     pub(super) counters: HashTable<Counter>,
     /// The weight of all counters.
     pub(super) weight: usize,
-    /// What the store knows of it.
+    /// What the store knows of the weight of all in here.
     pub(super) weight_told: usize,
     /// By how much the times in here were shifted, of all that was told to the store.
     pub(super) shifted: i64,
@@ -126,6 +126,8 @@ pub(super) struct Shard {
     pub(super) changed: Vec<ShortKey>,
     /// More changed than is worth listing.
     pub(super) all_changed: bool,
+    /// Takes that were denied for want of a reserve alone.
+    pub(super) unreserved: u64,
     /// Of counters of strict rules.
     pub(super) reserves: HashMap<ShortKey, Reserve>,
     /// What a process before this one may have admitted and not written.
@@ -308,8 +310,11 @@ impl Shard {
     pub(super) fn state(&self, charge: &Charge<'_>, now: Timestamp) -> State {
         let key = ShortKey::from(charge.counter);
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
-        let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone());
-        if let Some(owed) = self.owed.get(&key) {
+        let owed = self.owed.get(&key);
+        // What is owed belongs to when it was taken, as in `pay_owed`.
+        let since = owed.map_or(now, |owed| owed.at);
+        let mut state = held.map_or_else(|| charge.limit.fresh(since), |held| held.state.clone());
+        if let Some(owed) = owed {
             owed.pay(&mut state, &charge.limit);
         }
         state
@@ -342,65 +347,6 @@ impl Shard {
         }
     }
 
-    /// Takes from a counter whose hits must be on disk before they are admitted.
-    pub(super) fn take_strict(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
-        let outcome = self.take(charge, now);
-        let Hits::Take(hits @ 1..) = charge.hits else { return outcome };
-        if outcome.verdict.is_denial() || !self.is_journaled {
-            return outcome;
-        }
-        self.keep(charge.counter);
-        let key = ShortKey::from(charge.counter);
-        let reserve = self.reserves.entry(key).or_insert_with(|| Reserve::new(charge.limit));
-        if reserve.spend(charge.limit, hits, now) {
-            return outcome;
-        }
-        match outcome.lease {
-            Some(id) => {
-                self.release(key, id, now);
-            }
-            None => self.give_back(charge, now),
-        }
-        let (verdict, reset) = (Verdict::OverLimit, Some(RESERVE_WAIT));
-        Outcome { verdict, reset, lease: None, ..self.look(charge, now) }
-    }
-
-    /// Undoes what [`Self::take_strict`] took from the reserve.
-    pub(super) fn unspend(&mut self, charge: &Charge<'_>) {
-        let (key, Hits::Take(hits)) = (ShortKey::from(charge.counter), charge.hits) else { return };
-        if let Some(reserve) = self.reserves.get_mut(&key) {
-            reserve.unspend(hits);
-        }
-    }
-
-    /// Whether the charge would be admitted and there is too little on disk for it; where it asks,
-    /// there will be.
-    pub(super) fn lacks_reserve(
-        &mut self,
-        charge: &Charge<'_>,
-        now: Timestamp,
-        asks: bool,
-    ) -> bool {
-        let Hits::Take(hits @ 1..) = charge.hits else { return false };
-        let key = ShortKey::from(charge.counter);
-        // A reserve is written in place of what is owed.
-        self.pay_owed(key, charge);
-        let mut state = self.state(charge, now);
-        let outcome = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
-        if outcome.verdict.is_denial() {
-            return false;
-        }
-        let reserve = self.reserves.entry(key).or_insert_with(|| Reserve::new(charge.limit));
-        if reserve.covers(hits, now) {
-            return false;
-        }
-        if asks {
-            reserve.ask(charge.limit, hits);
-            self.note_change(key);
-        }
-        true
-    }
-
     /// Forgets a counter, idle or not; whether it was in use.
     pub(super) fn give_up(&mut self, key: ShortKey, now: Timestamp) -> bool {
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
@@ -411,25 +357,9 @@ impl Shard {
         was_live
     }
 
-    /// Takes back what a charge asked for in vain.
-    pub(super) fn forgo_reserve(&mut self, charge: &Charge<'_>) {
-        let (key, Hits::Take(hits)) = (ShortKey::from(charge.counter), charge.hits) else { return };
-        if let Some(reserve) = self.reserves.get_mut(&key) {
-            reserve.forgo(hits);
-            self.note_change(key);
-        }
-    }
-
-    /// Takes reserves back that nobody spends any more: what is written next owes nothing.
-    pub(super) fn end_reserves(&mut self) {
-        let mut keys: Vec<ShortKey> = self.reserves.drain().map(|(key, _)| key).collect();
-        keys.sort_unstable();
-        keys.into_iter().for_each(|key| self.note_change(key));
-    }
-
-    /// What was written is on disk, or is not known to be.
-    pub(super) fn written(&mut self, is_on_disk: bool) {
-        self.reserves.values_mut().for_each(|reserve| reserve.written(is_on_disk));
+    /// What all in here weighs.
+    pub(super) fn total_weight(&self) -> usize {
+        self.weight + RESERVE_WEIGHT * (self.reserves.len() + self.owed.len())
     }
 
     /// Never gives up a counter before it is idle.
@@ -493,22 +423,6 @@ impl Shard {
         self.counters.iter_mut().for_each(|held| held.state.shift(by));
         self.reserves.values_mut().for_each(|reserve| reserve.shift(by));
         self.owed.values_mut().for_each(|owed| owed.shift(by));
-    }
-
-    /// Takes what an earlier process may have admitted, as soon as the limit is known.
-    fn pay_owed(&mut self, key: ShortKey, charge: &Charge<'_>) {
-        if self.owed.is_empty() {
-            return;
-        }
-        if let Some(owed) = self.owed.remove(&key) {
-            let mut state = match self.counters.find(key.table_hash(), |held| held.key == key) {
-                Some(held) => held.state.clone(),
-                None => charge.limit.fresh(owed.at),
-            };
-            owed.pay(&mut state, &charge.limit);
-            self.put(Counter { key, mark: Mark::default(), state });
-            self.note_change(key);
-        }
     }
 }
 

@@ -71,6 +71,8 @@ impl DurableStore {
 
     /// Waits, but not for long, until the disk counts what strict rules are asked for.
     pub(super) async fn wait_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp) {
+        let moved = self.memory.moved(charges, now);
+        let charges = moved.as_deref().unwrap_or(charges);
         // A disk that fails will not have them in time.
         let asks = !self.status.lock().is_failing();
         let asked = self.memory.lacking_reserves(charges, now, asks);

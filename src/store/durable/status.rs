@@ -47,6 +47,13 @@ impl Status {
         self.failing = None;
     }
 
+    /// Nothing was counted before the first turn.
+    pub(super) fn begin(&mut self, began: Span) {
+        if self.saved_at == Span::ZERO {
+            self.saved_at = began;
+        }
+    }
+
     /// Nothing had changed, so nothing could be lost.
     pub(super) fn nothing_to_save(&mut self, began: Span) {
         self.saved_at = began;

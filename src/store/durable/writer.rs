@@ -65,6 +65,7 @@ impl Writer {
     /// Writes what changed. `steady` reads the clock that only grows.
     pub fn turn(&mut self, now: Timestamp, steady: &mut dyn FnMut() -> Span) {
         let began = steady();
+        self.store.status.lock().begin(began);
         self.file = match std::mem::replace(&mut self.file, File::Missing(began)) {
             File::Good(journal) => self.write(journal, now, began, steady),
             File::Failed(journal, at) if began >= at => self.heal(journal, now, began, steady),
