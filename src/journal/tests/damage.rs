@@ -84,7 +84,8 @@ fn a_flipped_byte_is_refused_or_harmless() {
         let mut random = Random(4);
         // The engine uses no more than the first sector of its page.
         let header = if is_closed || is_long() { HEADER_BYTES } else { 512 };
-        let stride = if is_long() { 1 } else { 1_021 };
+        // Every single byte takes more than an hour.
+        let stride = if is_long() { 13 } else { 1_021 };
         for at in places(header, sample.bytes.len(), stride) {
             let mut bytes = sample.bytes.clone();
             bytes[at] ^= 1 << random.below(8);
