@@ -28,6 +28,8 @@ pub(super) struct Reserve {
 #[derive(Clone, Copy, Debug)]
 struct Writing {
     hits: u64,
+    /// By requests that wait, of the hits.
+    asked: u64,
     spendable_until: Timestamp,
     /// Taken since, of the reserve before.
     spent: u64,
@@ -90,7 +92,10 @@ impl Reserve {
     pub(super) fn write(&mut self, state: Option<&State>, now: Timestamp) -> Owed {
         let mut after = state.map_or_else(|| self.limit.fresh(now), State::clone);
         let seen = self.limit.step(&mut after, Hits::Take(0), ChargeWhen::Admitted, now);
-        let wanted = self.block().saturating_add(std::mem::take(&mut self.asked));
+        // One turn may write a counter twice: as a change, and in an image that takes its place.
+        let written = self.writing.map_or(0, |writing| writing.asked);
+        let asked = std::mem::take(&mut self.asked).saturating_add(written);
+        let wanted = self.block().saturating_add(asked);
         let left = if now < self.spendable_until { self.credit } else { 0 };
         let hits = wanted.min(seen.remaining).max(left);
         self.limit.step(&mut after, Hits::Take(hits), ChargeWhen::Always, now);
@@ -101,7 +106,7 @@ impl Reserve {
             }
             _ => (now.plus(SPENDABLE), after.idle_at().max(now).plus(SPENDABLE)),
         };
-        self.writing = Some(Writing { hits, spendable_until, spent: 0 });
+        self.writing = Some(Writing { hits, asked, spendable_until, spent: 0 });
         Owed { hits, until, at: now }
     }
 

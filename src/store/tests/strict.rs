@@ -82,6 +82,21 @@ fn nothing_is_admitted_before_the_disk_counts_it() {
     assert_eq!(machine.ask_and_charge(strict(day(5), 1), now).verdict, Verdict::Admitted);
 }
 
+/// An image of a shard may take the place of what the same turn took of it before.
+#[test]
+fn what_was_asked_for_is_reserved_also_where_a_turn_writes_a_counter_twice() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert!(machine.store.ask_for_reserves(&[strict(day(9), 6)], now, false));
+    machine.collect(false, now);
+    let image = machine.collect(true, now);
+    machine.disk.push(image);
+    machine.store.written(true);
+    assert_eq!(machine.charge(strict(day(9), 6), now).verdict, Verdict::Admitted);
+    machine.restart(now);
+    assert!(machine.charge(strict(day(9), 0), now).remaining <= 3);
+}
+
 #[test]
 fn a_crash_costs_one_block_and_frees_nothing() {
     let now = Timestamp::from_seconds(100);
