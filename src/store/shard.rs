@@ -308,8 +308,11 @@ impl Shard {
     pub(super) fn state(&self, charge: &Charge<'_>, now: Timestamp) -> State {
         let key = ShortKey::from(charge.counter);
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
-        let mut state = held.map_or_else(|| charge.limit.fresh(now), |held| held.state.clone());
-        if let Some(owed) = self.owed.get(&key) {
+        let owed = self.owed.get(&key);
+        // What is owed belongs to when it was taken, as in `pay_owed`.
+        let since = owed.map_or(now, |owed| owed.at);
+        let mut state = held.map_or_else(|| charge.limit.fresh(since), |held| held.state.clone());
+        if let Some(owed) = owed {
             owed.pay(&mut state, &charge.limit);
         }
         state

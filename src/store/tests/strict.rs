@@ -125,6 +125,28 @@ fn an_orderly_end_costs_nothing() {
     assert_eq!(machine.charge(strict(limit, 0), now).remaining, 993);
 }
 
+/// What a look tells is what a charge meets.
+#[test]
+fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
+    let limit = Limit::new(
+        10,
+        Kind::Fixed(Window {
+            count: NonZeroU32::MIN,
+            unit: Unit::Second,
+            alignment: Alignment::Epoch,
+        }),
+    );
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert!(machine.store.ask_for_reserves(&[strict(limit, 3)], now, false));
+    machine.turn(now);
+    machine.restart(now);
+    let later = now.plus(Span::from_seconds(2));
+    let tried = machine.store.try_out(&[strict(limit, 0)], later);
+    assert_eq!(tried.standing[0].look.remaining, 10);
+    assert_eq!(machine.charge(strict(limit, 0), later).remaining, 10);
+}
+
 #[test]
 fn a_denied_request_spends_no_reserve() {
     let now = Timestamp::from_seconds(100);
