@@ -497,7 +497,8 @@ impl Shard {
                 None => charge.limit.fresh(owed.at),
             };
             owed.pay(&mut state, &charge.limit);
-            self.put(Counter { key, mark: Mark::default(), state });
+            // Only counters of strict rules owe.
+            self.put(Counter { key, mark: Mark::from_level(Mark::KEPT), state });
             self.note_change(key);
         }
     }

@@ -112,6 +112,20 @@ fn a_crash_costs_one_block_and_frees_nothing() {
 }
 
 #[test]
+fn what_a_strict_counter_owed_is_given_up_for_no_other() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(day(1_000), 1), now).verdict, Verdict::Admitted);
+    machine.restart(now);
+    machine.store.set_counters_max(1, now);
+    let used = 1_000 - machine.charge(strict(day(1_000), 0), now).remaining;
+    for other in 2..50 {
+        machine.charge(Charge { counter: key(other << 9), ..charge(0, 10, 1) }, now);
+    }
+    assert_eq!(machine.charge(strict(day(1_000), 0), now).remaining, 1_000 - used);
+}
+
+#[test]
 fn an_orderly_end_costs_nothing() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
