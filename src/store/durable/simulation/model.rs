@@ -162,15 +162,14 @@ impl Counter {
                 ensure!(twin.is_idle(now), "{name} is strict and gone, in use: {twin:?}");
             }
             self.leases.clear();
+            self.is_near = false;
             if is_given_up {
                 self.state = self.limit.fresh(now);
             }
         }
         if self.owes {
             self.owes = seen.owes;
-            if seen.owes || seen.holds {
-                self.adopt(seen.state);
-            }
+            self.adopt(seen.state);
         }
         Ok(is_given_up)
     }
@@ -305,7 +304,8 @@ impl Model {
         }
         for (place, (asked, ours)) in moved.iter().zip(&mut ours).enumerate() {
             if is_undone(asked) {
-                ours.remaining = look(&asked.charge.limit, &self.of(&asked.name).state, now).remaining;
+                ours.remaining =
+                    look(&asked.charge.limit, &self.of(&asked.name).state, now).remaining;
                 ours.lease = None;
             }
             self.compare(asked, (ours, &told[place]))?;

@@ -153,6 +153,9 @@ impl Run {
                 self.set = Arc::new(self.policy.compile(SEED));
                 self.figures.reloads += 1;
                 self.trace(what);
+                if self.is_told {
+                    println!("{}", self.policy.text());
+                }
             }
             Step::Bound(max) => self.set_bound(max)?,
             Step::SetWall(by) => {
@@ -227,8 +230,10 @@ impl Run {
             }
             store = Arc::clone(&self.process().store);
             has_reserves = lives == Some(true);
-            let lacks = store.memory.ask_for_reserves(&plan.charges, now, true);
-            ensure!(!has_reserves || !lacks, "a turn went well, and reserves lack");
+            for (asked, charge) in asked.iter().zip(&plan.charges) {
+                let lacks = store.memory.ask_for_reserves(&[*charge], now, true);
+                ensure!(!has_reserves || !lacks, "{} lacks a reserve after a turn", asked.name);
+            }
             self.model.prepare(&asked, &store.memory, now)?;
         }
         let lacked = self.model.lacked;
@@ -483,12 +488,9 @@ impl Run {
     }
 }
 
-fn request<'r>(
-    descriptors: &'r [Values],
-    hits: Hits,
-    released: Option<&'r str>,
-) -> Request<'r> {
-    let entry = |key: &'r str, value: &'r str| Entry { key: key.as_bytes(), value: value.as_bytes() };
+fn request<'r>(descriptors: &'r [Values], hits: Hits, released: Option<&'r str>) -> Request<'r> {
+    let entry =
+        |key: &'r str, value: &'r str| Entry { key: key.as_bytes(), value: value.as_bytes() };
     let descriptor = |values: &'r Values| {
         let method = values.method.map(|method| entry("m", method));
         let lease = released.map(|text| Entry { key: lease::ENTRY, value: text.as_bytes() });

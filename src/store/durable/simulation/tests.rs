@@ -85,7 +85,9 @@ fn every_seed_keeps_every_promise() {
     let first = number("TOLLGATE_SIM_FIRST").unwrap_or(1);
     let began = Instant::now();
     let figures = run_all(first, count).unwrap_or_else(|(seed, wrong)| {
-        panic!("{wrong}\nreplay: TOLLGATE_SIM_SEED={seed} cargo test --lib simulation -- --nocapture")
+        panic!(
+            "{wrong}\nreplay: TOLLGATE_SIM_SEED={seed} cargo test --lib simulation -- --nocapture"
+        )
     });
     let Figures {
         steps,
