@@ -486,6 +486,11 @@ impl Shard {
         self.owed.values_mut().for_each(|owed| owed.shift(by));
     }
 
+    /// What is owed counts from now on, wherever the line was when it was read.
+    pub(super) fn owed_since(&mut self, now: Timestamp) {
+        self.owed.values_mut().for_each(|owed| owed.at = now);
+    }
+
     /// Takes what an earlier process may have admitted, as soon as the limit is known.
     fn pay_owed(&mut self, key: ShortKey, charge: &Charge<'_>) {
         if self.owed.is_empty() {

@@ -125,6 +125,22 @@ fn what_a_strict_counter_owed_is_given_up_for_no_other() {
     assert_eq!(machine.charge(strict(day(1_000), 0), now).remaining, 1_000 - used);
 }
 
+/// The wall clock is behind when the next process begins.
+#[test]
+fn what_is_owed_counts_in_full_where_the_clock_has_gone_back() {
+    let window = Window { count: NonZeroU32::MIN, unit: Unit::Minute, alignment: Alignment::Epoch };
+    let limit = Limit::new(10, Kind::Rolling(window));
+    let saved = Timestamp::from_seconds(100_000);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(limit, 5), saved).verdict, Verdict::Admitted);
+    let (now, store) = (Timestamp::from_seconds(50_000), MemoryStore::new(true));
+    for (kind, bytes) in &machine.disk {
+        store.read(INDEX, *kind, bytes, (0, now)).unwrap();
+    }
+    store.restored(Stamp { at: saved, shifted: 0 }, now);
+    assert!(store.charge(&[strict(limit, 0)], now)[0].remaining <= 5);
+}
+
 #[test]
 fn an_orderly_end_costs_nothing() {
     let now = Timestamp::from_seconds(100);
