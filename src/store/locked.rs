@@ -64,7 +64,7 @@ impl<'m> Locked<'m> {
         let mut moved: Option<SmallVec<[Charge<'s>; 8]>> = None;
         for (position, charge) in charges.iter().enumerate() {
             let makes_one = matches!(charge.hits, Hits::Take(1..));
-            if !makes_one || self.shard(charge.counter).holds(charge.counter) {
+            if !makes_one || self.shard(charge.counter).has_place_of(charge.counter) {
                 continue;
             }
             if !self.gives_up_for(charge.counter, charges, is_trial, now) {

@@ -180,6 +180,7 @@ impl MemoryStore {
         }
         for index in 0..SHARD_COUNT {
             let mut shard = self.lock(index);
+            shard.owed_since(now);
             shard.sweep(now);
             self.weigh(&mut shard);
         }

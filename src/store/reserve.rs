@@ -43,7 +43,7 @@ pub(super) struct Owed {
     pub(super) hits: u64,
     /// When none of them counts any more.
     pub(super) until: Timestamp,
-    /// No later than the hits were taken, as far as anybody knows: when they were read.
+    /// No earlier than the hits were taken: when the process that read them began.
     pub(super) at: Timestamp,
 }
 

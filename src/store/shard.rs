@@ -328,9 +328,14 @@ impl Shard {
         }
     }
 
-    pub(super) fn holds(&self, key: CounterKey) -> bool {
-        let key = ShortKey::from(key);
+    pub(super) fn holds(&self, key: ShortKey) -> bool {
         self.counters.find(key.table_hash(), |held| held.key == key).is_some()
+    }
+
+    /// Whether a key has a counter, or what becomes one when it is asked for.
+    pub(super) fn has_place_of(&self, key: CounterKey) -> bool {
+        let key = ShortKey::from(key);
+        self.holds(key) || self.reserves.contains_key(&key) || self.owed.contains_key(&key)
     }
 
     /// Puts a counter in place of one with its key.

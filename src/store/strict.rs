@@ -35,8 +35,7 @@ impl Shard {
         }
         self.unreserved = self.unreserved.saturating_add(1);
         let (verdict, reset) = (Verdict::OverLimit, Some(RESERVE_WAIT));
-        // Nothing is left that may be taken at this moment.
-        Outcome { verdict, remaining: 0, reset, lease: None, ..outcome }
+        Outcome { verdict, reset, lease: None, ..self.look(charge, now) }
     }
 
     /// Undoes what [`Self::take_strict`] took from the reserve.
@@ -94,6 +93,11 @@ impl Shard {
     /// What was written is on disk, or is not known to be.
     pub(super) fn written(&mut self, is_on_disk: bool) {
         self.reserves.values_mut().for_each(|reserve| reserve.written(is_on_disk));
+    }
+
+    /// What is owed counts from now on, wherever the line was when it was read.
+    pub(super) fn owed_since(&mut self, now: Timestamp) {
+        self.owed.values_mut().for_each(|owed| owed.at = now);
     }
 
     /// Takes what an earlier process may have admitted, as soon as the limit is known.

@@ -92,6 +92,8 @@ struct State {
     /// how much of it is done.
     dies_in: Option<(u64, u64)>,
     dead: bool,
+    /// Whether a fault that was set came up since the last crash.
+    has_failed: bool,
     capacity: Option<u64>,
     slow_syncs: bool,
 }
@@ -121,7 +123,10 @@ impl State {
         let count = *count;
         let found = self.faults.iter().position(|(kind, at, _)| (*kind, *at) == (action, count));
         match found {
-            Some(at) => Err(self.faults.remove(at).2.error()),
+            Some(at) => {
+                self.has_failed = true;
+                Err(self.faults.remove(at).2.error())
+            }
             None => Ok(()),
         }
     }
@@ -172,6 +177,7 @@ impl State {
         self.dead = false;
         self.dies_in = None;
         self.faults.clear();
+        self.has_failed = false;
         for contents in self.files.values_mut() {
             contents.locked = false;
         }
@@ -189,6 +195,24 @@ impl Simulated {
     /// Whether a fault that was set has not come up yet.
     pub(crate) fn fault_waits(&self) -> bool {
         !self.0.lock().faults.is_empty()
+    }
+
+    /// Whether the process has died in an operation.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.0.lock().dead
+    }
+
+    /// Whether anything has been told to fail in this life of the process and did.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.lock().has_failed
+    }
+
+    /// Nothing fails from here on, and there is room.
+    pub(crate) fn calm(&self) {
+        let mut state = self.0.lock();
+        state.faults.clear();
+        state.dies_in = None;
+        state.capacity = None;
     }
 
     /// The process dies in the n-th operation that changes something, from 0.

@@ -5,6 +5,8 @@
 //! decisions go on; how much a crash would forget is known at every moment and told.
 
 mod open;
+#[cfg(test)]
+mod simulation;
 mod status;
 mod thread;
 mod writer;

@@ -62,6 +62,15 @@ impl Writer {
         &self.store
     }
 
+    /// While it can be written.
+    #[cfg(test)]
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        match &self.file {
+            File::Good(journal) => Some(journal),
+            File::Failed(..) | File::Missing(_) => None,
+        }
+    }
+
     /// Writes what changed. `steady` reads the clock that only grows.
     pub fn turn(&mut self, now: Timestamp, steady: &mut dyn FnMut() -> Span) {
         let began = steady();

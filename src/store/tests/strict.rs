@@ -82,6 +82,21 @@ fn nothing_is_admitted_before_the_disk_counts_it() {
     assert_eq!(machine.ask_and_charge(strict(day(5), 1), now).verdict, Verdict::Admitted);
 }
 
+/// An image of a shard may take the place of what the same turn took of it before.
+#[test]
+fn what_was_asked_for_is_reserved_also_where_a_turn_writes_a_counter_twice() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.store.lacking_reserves(&[strict(day(9), 6)], now, true).len(), 1);
+    machine.collect(false, now);
+    let image = machine.collect(true, now);
+    machine.disk.push(image);
+    machine.store.written(true);
+    assert_eq!(machine.charge(strict(day(9), 6), now).verdict, Verdict::Admitted);
+    machine.restart(now);
+    assert!(machine.charge(strict(day(9), 0), now).remaining <= 3);
+}
+
 #[test]
 fn a_crash_costs_one_block_and_frees_nothing() {
     let now = Timestamp::from_seconds(100);
@@ -97,6 +112,36 @@ fn a_crash_costs_one_block_and_frees_nothing() {
 }
 
 #[test]
+fn what_a_strict_counter_owed_is_given_up_for_no_other() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(day(1_000), 1), now).verdict, Verdict::Admitted);
+    machine.restart(now);
+    machine.store.set_counters_max(1, now);
+    let used = 1_000 - machine.charge(strict(day(1_000), 0), now).remaining;
+    for other in 2..50 {
+        machine.charge(Charge { counter: key(other << 9), ..charge(0, 10, 1) }, now);
+    }
+    assert_eq!(machine.charge(strict(day(1_000), 0), now).remaining, 1_000 - used);
+}
+
+/// The wall clock is behind when the next process begins.
+#[test]
+fn what_is_owed_counts_in_full_where_the_clock_has_gone_back() {
+    let window = Window { count: NonZeroU32::MIN, unit: Unit::Minute, alignment: Alignment::Epoch };
+    let limit = Limit::new(10, Kind::Rolling(window));
+    let saved = Timestamp::from_seconds(100_000);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(limit, 5), saved).verdict, Verdict::Admitted);
+    let (now, store) = (Timestamp::from_seconds(50_000), MemoryStore::new(true));
+    for (kind, bytes) in &machine.disk {
+        store.read(INDEX, *kind, bytes, (0, now)).unwrap();
+    }
+    store.restored(Stamp { at: saved, shifted: 0 }, now);
+    assert!(store.charge(&[strict(limit, 0)], now)[0].remaining <= 5);
+}
+
+#[test]
 fn an_orderly_end_costs_nothing() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
@@ -108,6 +153,28 @@ fn an_orderly_end_costs_nothing() {
     machine.turn(now);
     machine.restart(now);
     assert_eq!(machine.charge(strict(limit, 0), now).remaining, 993);
+}
+
+/// What a look tells is what a charge meets.
+#[test]
+fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
+    let limit = Limit::new(
+        10,
+        Kind::Fixed(Window {
+            count: NonZeroU32::MIN,
+            unit: Unit::Second,
+            alignment: Alignment::Epoch,
+        }),
+    );
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.store.lacking_reserves(&[strict(limit, 3)], now, true).len(), 1);
+    machine.turn(now);
+    machine.restart(now);
+    let later = now.plus(Span::from_seconds(2));
+    let tried = machine.store.try_out(&[strict(limit, 0)], later);
+    assert_eq!(tried.standing[0].look.remaining, 10);
+    assert_eq!(machine.charge(strict(limit, 0), later).remaining, 10);
 }
 
 #[test]

@@ -1,0 +1,557 @@
+//! The slow model: counters by their names in one map, stepped one at a time.
+//!
+//! It knows what every counter must have come to, what of it is on disk for sure, and what may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ledger::{Ledger, Moment};
+use super::policies::{Kind, Limit as Told, Policy, Values};
+use super::{Judged, ensure};
+use crate::decide::{Charge, CounterKey, Denies};
+use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State, Verdict};
+use crate::policy::model::Mode;
+use crate::store::bound::overflow_key;
+use crate::store::memory::MemoryStore;
+use crate::store::shard::ShortKey;
+use crate::time::{Span, Timestamp};
+
+/// One charge of a request, as the policy's list has it.
+#[derive(Clone, Debug)]
+pub(super) struct Asked<'s> {
+    pub(super) name: String,
+    pub(super) told: Told,
+    pub(super) charge: Charge<'s>,
+    pub(super) has_refund: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Counter {
+    pub(super) key: CounterKey,
+    pub(super) limit: Limit,
+    pub(super) state: State,
+    /// Of a strict rule: that of a machine that never dies and admits no more than was admitted.
+    twin: Option<State>,
+    is_strict: bool,
+    /// Whether its last take left it at half of its limit or more.
+    is_near: bool,
+    /// As it was when it was given up, which the disk need not know.
+    ghost: Option<State>,
+    /// What an earlier process may have taken is not settled yet.
+    owes: bool,
+    /// Names of leases there and here.
+    leases: BTreeMap<LeaseId, LeaseId>,
+    ledger: Ledger,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Model {
+    pub(super) counters: BTreeMap<String, Counter>,
+    /// No two counters have one key.
+    keys: BTreeMap<CounterKey, String>,
+    /// Whether counters may be given up to make room.
+    is_bounded: bool,
+    pub(super) evictions: u64,
+    /// Hits that waiting requests asked for since the last turn.
+    pub(super) asked: u64,
+    asked_most: u64,
+    /// Takes that lacked a reserve.
+    pub(super) lacked: u64,
+    /// By rule: admitted, denied, denied in shadow.
+    pub(super) usage: BTreeMap<String, [u64; 3]>,
+}
+
+/// The charges that a request must lead to, by the plain list of rules.
+pub(super) fn expected(policy: &Policy, descriptors: &[Values]) -> Vec<(String, Told, u32)> {
+    let mut all = Vec::new();
+    let mut group = 0;
+    for values in descriptors {
+        for rule in policy.rules.iter().filter(|rule| rule.applies(values)) {
+            let chosen = rule.per.iter().map(|name| values.of(name).unwrap_or_default());
+            let chosen = chosen.collect::<Vec<_>>().join(",");
+            for limit in &rule.limits {
+                let name = format!("{} {} [{chosen}]", rule.name, limit.identity());
+                all.push((name, limit.clone(), group));
+            }
+            group += 1;
+        }
+    }
+    all
+}
+
+fn bare(counter: CounterKey, limit: Limit) -> Charge<'static> {
+    Charge {
+        counter,
+        limit,
+        hits: Hits::Take(0),
+        when: ChargeWhen::Admitted,
+        mode: Mode::Enforce,
+        denies: Denies::Alone,
+        is_strict: false,
+        is_spared: false,
+        group: 0,
+        rule: None,
+    }
+}
+
+/// What the store has of a counter.
+struct Seen {
+    holds: bool,
+    owes: bool,
+    state: State,
+}
+
+fn see(store: &MemoryStore, counter: &Counter, now: Timestamp) -> Seen {
+    let shard = store.lock(counter.key.shard_index());
+    let owes = shard.owed.contains_key(&ShortKey::from(counter.key));
+    let state = shard.state(&bare(counter.key, counter.limit), now);
+    Seen { holds: shard.holds(counter.key.into()), owes, state }
+}
+
+fn look(limit: &Limit, state: &State, now: Timestamp) -> Outcome {
+    limit.step(&mut state.clone(), Hits::Take(0), ChargeWhen::Admitted, now)
+}
+
+/// Whether two states say the same, from now on.
+fn differ(limit: &Limit, ours: &State, theirs: &State, now: Timestamp) -> Option<String> {
+    for millis in [0, 400, 5_000, 31_000, 400_000, 2_000_000, 50_000_000] {
+        let at = now.plus(Span::from_millis(millis));
+        let take = |state: &State| {
+            let told = limit.step(&mut state.clone(), Hits::Take(1), ChargeWhen::Admitted, at);
+            (look(limit, state, at).remaining, told.verdict)
+        };
+        let (ours, theirs) = (take(ours), take(theirs));
+        if ours != theirs {
+            return Some(format!("after {millis} ms {theirs:?} instead of {ours:?}"));
+        }
+    }
+    None
+}
+
+impl Counter {
+    fn new(asked: &Asked<'_>, key: CounterKey, now: Timestamp) -> Self {
+        let (limit, is_strict) = (asked.charge.limit, asked.charge.is_strict);
+        // What nobody was admitted for begins windows too.
+        let is_begun_by_others = asked.charge.when == ChargeWhen::Always || is_strict;
+        let ledger = Ledger::new(is_begun_by_others && asked.told.kind == Kind::FirstHit);
+        Self {
+            key,
+            limit,
+            state: limit.fresh(now),
+            twin: (is_strict && !asked.has_refund).then(|| plain(limit).fresh(now)),
+            is_strict,
+            is_near: false,
+            ghost: None,
+            owes: false,
+            leases: BTreeMap::new(),
+            ledger,
+        }
+    }
+
+    /// Follows the store where it may forget; whether it gave up a counter in use.
+    fn settle(&mut self, name: &str, seen: Seen, is_bounded: bool, now: Timestamp) -> Judged<bool> {
+        let mut is_given_up = false;
+        if !seen.holds && !seen.owes {
+            if !self.state.is_idle(now) && !self.owes {
+                ensure!(is_bounded, "{name} is gone, in use: {:?}", self.state);
+                ensure!(!self.is_near, "{name} was given up near its limit: {:?}", self.state);
+                ensure!(!self.is_strict, "{name} is strict and was given up: {:?}", self.state);
+                self.ghost = Some(self.state.clone());
+                is_given_up = true;
+            }
+            if let Some(twin) = &self.twin {
+                ensure!(twin.is_idle(now), "{name} is strict and gone, in use: {twin:?}");
+            }
+            self.leases.clear();
+            self.is_near = false;
+            if is_given_up {
+                self.state = self.limit.fresh(now);
+            }
+        }
+        if self.owes {
+            self.owes = seen.owes;
+            self.adopt(seen.state);
+        }
+        Ok(is_given_up)
+    }
+
+    /// What is not held any more is as if it had never been.
+    fn begin(&mut self, now: Timestamp) {
+        self.state = self.limit.fresh(now);
+        if let Some(twin) = &mut self.twin {
+            *twin = plain(self.limit).fresh(now);
+        }
+    }
+
+    fn adopt(&mut self, state: State) {
+        self.state = state;
+        let known: Vec<LeaseId> = self.leases.keys().copied().collect();
+        self.leases = known.into_iter().map(|id| (id, id)).collect();
+    }
+
+    fn shift(&mut self, by: i64) {
+        self.state.shift(by);
+        if let Some(twin) = &mut self.twin {
+            twin.shift(by);
+        }
+        if let Some(ghost) = &mut self.ghost {
+            ghost.shift(by);
+        }
+    }
+
+    fn step(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        charge.limit.step(&mut self.state, charge.hits, charge.when, now)
+    }
+
+    fn undo_take(&mut self, charge: &Charge<'_>, hits: u64, now: Timestamp) {
+        charge.limit.step(&mut self.state, Hits::GiveBack(hits), charge.when, now);
+    }
+
+    /// The machine that never dies takes the same.
+    fn take_twin(&mut self, name: &str, hits: u64, now: Timestamp) -> Judged {
+        let limit = plain(self.limit);
+        let Some(twin) = &mut self.twin else { return Ok(()) };
+        let told = limit.step(twin, Hits::Take(hits), ChargeWhen::Admitted, now);
+        let verdict = told.verdict;
+        ensure!(!verdict.is_denial(), "{name} is strict and admitted {hits} too many: {twin:?}");
+        Ok(())
+    }
+}
+
+fn plain(limit: Limit) -> Limit {
+    Limit { resume_below: None, ..limit }
+}
+
+impl Model {
+    pub(super) fn new(is_bounded: bool) -> Self {
+        Self { is_bounded, ..Self::default() }
+    }
+
+    /// Counters of these charges, as they are before.
+    pub(super) fn prepare(
+        &mut self,
+        asked: &[Asked<'_>],
+        store: &MemoryStore,
+        now: Timestamp,
+    ) -> Judged {
+        for asked in asked {
+            let overflow = (overflow_name(asked), overflow_key(&asked.charge));
+            for (name, key) in [(asked.name.clone(), asked.charge.counter), overflow] {
+                let known = self.keys.entry(key).or_insert_with(|| name.clone());
+                ensure!(*known == name, "{known} and {name} have one key");
+                let fresh = || Counter::new(asked, key, now);
+                let counter = self.counters.entry(name.clone()).or_insert_with(fresh);
+                ensure!(counter.key == key, "{name} has another key than before");
+                counter.limit = asked.charge.limit;
+                let seen = see(store, counter, now);
+                let is_gone = !seen.holds && !seen.owes;
+                let given_up = counter.settle(&name, seen, self.is_bounded, now)?;
+                if is_gone {
+                    counter.begin(now);
+                }
+                self.evictions += u64::from(given_up);
+            }
+        }
+        Ok(())
+    }
+
+    fn of(&mut self, name: &str) -> &mut Counter {
+        self.counters.get_mut(name).unwrap()
+    }
+
+    /// Judges what the store said to a request, and does the same.
+    pub(super) fn charge(
+        &mut self,
+        asked: &[Asked<'_>],
+        told: &[Outcome],
+        (now, at): (Timestamp, Moment),
+    ) -> Judged {
+        ensure!(asked.len() == told.len(), "{} outcomes of {}", told.len(), asked.len());
+        let mut moved = asked.to_vec();
+        let overflowing = moved.iter_mut().zip(told).filter(|(_, told)| told.is_overflow);
+        for (asked, _) in overflowing {
+            let counter = &self.counters[&asked.name];
+            ensure!(self.is_bounded, "{} overflows without a bound", asked.name);
+            ensure!(counter.state.is_idle(now), "{} has a counter and overflows", asked.name);
+            asked.name = overflow_name(asked);
+        }
+        let mut ours = Vec::new();
+        for (asked, told) in moved.iter().zip(told) {
+            ours.push(self.take(asked, told, now)?);
+        }
+        let pairs = || moved.iter().zip(&ours);
+        let is_over = |ours: &Outcome| ours.verdict.is_denial();
+        let is_denied = pairs().any(|(asked, ours)| asked.is_enforced() && is_over(ours));
+        let over = pairs().filter(|(asked, ours)| !asked.is_enforced() && is_over(ours));
+        let in_shadow: BTreeSet<u32> = over.map(|(asked, _)| asked.charge.group).collect();
+        let is_undone = |asked: &Asked<'_>| {
+            asked.charge.when == ChargeWhen::Admitted
+                && !asked.charge.gives_slots_back()
+                && (is_denied || in_shadow.contains(&asked.charge.group))
+        };
+        for (asked, ours) in moved.iter().zip(&mut ours) {
+            if let Hits::GiveBack(hits) = asked.charge.hits
+                && !is_undone(asked)
+            {
+                let counter = self.of(&asked.name);
+                *ours = counter.step(&asked.charge, now);
+                if hits > 0 {
+                    counter.ledger.give_back(hits);
+                }
+            }
+        }
+        for (asked, ours) in moved.iter().zip(&ours).filter(|(asked, _)| is_undone(asked)) {
+            self.undo(asked, ours, now);
+        }
+        for (place, (asked, ours)) in moved.iter().zip(&mut ours).enumerate() {
+            if is_undone(asked) {
+                ours.remaining =
+                    look(&asked.charge.limit, &self.of(&asked.name).state, now).remaining;
+                ours.lease = None;
+            }
+            self.compare(asked, (ours, &told[place]))?;
+            if !is_undone(asked) && !is_over(ours) {
+                self.note(asked, (ours, &told[place]), (now, at))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, asked: &Asked<'_>, told: &Outcome, now: Timestamp) -> Judged<Outcome> {
+        let charge = &asked.charge;
+        let counter = self.counters.get_mut(&asked.name).unwrap();
+        let Hits::Take(hits) = charge.hits else {
+            let seen = look(&charge.limit, &counter.state, now);
+            return Ok(Outcome { verdict: Verdict::Admitted, ..seen });
+        };
+        let outcome = counter.step(charge, now);
+        if hits == 0 {
+            return Ok(outcome);
+        }
+        let used = charge.limit.capacity().saturating_sub(outcome.remaining);
+        let is_over = outcome.verdict.is_denial();
+        if !is_over || charge.when == ChargeWhen::Always {
+            counter.is_near = used.saturating_mul(2) >= charge.limit.capacity();
+        }
+        // Nothing but a reserve that lacks denies what has room.
+        if charge.is_strict && !is_over && told.verdict.is_denial() {
+            match outcome.lease {
+                Some(id) => _ = counter.state.leases().map(|leases| leases.release(id)),
+                None => counter.undo_take(charge, hits, now),
+            }
+            self.lacked += 1;
+            let seen = look(&charge.limit, &counter.state, now);
+            return Ok(Outcome { verdict: Verdict::OverLimit, lease: None, ..seen });
+        }
+        Ok(outcome)
+    }
+
+    fn undo(&mut self, asked: &Asked<'_>, ours: &Outcome, now: Timestamp) {
+        let (charge, counter) = (&asked.charge, self.of(&asked.name));
+        let Hits::Take(hits @ 1..) = charge.hits else { return };
+        if charge.takes_slots() {
+            let Some(leases) = counter.state.leases() else { return };
+            if let Some(id) = ours.lease {
+                leases.release(id);
+            }
+            leases.deny(hits, now);
+        } else if ours.verdict == Verdict::Admitted {
+            counter.undo_take(charge, hits, now);
+        }
+    }
+
+    fn compare(&self, asked: &Asked<'_>, (ours, told): (&Outcome, &Outcome)) -> Judged {
+        let name = &asked.name;
+        let is_same = ours.verdict.is_denial() == told.verdict.is_denial()
+            && ours.remaining == told.remaining
+            && (ours.lease.is_some() == told.lease.is_some() || told.is_overflow);
+        ensure!(is_same, "{name} {:?}: told {told:?} instead of {ours:?}", asked.charge.hits);
+        Ok(())
+    }
+
+    /// What was admitted and stays.
+    fn note(
+        &mut self,
+        asked: &Asked<'_>,
+        (ours, told): (&Outcome, &Outcome),
+        (now, at): (Timestamp, Moment),
+    ) -> Judged {
+        let Hits::Take(hits @ 1..) = asked.charge.hits else { return Ok(()) };
+        let counter = self.of(&asked.name);
+        if let (Some(ours), Some(told)) = (ours.lease, told.lease) {
+            let is_new = counter.leases.insert(told, ours).is_none();
+            ensure!(is_new, "{} gives lease {told:?} twice", asked.name);
+        }
+        counter.take_twin(&asked.name, hits, now)?;
+        let noted = counter.ledger.admit(&asked.told, (hits, told.lease), at);
+        noted.map_err(|wrong| format!("{} admitted {wrong}", asked.name))
+    }
+
+    /// Ends a lease; whether it was held.
+    pub(super) fn release(&mut self, key: CounterKey, id: LeaseId) -> bool {
+        let Some(counter) = self.keys.get(&key).and_then(|name| self.counters.get_mut(name)) else {
+            return false;
+        };
+        counter.ledger.release(id);
+        let Some(ours) = counter.leases.remove(&id) else { return false };
+        if let Some(leases) = counter.twin.as_mut().and_then(State::leases) {
+            leases.release(ours);
+        }
+        counter.state.leases().is_some_and(|leases| leases.release(ours))
+    }
+
+    pub(super) fn shift(&mut self, by: i64) {
+        self.counters.values_mut().for_each(|counter| counter.shift(by));
+    }
+
+    /// All counters of the store are those that the model has.
+    pub(super) fn check(&mut self, store: &MemoryStore, now: Timestamp) -> Judged {
+        let mut known = 0;
+        for (name, counter) in &mut self.counters {
+            let seen = see(store, counter, now);
+            known += usize::from(seen.holds);
+            let theirs = seen.state.clone();
+            self.evictions += u64::from(counter.settle(name, seen, self.is_bounded, now)?);
+            if let Some(wrong) = differ(&counter.limit, &counter.state, &theirs, now) {
+                return Err(format!("{name}: {wrong}; {theirs:?} is not {:?}", counter.state));
+            }
+        }
+        let there = store.counter_count();
+        ensure!(known == there, "{there} counters, of which {known} were asked for");
+        ensure!(
+            self.evictions <= store.evicted(),
+            "{} given up, {} told",
+            self.evictions,
+            store.evicted()
+        );
+        Ok(())
+    }
+
+    /// A turn takes all of memory.
+    pub(super) fn turned(&mut self) {
+        self.asked_most = self.asked_most.max(std::mem::take(&mut self.asked));
+    }
+
+    /// Counters that are let be beyond the bound.
+    pub(super) fn beyond(&self) -> usize {
+        let is_beyond = |(name, counter): &(&String, &Counter)| {
+            name.ends_with("overflow") || counter.is_strict || counter.limit.kind.is_concurrent()
+        };
+        self.counters.iter().filter(is_beyond).count()
+    }
+
+    /// Whether a store that was read is `self` as it was saved. `line` is where the line was before.
+    pub(super) fn restored(
+        &self,
+        before: &Self,
+        (store, now): (&MemoryStore, Timestamp),
+        back: &Back,
+    ) -> Judged<Self> {
+        let mut all = Self { keys: before.keys.clone(), ..self.clone() };
+        all.asked_most = before.asked_most;
+        for (name, counter) in &before.counters {
+            let saved = all.counters.entry(name.clone()).or_insert_with(|| Counter {
+                state: counter.limit.fresh(now),
+                leases: BTreeMap::new(),
+                ledger: counter.ledger.anew(),
+                is_near: false,
+                ..counter.clone()
+            });
+            // Counters that were given up may be there again.
+            saved.ghost = saved.ghost.take().or_else(|| counter.ghost.clone());
+            (saved.limit, saved.twin) = (counter.limit, counter.twin.clone());
+            saved.state.shift(back.saved);
+            if let Some(ghost) = &mut saved.ghost {
+                ghost.shift(back.saved);
+            }
+            let seen = see(store, saved, now);
+            if counter.is_strict {
+                saved.ledger = counter.ledger.clone();
+                saved.leases = counter.leases.clone();
+                saved.restore_strict(name, counter, seen, (now, back), before.asked_most)?;
+                continue;
+            }
+            ensure!(!seen.owes, "{name} is not strict and owes");
+            if saved.state.is_idle(now) {
+                saved.state = saved.limit.fresh(now);
+            }
+            let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
+            if let Some(ghost) = &saved.ghost
+                && wrong.is_some()
+                && differ(&saved.limit, ghost, &seen.state, now).is_none()
+            {
+                saved.state = ghost.clone();
+                saved.adopt(seen.state);
+            } else if let Some(wrong) = wrong {
+                return Err(format!("{name}: {wrong}; {:?} is not {:?}", seen.state, saved.state));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// How the line lies to where it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Back {
+    /// By how much what was saved moves.
+    pub(super) saved: i64,
+    /// By how much what was in memory would have to move.
+    pub(super) memory: i64,
+    /// Whether all was written in good order.
+    pub(super) is_orderly: bool,
+}
+
+impl Counter {
+    /// Of a strict rule no less is restored than was admitted, and little more.
+    fn restore_strict(
+        &mut self,
+        name: &str,
+        before: &Self,
+        seen: Seen,
+        (now, back): (Timestamp, &Back),
+        asked_most: u64,
+    ) -> Judged {
+        let limit = self.limit;
+        let left = look(&limit, &seen.state, now).remaining;
+        if let Some(twin) = &mut self.twin {
+            twin.shift(back.memory);
+            let is_moved = back.memory != 0 || back.saved != 0;
+            if is_moved && matches!(twin, State::Fixed(_)) {
+                // Ends that move are put where ends by the clock are, and two moves of one twice.
+                *twin = match seen.state.is_idle(now) {
+                    true => plain(limit).fresh(now),
+                    false => seen.state.clone(),
+                };
+            }
+            let most = look(&plain(limit), twin, now).remaining;
+            ensure!(left <= most, "{name} is strict and has {left} left of {most}: {twin:?}");
+        }
+        if back.is_orderly && back.saved == 0 {
+            let wrong = differ(&limit, &self.state, &seen.state, now);
+            let wrong = wrong.filter(|_| !before.owes);
+            ensure!(wrong.is_none(), "{name} is strict, after an end in good order: {wrong:?}");
+        }
+        // What nobody spent: of counters that do not change by themselves.
+        if matches!(before.state, State::Fixed(_)) && back.memory == 0 && self.twin.is_some() {
+            let had = look(&limit, &before.state, now).remaining;
+            let block = (limit.amount / 100).max(1).saturating_add(asked_most);
+            ensure!(
+                left.saturating_add(block) >= had || before.owes,
+                "{name} is strict and has {left} left of {had}, at most {block} were reserved"
+            );
+        }
+        self.owes = seen.owes;
+        self.adopt(seen.state);
+        Ok(())
+    }
+}
+
+impl Asked<'_> {
+    fn is_enforced(&self) -> bool {
+        self.charge.mode == Mode::Enforce
+    }
+}
+
+fn overflow_name(asked: &Asked<'_>) -> String {
+    let rule = asked.name.split(' ').next().unwrap_or_default();
+    format!("{rule} {} overflow", asked.told.identity())
+}
