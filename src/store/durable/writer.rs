@@ -97,7 +97,10 @@ impl Writer {
         steady: &mut dyn FnMut() -> Span,
     ) -> File {
         let batch = self.changes(now);
-        if batch.changes.is_empty() && batch.images.is_empty() && batch.rows.is_empty() {
+        // What lies still has moved along with the line too, and the disk must know.
+        let shifted = journal.last().map_or(0, |(_, stamp)| stamp.shifted);
+        let is_empty = batch.changes.is_empty() && batch.images.is_empty() && batch.rows.is_empty();
+        if is_empty && batch.stamp.shifted == shifted {
             self.store.status.lock().nothing_to_save(began);
             return File::Good(journal);
         }

@@ -217,12 +217,15 @@ impl Run {
         let mut store = Arc::clone(&self.process().store);
         self.model.prepare(&asked, &store.memory, now)?;
         let mut has_reserves = false;
-        if waits && store.memory.ask_for_reserves(&plan.charges, now, false) {
+        let lacks = store.memory.ask_for_reserves(&plan.charges, now, false);
+        if lacks {
             let hits = |it: &Asked<'_>| match it.charge.hits {
                 Hits::Take(hits) if it.charge.is_strict => hits,
                 Hits::Take(_) | Hits::GiveBack(_) => 0,
             };
             self.model.asked += asked.iter().map(hits).sum::<u64>();
+        }
+        if lacks && waits {
             self.world.wait(1 + self.random.below(12_000_000).cast_signed());
             let lives = self.turn(false)?;
             if lives.is_none() {
@@ -375,7 +378,8 @@ impl Run {
             let shift = self.world.shift_after(before, saved.judge_shift);
             let memory = shift - self.world.judge_shift;
             let is_orderly = how == Ending::Orderly;
-            let back = Back { saved: behind, memory, is_orderly };
+            let has_moved = before.moves > 0 || behind < 0 || memory != 0;
+            let back = Back { saved: behind, memory, is_orderly, has_moved };
             let restored = saved.model.restored(&self.model, (process.memory(), now), &back);
             match restored.and_then(|it| self.check_usage(&it, &process).map(|()| it)) {
                 Ok(model) => {
