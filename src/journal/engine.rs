@@ -25,8 +25,8 @@ use super::disk::DiskFile;
 use super::guard::{Stop, damaged, disk, guarded};
 use super::index::Index;
 use super::{
-    Batch, Committed, Damage, JournalError, Kind, OpenError, Operation, Part, Restored, Row,
-    TakeRecord, TakeRow,
+    Batch, Committed, Damage, Failure, JournalError, Kind, OpenError, Operation, Part, Restored,
+    Row, TakeRecord, TakeRow,
 };
 
 pub(super) const NAME: &str = "tollgate.redb";
@@ -394,6 +394,16 @@ impl Engine {
             Ok(transaction.commit()?)
         })?;
         Ok((total, copied))
+    }
+}
+
+impl Engine {
+    /// Ends the file in good order; what failed on it, now or before.
+    pub(super) fn end(self) -> Option<Failure> {
+        let record = self.record.clone();
+        drop(self);
+        let (operation, cause) = record.first()?;
+        Failure::of(&JournalError::Disk { operation, cause })
     }
 }
 

@@ -137,6 +137,17 @@ pub struct Journal {
     failed: Option<Failure>,
 }
 
+impl Drop for Journal {
+    /// The engine writes and syncs when it ends a file in good order. Where that sync fails nobody
+    /// is told, but the process that opens the file next must be.
+    fn drop(&mut self) {
+        let Some(engine) = self.engine.take() else { return };
+        if engine.end() == Some(Failure::Rewrite) {
+            open::suspect(&self.files);
+        }
+    }
+}
+
 /// What stands in the way of commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
