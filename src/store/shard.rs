@@ -448,7 +448,7 @@ impl Shard {
         });
         self.last_lease = last_lease;
         self.weight -= gone;
-        self.reserves.retain(|_, reserve| !reserve.is_idle(now));
+        self.forget_idle_reserves(now);
         self.owed.retain(|_, owed| !owed.is_settled(now));
         let held = self.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
@@ -456,6 +456,14 @@ impl Shard {
             self.counters.shrink_to(2 * held, |counter| counter.key.table_hash());
         }
         before - held
+    }
+
+    /// What nobody can spend any more is not to be owed by the disk either.
+    fn forget_idle_reserves(&mut self, now: Timestamp) {
+        let idle = self.reserves.extract_if(|_, reserve| reserve.is_idle(now));
+        let mut idle: Vec<ShortKey> = idle.map(|(key, _)| key).collect();
+        idle.sort_unstable();
+        idle.into_iter().for_each(|key| self.note_change(key));
     }
 
     /// The counter that is missed least: idle before unused before little used; `None` where all

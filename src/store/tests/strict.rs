@@ -178,6 +178,21 @@ fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
 }
 
 #[test]
+fn a_reserve_that_ran_out_is_not_owed_after_an_orderly_end() {
+    let window = Window { count: NonZeroU32::MIN, unit: Unit::Hour, alignment: Alignment::Epoch };
+    let limit = Limit::new(10, Kind::Rolling(window));
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(limit, 1), now).verdict, Verdict::Admitted);
+    let later = now.plus(Span::from_seconds(100));
+    (0..memory::SHARD_COUNT).for_each(|_| _ = machine.store.sweep_step(later));
+    machine.store.end_reserves();
+    machine.turn(later);
+    machine.restart(later);
+    assert_eq!(machine.charge(strict(limit, 0), later).remaining, 9);
+}
+
+#[test]
 fn a_denied_request_spends_no_reserve() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();

@@ -185,7 +185,7 @@ impl Counter {
                 self.ghost = Some(self.state.clone());
                 is_given_up = true;
             }
-            if let Some(twin) = &self.twin {
+            if let Some(twin) = self.twin.as_ref().filter(|twin| !twin.is_idle(now)) {
                 // It may have been stepped last when another amount was in force.
                 let limit = plain(self.limit);
                 let mut twin = twin.clone();
@@ -562,6 +562,10 @@ impl Counter {
                     true => plain(limit).fresh(now),
                     false => seen.state.clone(),
                 };
+            }
+            // By the rate that was in force when it was stepped last.
+            if twin.is_idle(now) {
+                *twin = plain(limit).fresh(now);
             }
             let most = look(&plain(limit), twin, now).remaining;
             ensure!(left <= most, "{name} is strict and has {left} left of {most}: {twin:?}");

@@ -210,6 +210,9 @@ impl Run {
         let set = Arc::clone(&self.set);
         let plan = plan(&set, &request, now, |_| None);
         let asked = self.planned(&plan, descriptors)?;
+        if !plan.releases.is_empty() {
+            self.model.check(&Arc::clone(&self.process().store).memory, now)?;
+        }
         let was_held = plan.releases.iter().filter(|it| self.model.release(it.counter, it.id));
         let was_held = was_held.count();
         let theirs = self.process().memory().release(&plan.releases, now);
@@ -331,7 +334,11 @@ impl Run {
             self.possible.push(saved);
         }
         let is_dead = self.world.disk.is_dead();
-        self.trace(&format!("turn: well {went_well}, dead {is_dead}"));
+        let failed = self.world.disk.has_failed();
+        self.trace(&format!(
+            "turn: well {went_well}, dead {is_dead}, failed {failed}, commits {}",
+            after.commits
+        ));
         if is_dead && !is_last {
             let how = match self.random.one_in(2) {
                 true => Ending::Killed,
