@@ -37,6 +37,10 @@ const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
 const CLOCK_INTERVAL: Duration = Duration::from_millis(100);
 /// Between two lines in the log about steps that are not followed: a clock that flaps is told once.
 const CLOCK_LOG_INTERVAL: Span = Span::from_seconds(60);
+/// The process is gone so long after it stops to take calls, however slow the disk is; but the disk
+/// has some time in any case.
+const END_WITHIN: Duration = Duration::from_millis(1_900);
+const CLOSE_LEAST: Duration = Duration::from_millis(300);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why there is no server.
@@ -187,6 +191,7 @@ impl Server {
             tokio::time::sleep(self.drain_delay).await;
         }
         tracing::info!("told to stop; answering what is on its way");
+        let stopped = rls.clock.steady();
         readiness.draining();
         background.cancel();
         accepting.cancel();
@@ -199,8 +204,13 @@ impl Server {
         });
         let drained = drained.await;
         if let Some(writing) = writing {
-            // Waits for the disk, after the last answer.
-            let _ = tokio::task::spawn_blocking(|| writing.close()).await;
+            let taken = rls.clock.steady().as_nanos().saturating_sub(stopped.as_nanos());
+            let left = END_WITHIN.saturating_sub(Duration::from_nanos(taken)).max(CLOSE_LEAST);
+            // Waits for the disk, after the last answer, but not for ever.
+            let closed = tokio::task::spawn_blocking(|| writing.close());
+            if tokio::time::timeout(left, closed).await.is_err() {
+                tracing::warn!("stopped before the last hits were on disk, which is slow");
+            }
         }
         match drained {
             Ok(()) => tracing::info!("stopped"),
@@ -334,6 +344,11 @@ async fn keep_up(rls: Rls) {
         // Some hundred thousand samples under load: not on a thread that answers calls.
         let metrics = Arc::clone(&rls.metrics);
         let _ = tokio::task::spawn_blocking(move || metrics.upkeep()).await;
+        if let Store::Memory(_) = *rls.store {
+            // Nobody writes it down: what would go to disk is forgotten, or it would pile up.
+            rls.usage.changes(rls.clock.now());
+            rls.usage.saved();
+        }
     }
 }
 

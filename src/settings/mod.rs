@@ -275,7 +275,7 @@ impl Gathered {
 
     fn usage(&self, bad: &mut Vec<SettingsError>) -> Option<UsageLimits> {
         let keep_days = self.only(bad, "usage-days", |text| whole(text, 3, 400));
-        let series_max = self.only(bad, "usage-series", |text| whole(text, 1, 100_000));
+        let series_max = self.only(bad, "usage-series", |text| whole(text, 1, 10_000));
         let keep_days = u32::try_from(keep_days?).ok()?;
         Some(UsageLimits { keep_days, series_max: series_max? })
     }

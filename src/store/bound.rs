@@ -54,18 +54,27 @@ impl MemoryStore {
         self.weight().saturating_add(more) <= self.counters_max()
     }
 
+    /// Counters of strict rules are never given up, so they may take half of the room alone.
+    pub(super) fn has_room_for_strict(&self) -> bool {
+        self.strict_weight.load(Ordering::Relaxed) <= self.counters_max() / 2
+    }
+
     pub(super) fn count_given_up(&self, was_live: bool) {
         self.evicted.fetch_add(u64::from(was_live), Ordering::Relaxed);
     }
 
     /// Tells all what a shard has come to weigh.
     pub(super) fn weigh(&self, shard: &mut Shard) {
-        let weight = shard.total_weight();
-        if weight != shard.weight_told {
-            // Less is added as what wraps around to it.
-            self.weight.fetch_add(weight.wrapping_sub(shard.weight_told), Ordering::Relaxed);
-            shard.weight_told = weight;
+        let (all, strict) = shard.total_weight();
+        let (all_told, strict_told) = shard.weight_told;
+        // Less is added as what wraps around to it.
+        if all != all_told {
+            self.weight.fetch_add(all.wrapping_sub(all_told), Ordering::Relaxed);
         }
+        if strict != strict_told {
+            self.strict_weight.fetch_add(strict.wrapping_sub(strict_told), Ordering::Relaxed);
+        }
+        shard.weight_told = (all, strict);
     }
 
     /// Gives up what was restored beyond the bound, the least used first.

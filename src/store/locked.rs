@@ -58,7 +58,9 @@ impl<'m> Locked<'m> {
         is_trial: bool,
         now: Timestamp,
     ) -> Option<SmallVec<[Charge<'s>; 8]>> {
-        if self.store.has_room(charges.len()) {
+        let has_room = self.store.has_room(charges.len());
+        let has_strict_room = self.store.has_room_for_strict();
+        if has_room && has_strict_room {
             return None;
         }
         let mut moved: Option<SmallVec<[Charge<'s>; 8]>> = None;
@@ -67,7 +69,11 @@ impl<'m> Locked<'m> {
             if !makes_one || self.shard(charge.counter).has_place_of(charge.counter) {
                 continue;
             }
-            if !self.gives_up_for(charge.counter, charges, is_trial, now) {
+            let has_own = match charge.is_strict && !has_strict_room {
+                true => false,
+                false => has_room || self.gives_up_for(charge.counter, charges, is_trial, now),
+            };
+            if !has_own {
                 let all = moved.get_or_insert_with(|| SmallVec::from_slice(charges));
                 all[position].counter = overflow_key(charge);
             }

@@ -35,6 +35,8 @@ pub struct MemoryStore {
     shifted: AtomicI64,
     /// What [`Self::counters_max`] bounds: counters, each by the memory that it takes.
     pub(super) weight: AtomicUsize,
+    /// Of it, what is kept for strict rules.
+    pub(super) strict_weight: AtomicUsize,
     pub(super) counters_max: AtomicUsize,
     pub(super) evicted: AtomicU64,
 }
@@ -54,6 +56,7 @@ impl MemoryStore {
             shift_total: Mutex::new(0),
             shifted: AtomicI64::new(0),
             weight: AtomicUsize::new(0),
+            strict_weight: AtomicUsize::new(0),
             counters_max: AtomicUsize::new(usize::MAX),
             evicted: AtomicU64::new(0),
         }
@@ -120,6 +123,11 @@ impl MemoryStore {
         let mut total = self.shift_total.lock();
         *total = total.saturating_add(by);
         self.shifted.store(*total, Ordering::Release);
+    }
+
+    /// By how much all times were shifted so far.
+    pub(super) fn shifted(&self) -> i64 {
+        self.shifted.load(Ordering::Acquire)
     }
 
     /// By how much all times were shifted so far; while this is held they are not shifted.
@@ -207,20 +215,26 @@ impl MemoryStore {
         enforced.filter(|charge| charge.takes_slots()).find_map(full)
     }
 
-    /// Which charges of strict rules there is too little on disk for; where they ask, there will be.
-    pub(super) fn lacking_reserves<'c, 's>(
+    /// Whether there is too little on disk for a charge of a strict rule.
+    pub(super) fn lacks_reserves(&self, charges: &[Charge<'_>], now: Timestamp) -> bool {
+        let mut strict = charges.iter().filter(|charge| charge.is_strict);
+        strict.any(|charge| self.lock(charge.counter.shard_index()).lacks_reserve(charge, now))
+    }
+
+    /// Asks for all that charges of strict rules take, also where there is enough by now: a turn
+    /// writes no more than was asked for. Which of them have asked.
+    pub(super) fn ask_for_reserves<'c, 's>(
         &self,
         charges: &'c [Charge<'s>],
         now: Timestamp,
-        asks: bool,
     ) -> SmallVec<[&'c Charge<'s>; 2]> {
-        let lacks = |charge: &&Charge<'_>| {
+        let asks = |charge: &&Charge<'_>| {
             let mut shard = self.lock(charge.counter.shard_index());
-            let lacks = shard.lacks_reserve(charge, now, asks);
+            let asks = shard.ask_for_reserve(charge, now);
             self.weigh(&mut shard);
-            lacks
+            asks
         };
-        charges.iter().filter(|charge| charge.is_strict).filter(lacks).collect()
+        charges.iter().filter(|charge| charge.is_strict).filter(asks).collect()
     }
 
     /// Where charges would be counted now, where that is not all in counters of their own.

@@ -56,14 +56,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<Outcomes, StoreError> {
         let memory = self.counters();
-        if charges.iter().any(Charge::takes_slots) {
+        let shifted = memory.shifted();
+        let takes_slots = charges.iter().any(Charge::takes_slots);
+        if takes_slots {
             wait_for_slot(memory, charges, now).await;
         }
         if let Self::Durable(store) = self
             && charges.iter().any(Charge::takes_strictly)
         {
-            store.wait_for_reserves(charges, now).await;
+            let patience = if takes_slots { PATIENCE - SLOT_PATIENCE } else { PATIENCE };
+            store.wait_for_reserves(charges, now, patience).await;
         }
+        // While we waited the line of time may have been moved, and all times with it.
+        let now = now.shifted(memory.shifted().saturating_sub(shifted));
         Ok(memory.charge(charges, now))
     }
 
@@ -101,7 +106,8 @@ impl Store {
     }
 }
 
-/// Well inside of the 20 ms that Envoy waits for an answer.
+/// In all: Envoy waits 20 ms for an answer.
+const PATIENCE: Duration = Duration::from_millis(15);
 const SLOT_PATIENCE: Duration = Duration::from_millis(5);
 /// Waits while a limit is just full, but not for long.
 async fn wait_for_slot(store: &MemoryStore, charges: &[Charge<'_>], now: Timestamp) {

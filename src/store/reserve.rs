@@ -2,8 +2,8 @@
 //!
 //! What is on disk of a strict counter is its state and how many hits more may have been admitted
 //! since. A take spends from that reserve, so whenever the process dies, the disk counts at least
-//! what was admitted; what was reserved and not taken is lost to the caller, one block, or
-//! what waiting requests asked for where that is more.
+//! what was admitted; what was reserved and not taken is lost to the caller, one block,
+//! and what requests asked for that were waiting or given up at that moment.
 
 use crate::limit::{Alignment, ChargeWhen, Hits, Kind, Limit, State};
 use crate::time::{Span, Timestamp};
@@ -111,7 +111,7 @@ impl Reserve {
         // One turn may write a counter twice: as a change, and in an image that takes its place.
         let before = self.writing.map_or(0, |writing| writing.asked);
         let asked = std::mem::take(&mut self.asked).saturating_add(before);
-        let wanted = self.block().max(asked.saturating_add(self.asked_before));
+        let wanted = self.block().saturating_add(asked).saturating_add(self.asked_before);
         let hits = wanted.min(seen.remaining);
         // What nobody came back for is not held any longer: a crash would cost it.
         let left = if now < self.spendable_until { self.credit } else { 0 };
@@ -151,14 +151,23 @@ impl Reserve {
 }
 
 impl Owed {
+    /// When they are taken to have been taken. A window that begins with the first hit must not have
+    /// begun before anybody asked: it would end before that of a hit that is admitted now.
+    pub(super) fn moment(&self, limit: &Limit, now: Timestamp) -> Timestamp {
+        match limit.window() {
+            Some(window) if window.alignment == Alignment::FirstHit => self.at.max(now),
+            _ => self.at,
+        }
+    }
+
     /// Takes them from a counter that was read from disk.
-    pub(super) fn pay(&self, state: &mut State, limit: &Limit) {
-        let mut hits = self.hits;
+    pub(super) fn pay(&self, state: &mut State, limit: &Limit, now: Timestamp) {
+        let (mut hits, at) = (self.hits, self.moment(limit, now));
         if limit.kind.is_concurrent() {
-            let seen = limit.step(state, Hits::Take(0), ChargeWhen::Admitted, self.at);
+            let seen = limit.step(state, Hits::Take(0), ChargeWhen::Admitted, at);
             hits = hits.min(seen.remaining);
         }
-        limit.step(state, Hits::Take(hits), ChargeWhen::Always, self.at);
+        limit.step(state, Hits::Take(hits), ChargeWhen::Always, at);
     }
 
     pub(super) fn is_settled(&self, now: Timestamp) -> bool {

@@ -113,7 +113,7 @@ pub(super) struct Shard {
     /// The weight of all counters.
     pub(super) weight: usize,
     /// What the store knows of the weight of all in here.
-    pub(super) weight_told: usize,
+    pub(super) weight_told: (usize, usize),
     /// By how much the times in here were shifted, of all that was told to the store.
     pub(super) shifted: i64,
     /// The highest of the counters that are forgotten.
@@ -138,7 +138,7 @@ impl Shard {
     /// Looking, and giving back to a counter that is not there, makes none.
     pub(super) fn take(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
         let key = ShortKey::from(charge.counter);
-        self.pay_owed(key, charge);
+        self.pay_owed(key, charge, now);
         let takes = matches!(charge.hits, Hits::Take(1..));
         let found =
             self.counters.entry(key.table_hash(), |held| held.key == key, |it| it.key.table_hash());
@@ -312,10 +312,10 @@ impl Shard {
         let held = self.counters.find(key.table_hash(), |held| held.key == key);
         let owed = self.owed.get(&key);
         // What is owed belongs to when it was taken, as in `pay_owed`.
-        let since = owed.map_or(now, |owed| owed.at);
+        let since = owed.map_or(now, |owed| owed.moment(&charge.limit, now));
         let mut state = held.map_or_else(|| charge.limit.fresh(since), |held| held.state.clone());
         if let Some(owed) = owed {
-            owed.pay(&mut state, &charge.limit);
+            owed.pay(&mut state, &charge.limit, now);
         }
         state
     }
@@ -362,9 +362,10 @@ impl Shard {
         was_live
     }
 
-    /// What all in here weighs.
-    pub(super) fn total_weight(&self) -> usize {
-        self.weight + RESERVE_WEIGHT * (self.reserves.len() + self.owed.len())
+    /// What all in here weighs, and what of it is kept for strict rules.
+    pub(super) fn total_weight(&self) -> (usize, usize) {
+        let strict = self.reserves.len() + self.owed.len();
+        (self.weight + RESERVE_WEIGHT * strict, (1 + RESERVE_WEIGHT) * strict)
     }
 
     /// Never gives up a counter before it is idle.
@@ -392,7 +393,7 @@ impl Shard {
         });
         self.last_lease = last_lease;
         self.weight -= gone;
-        self.reserves.retain(|_, reserve| !reserve.is_idle(now));
+        self.forget_idle_reserves(now);
         let held = self.counters.len();
         // Give memory back after a flood, but not for the ordinary ebb.
         if self.counters.capacity() > 4 * held.max(16) {

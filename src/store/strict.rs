@@ -46,32 +46,32 @@ impl Shard {
         }
     }
 
-    /// Whether the charge would be admitted and there is too little on disk for it; where it asks,
-    /// there will be.
-    pub(super) fn lacks_reserve(
-        &mut self,
-        charge: &Charge<'_>,
-        now: Timestamp,
-        asks: bool,
-    ) -> bool {
+    /// Whether the charge would be admitted and there is too little on disk for it.
+    pub(super) fn lacks_reserve(&self, charge: &Charge<'_>, now: Timestamp) -> bool {
+        let Hits::Take(hits @ 1..) = charge.hits else { return false };
+        let reserve = self.reserves.get(&ShortKey::from(charge.counter));
+        !reserve.is_some_and(|reserve| reserve.covers(hits, now)) && self.has_room(charge, now)
+    }
+
+    /// Asks that the next turn puts on disk what the charge takes; whether it would be admitted.
+    pub(super) fn ask_for_reserve(&mut self, charge: &Charge<'_>, now: Timestamp) -> bool {
         let Hits::Take(hits @ 1..) = charge.hits else { return false };
         let key = ShortKey::from(charge.counter);
         // A reserve is written in place of what is owed.
-        self.pay_owed(key, charge);
-        let mut state = self.state(charge, now);
-        let outcome = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
-        if outcome.verdict.is_denial() {
-            return false;
-        }
-        if self.reserves.get(&key).is_some_and(|reserve| reserve.covers(hits, now)) {
-            return false;
-        }
-        if asks {
+        self.pay_owed(key, charge, now);
+        let has_room = self.has_room(charge, now);
+        if has_room {
             let reserve = self.reserves.entry(key).or_insert_with(|| Reserve::new(charge.limit));
             reserve.ask(charge.limit, hits);
             self.note_change(key);
         }
-        true
+        has_room
+    }
+
+    fn has_room(&self, charge: &Charge<'_>, now: Timestamp) -> bool {
+        let mut state = self.state(charge, now);
+        let outcome = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
+        !outcome.verdict.is_denial()
     }
 
     /// Takes back what a charge asked for in vain.
@@ -90,6 +90,14 @@ impl Shard {
         keys.into_iter().for_each(|key| self.note_change(key));
     }
 
+    /// What nobody can spend any more is not to be owed by the disk either.
+    pub(super) fn forget_idle_reserves(&mut self, now: Timestamp) {
+        let idle = self.reserves.extract_if(|_, reserve| reserve.is_idle(now));
+        let mut idle: Vec<ShortKey> = idle.map(|(key, _)| key).collect();
+        idle.sort_unstable();
+        idle.into_iter().for_each(|key| self.note_change(key));
+    }
+
     /// What was written is on disk, or is not known to be.
     pub(super) fn written(&mut self, is_on_disk: bool) {
         self.reserves.values_mut().for_each(|reserve| reserve.written(is_on_disk));
@@ -101,16 +109,16 @@ impl Shard {
     }
 
     /// Takes what an earlier process may have admitted, as soon as the limit is known.
-    pub(super) fn pay_owed(&mut self, key: ShortKey, charge: &Charge<'_>) {
+    pub(super) fn pay_owed(&mut self, key: ShortKey, charge: &Charge<'_>, now: Timestamp) {
         if self.owed.is_empty() {
             return;
         }
         if let Some(owed) = self.owed.remove(&key) {
             let mut state = match self.counters.find(key.table_hash(), |held| held.key == key) {
                 Some(held) => held.state.clone(),
-                None => charge.limit.fresh(owed.at),
+                None => charge.limit.fresh(owed.moment(&charge.limit, now)),
             };
-            owed.pay(&mut state, &charge.limit);
+            owed.pay(&mut state, &charge.limit, now);
             // Only counters of strict rules owe.
             self.put(Counter { key, mark: Mark::from_level(Mark::KEPT), state });
             self.note_change(key);

@@ -43,7 +43,7 @@ impl History {
         let due_from = self.due_from;
         let folds = self.strips_over(&mut rows);
         let today = Resolution::Day.number_at(self.minute);
-        let cutoff = today.saturating_sub(self.limits.keep_days).saturating_mul(24);
+        let cutoff = today.saturating_sub(self.keep_days()).saturating_mul(24);
         let is_in_memory = |id| self.by_id.contains_key(&id);
         let removal = self.written.outdated(cutoff, REMOVED_MAX, is_in_memory, &mut rows);
         let places = std::mem::take(&mut self.unsaved);

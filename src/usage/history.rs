@@ -30,6 +30,8 @@ const SERIES_PER_TAKEOVER: usize = 10;
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) limits: UsageLimits,
+    /// From when on what is too old goes: not while a clock that was just set may be wrong.
+    removing_from: u32,
     /// The newest that was seen.
     pub(super) minute: u32,
     places: Vec<Option<Series>>,
@@ -87,6 +89,7 @@ impl History {
         Self {
             limits,
             minute: 0,
+            removing_from: 0,
             places: Vec::new(),
             free: Vec::new(),
             by_key: HashMap::default(),
@@ -105,6 +108,14 @@ impl History {
         }
     }
 
+    /// For how many days everything is kept now.
+    pub(super) fn keep_days(&self) -> u32 {
+        match self.minute < self.removing_from {
+            true => UsageLimits::KEEP_DAYS_MAX,
+            false => self.limits.keep_days,
+        }
+    }
+
     fn hour(&self) -> u32 {
         Resolution::Hour.number_at(self.minute)
     }
@@ -119,6 +130,9 @@ impl History {
             return;
         }
         let before = self.hour();
+        if minute > self.minute.saturating_add(AHEAD_MAX) {
+            self.removing_from = minute.saturating_add(AHEAD_MAX);
+        }
         self.minute = minute;
         let hours = self.hour().saturating_sub(before);
         if hours > 0 {
@@ -129,11 +143,13 @@ impl History {
     /// Series that counted ahead begin anew, so that rows of theirs that are on disk stay.
     fn go_back(&mut self, minute: u32) {
         for place in 0..self.end() {
-            if self.series(place).is_some_and(|series| series.last > minute) {
+            let is_ahead = |series: &Series| series.last > minute || series.is_folded_past(minute);
+            if self.series(place).is_some_and(is_ahead) {
                 self.leave(place);
             }
         }
         self.minute = minute;
+        self.removing_from = minute.saturating_add(AHEAD_MAX);
         self.unbeaten_in = 0;
         self.due_from = Some(0);
     }
@@ -143,7 +159,7 @@ impl History {
         self.least_weight = 0;
         self.takeovers_left = takeovers_per_hour(self.limits);
         self.due_from = Some(0);
-        let (minute, keep_days) = (self.minute, self.limits.keep_days);
+        let (minute, keep_days) = (self.minute, self.keep_days());
         let idle = minute.saturating_sub(IDLE_MINUTES_MAX);
         for place in 0..self.end() {
             let Some(series) = self.series_mut(place) else { continue };

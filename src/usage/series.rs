@@ -181,6 +181,13 @@ impl Series {
         }
     }
 
+    /// Whether rows of it are on disk that are not over at this minute.
+    pub(super) fn is_folded_past(&self, minute: u32) -> bool {
+        Resolution::ALL.into_iter().zip(&self.levels).any(|(resolution, level)| {
+            resolution.strip_of(resolution.number_at(minute)) < level.folded
+        })
+    }
+
     pub(super) fn is_leaving(&self) -> bool {
         self.standing == Standing::Leaving
     }

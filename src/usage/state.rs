@@ -136,6 +136,16 @@ impl History {
         }
         for fold in folds {
             touched.push(fold.id);
+            // An image may have taken the place of the section that said so of what is finer.
+            if fold.resolution == Resolution::Day {
+                let strip = (fold.strip + 1) * Resolution::Day.strip_len() - 1;
+                let minutes = (strip + 1) * Resolution::Hour.strip_len() - 1;
+                self.fold(Fold { resolution: Resolution::Minute, strip: minutes, ..fold });
+                self.fold(Fold { resolution: Resolution::Hour, strip, ..fold });
+            } else if fold.resolution == Resolution::Hour {
+                let strip = (fold.strip + 1) * Resolution::Hour.strip_len() - 1;
+                self.fold(Fold { resolution: Resolution::Minute, strip, ..fold });
+            }
             self.fold(fold);
         }
         for id in touched {

@@ -48,7 +48,7 @@ pub(crate) fn together(tallies: &Tallies, rule: &str) -> Tally {
     let mut all = Tally::default();
     for (_, tally) in tallies.iter().filter(|(key, _)| key.rule.name == rule) {
         all.admitted.extend_from_slice(&tally.admitted);
-        all.denied += tally.denied;
+        all.denied.extend_from_slice(&tally.denied);
         all.unanswered += tally.unanswered;
     }
     all.admitted.sort_unstable();

@@ -47,10 +47,10 @@ async fn cycles(home: &Home, cycles: u32, keys: u32, rate: u32) -> (Worst, BTree
             let tally = tallies.get(&STRICT.key(number)).cloned().unwrap_or_default();
             let known = before + tally.admitted_count();
             worst.forgotten = worst.forgotten.max(known.saturating_sub(*restored));
-            let unspent = tally.unspent(*before, *restored);
-            worst.unspent = worst.unspent.max(unspent.saturating_sub(tally.unanswered));
+            let unspent = tally.unspent(*before, *restored, crash.killed);
+            worst.unspent = worst.unspent.max(unspent);
             if *restored < u64::from(STRICT.amount) {
-                worst.denied_early += tally.denied;
+                worst.denied_early += tally.denied.len() as u64;
             }
             worst.invented |= *restored > u64::from(STRICT.amount);
             *admitted.entry(STRICT.key(number)).or_default() += tally.admitted_count();

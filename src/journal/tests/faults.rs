@@ -208,6 +208,32 @@ fn rows_that_cannot_be_read_are_counted_not_waited_for() {
     assert!(lost.iter().any(|lost| *lost > 0) && lost.contains(&0));
 }
 
+/// The engine syncs when it ends a file in good order, too.
+#[test]
+fn a_sync_that_fails_at_the_end_is_told_to_the_next_process() {
+    for seed in 0..100 {
+        let disk = Simulated::default();
+        let mut random = Random(seed);
+        let mut journal = open(&disk).unwrap();
+        let mut state = State::default();
+        for _ in 0..3 {
+            let batch = batch(&mut random);
+            journal.commit(&batch).unwrap();
+            state = state.after(&batch);
+        }
+        disk.fail(Action::Sync, 1 + random.below(3), Fault::Io);
+        drop(journal);
+        disk.crash_process();
+        let journal = open(&disk).unwrap();
+        same(&journal, &state, "after a sync that failed at the end");
+        disk.crash_power(random.next());
+        drop(journal);
+        let journal = open(&disk).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        same(&journal, &state, "after a loss of power besides");
+        assert_eq!(disk.counts().syncs_after_failure, 0, "seed {seed}");
+    }
+}
+
 /// What another machine would read of the file.
 fn open_copy(disk: &Simulated) -> Journal {
     let copy = Simulated::default();

@@ -35,9 +35,6 @@ pub const PROMISE_KILL: Span = Span::from_millis(150);
 /// Nor when the machine loses power.
 pub const PROMISE_POWER: Span = Span::from_millis(250);
 
-/// Well inside of the 20 ms that Envoy waits for an answer.
-const RESERVE_PATIENCE: Duration = Duration::from_millis(15);
-
 #[derive(Debug)]
 pub struct DurableStore {
     pub memory: MemoryStore,
@@ -72,30 +69,33 @@ impl DurableStore {
     }
 
     /// Waits, but not for long, until the disk counts what strict rules are asked for.
-    pub(super) async fn wait_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp) {
+    pub(super) async fn wait_for_reserves(
+        &self,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+        patience: Duration,
+    ) {
         let moved = self.memory.moved(charges, now);
         let charges = moved.as_deref().unwrap_or(charges);
         // A disk that fails will not have them in time.
-        let asks = !self.status.lock().is_failing();
-        let asked = self.memory.lacking_reserves(charges, now, asks);
-        if asked.is_empty() || !asks {
+        if !self.memory.lacks_reserves(charges, now) || self.status.lock().is_failing() {
             return;
         }
-        let are_there = || self.memory.lacking_reserves(charges, now, false).is_empty();
+        let asked = self.memory.ask_for_reserves(charges, now);
         let waited = async {
             loop {
                 let mut turned = pin!(self.turned.notified());
                 turned.as_mut().enable();
                 // What was asked for may just have missed the turn that is on its way.
                 self.wake();
-                if are_there() {
+                if !self.memory.lacks_reserves(charges, now) {
                     return;
                 }
                 turned.await;
             }
         };
         // Too late is not an error: the charge is then denied for a moment.
-        if tokio::time::timeout(RESERVE_PATIENCE, waited).await.is_err() {
+        if tokio::time::timeout(patience, waited).await.is_err() {
             self.memory.forgo_reserves(&asked);
         }
     }

@@ -5,12 +5,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{DurableStore, Writer};
 use crate::journal::{self, Damage, Journal, JournalError, Stamp};
 use crate::store::memory::MemoryStore;
 use crate::time::Timestamp;
 use crate::usage::Usage;
+
+/// For so long, in all 5 s.
+const BUSY_TRIES: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// What to do about a file that is damaged or of another format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +63,7 @@ pub enum OpenError {
 
 /// Opens or makes the file in a directory, and reads what it holds.
 pub fn open(place: Place, usage: &Arc<Usage>, now: Timestamp) -> Result<Opened, OpenError> {
-    let opened = match find(&place.directory, place.seed, usage, now) {
+    let opened = match find_when_free(&place, usage, now) {
         Err(Fault::Unsound(why)) => {
             if place.on_damage == OnDamage::Refuse {
                 return Err(OpenError::Damaged { directory: place.directory, why });
@@ -83,6 +88,10 @@ pub fn open(place: Place, usage: &Arc<Usage>, now: Timestamp) -> Result<Opened, 
             let place = Place { seed, ..place };
             let writer = Writer::new(Arc::clone(&store), Arc::clone(usage), place, Some(journal));
             Ok(Opened { store, writer, seed, restored })
+        }
+        // Its counters are good: to begin without them would be to forget them.
+        Err(Fault::Unusable(cause @ journal::OpenError::Busy)) => {
+            Err(OpenError::Unusable { directory: place.directory, cause })
         }
         Err(Fault::Unusable(cause)) if !place.is_required => {
             tracing::error!("counters are in memory alone for now: {cause}");
@@ -152,6 +161,21 @@ impl From<JournalError> for Fault {
     fn from(error: JournalError) -> Self {
         Self::Unsound(error.to_string())
     }
+}
+
+/// Where another process is just ending, which a server that need not keep anything waits for.
+#[expect(clippy::disallowed_methods, reason = "nothing is served yet, and no lock tells")]
+fn find_when_free(place: &Place, usage: &Usage, now: Timestamp) -> Result<Found, Fault> {
+    let mut found = find(&place.directory, place.seed, usage, now);
+    let tries = if place.is_required { 0 } else { BUSY_TRIES };
+    for _ in 0..tries {
+        if !matches!(found, Err(Fault::Unusable(journal::OpenError::Busy))) {
+            break;
+        }
+        std::thread::sleep(BUSY_PAUSE);
+        found = find(&place.directory, place.seed, usage, now);
+    }
+    found
 }
 
 fn find(directory: &Path, seed: [u64; 2], usage: &Usage, now: Timestamp) -> Result<Found, Fault> {

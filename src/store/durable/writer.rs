@@ -23,6 +23,7 @@ const RETRY: Span = Span::from_seconds(1);
 const IMAGES_MAX: usize = 16;
 /// Each commit writes some pages besides what changed; images may cost as much.
 const COMMIT_OVERHEAD: u64 = 512;
+const IMAGE_OVERHEAD: u64 = 64;
 /// About as large as they get.
 const RECORD_SIZE: u64 = 36;
 const SERIES_SIZE: u64 = 400;
@@ -87,6 +88,11 @@ impl Writer {
     /// The last turn, after the last decision: nobody loses what was reserved.
     pub fn last_turn(&mut self, now: Timestamp, steady: &mut dyn FnMut() -> Span) {
         self.store.memory.end_reserves();
+        // There is no later to try again.
+        match &mut self.file {
+            File::Failed(_, at) | File::Missing(at) => *at = Span::ZERO,
+            File::Good(_) => {}
+        }
         self.turn(now, steady);
     }
 
@@ -98,7 +104,10 @@ impl Writer {
         steady: &mut dyn FnMut() -> Span,
     ) -> File {
         let batch = self.changes(now);
-        if batch.changes.is_empty() && batch.images.is_empty() && batch.rows.is_empty() {
+        // What lies still has moved along with the line too, and the disk must know.
+        let shifted = journal.last().map_or(0, |(_, stamp)| stamp.shifted);
+        let is_empty = batch.changes.is_empty() && batch.images.is_empty() && batch.rows.is_empty();
+        if is_empty && batch.stamp.shifted == shifted {
             self.store.status.lock().nothing_to_save(began);
             return File::Good(journal);
         }
@@ -131,16 +140,18 @@ impl Writer {
         if written > 0 {
             self.images_due = self.images_due.saturating_add(written as u64 + COMMIT_OVERHEAD);
         }
-        for _ in 0..IMAGES_MAX {
+        let images_max = if written > 0 { IMAGES_MAX } else { 0 };
+        for _ in 0..images_max {
             let part = self.next_image;
             let size = match usize::from(part) {
                 index if index < SHARD_COUNT => memory.shard_len(index) as u64 * RECORD_SIZE,
                 _ => self.usage.series_count() as u64 * SERIES_SIZE,
             };
-            if self.images_due <= size {
+            let cost = size + IMAGE_OVERHEAD;
+            if self.images_due < cost {
                 break;
             }
-            self.images_due -= size + 1;
+            self.images_due -= cost;
             self.next_image = (part + 1) % PART_COUNT;
             if !images.iter().any(|(other, _)| *other == part) {
                 images.push((part, self.image(part, now)));

@@ -50,7 +50,8 @@ impl Machine {
 
     /// Asks as a call does that waits for one turn.
     fn ask_and_charge(&mut self, charge: Charge<'_>, now: Timestamp) -> Outcome {
-        if !self.store.lacking_reserves(&[charge], now, true).is_empty() {
+        if self.store.lacks_reserves(&[charge], now) {
+            self.store.ask_for_reserves(&[charge], now);
             self.turn(now);
         }
         self.charge(charge, now)
@@ -87,7 +88,7 @@ fn nothing_is_admitted_before_the_disk_counts_it() {
 fn what_was_asked_for_is_reserved_also_where_a_turn_writes_a_counter_twice() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
-    assert_eq!(machine.store.lacking_reserves(&[strict(day(9), 6)], now, true).len(), 1);
+    assert_eq!(machine.store.ask_for_reserves(&[strict(day(9), 6)], now).len(), 1);
     machine.collect(false, now);
     let image = machine.collect(true, now);
     machine.disk.push(image);
@@ -168,7 +169,7 @@ fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
     );
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
-    assert_eq!(machine.store.lacking_reserves(&[strict(limit, 3)], now, true).len(), 1);
+    assert_eq!(machine.store.ask_for_reserves(&[strict(limit, 3)], now).len(), 1);
     machine.turn(now);
     machine.restart(now);
     let later = now.plus(Span::from_seconds(2));
@@ -178,11 +179,26 @@ fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
 }
 
 #[test]
+fn a_reserve_that_ran_out_is_not_owed_after_an_orderly_end() {
+    let window = Window { count: NonZeroU32::MIN, unit: Unit::Hour, alignment: Alignment::Epoch };
+    let limit = Limit::new(10, Kind::Rolling(window));
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    assert_eq!(machine.ask_and_charge(strict(limit, 1), now).verdict, Verdict::Admitted);
+    let later = now.plus(Span::from_seconds(100));
+    (0..memory::SHARD_COUNT).for_each(|_| _ = machine.store.sweep_step(later));
+    machine.store.end_reserves();
+    machine.turn(later);
+    machine.restart(later);
+    assert_eq!(machine.charge(strict(limit, 0), later).remaining, 9);
+}
+
+#[test]
 fn a_denied_request_spends_no_reserve() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
     assert_eq!(machine.ask_and_charge(strict(day(100), 1), now).verdict, Verdict::Admitted);
-    machine.store.lacking_reserves(&[strict(day(100), 1)], now, true);
+    machine.store.ask_for_reserves(&[strict(day(100), 1)], now);
     machine.turn(now);
     for _ in 0..50 {
         let outcomes = machine.store.charge(&[strict(day(100), 1), charge(2, 0, 1)], now);

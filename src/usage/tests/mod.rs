@@ -15,6 +15,7 @@ mod bounds;
 mod bytes;
 mod counting;
 mod sums;
+mod wrong_clocks;
 
 const START: Timestamp = Timestamp::from_seconds(1_795_000_020);
 const POLICY: &str = "\

@@ -210,6 +210,9 @@ impl Run {
         let set = Arc::clone(&self.set);
         let plan = plan(&set, &request, now, |_| None);
         let asked = self.planned(&plan, descriptors)?;
+        if !plan.releases.is_empty() {
+            self.model.check(&Arc::clone(&self.process().store).memory, now)?;
+        }
         let was_held = plan.releases.iter().filter(|it| self.model.release(it.counter, it.id));
         let was_held = was_held.count();
         let theirs = self.process().memory().release(&plan.releases, now);
@@ -217,12 +220,16 @@ impl Run {
         let mut store = Arc::clone(&self.process().store);
         self.model.prepare(&asked, &store.memory, now)?;
         let mut has_reserves = false;
-        if waits && !store.memory.lacking_reserves(&plan.charges, now, true).is_empty() {
+        let lacks = store.memory.lacks_reserves(&plan.charges, now);
+        if lacks {
+            store.memory.ask_for_reserves(&plan.charges, now);
             let hits = |it: &Asked<'_>| match it.charge.hits {
                 Hits::Take(hits) if it.charge.is_strict => hits,
                 Hits::Take(_) | Hits::GiveBack(_) => 0,
             };
             self.model.asked += asked.iter().map(hits).sum::<u64>();
+        }
+        if lacks && waits {
             self.world.wait(1 + self.random.below(12_000_000).cast_signed());
             let lives = self.turn(false)?;
             if lives.is_none() {
@@ -231,7 +238,7 @@ impl Run {
             store = Arc::clone(&self.process().store);
             has_reserves = lives == Some(true);
             for (asked, charge) in asked.iter().zip(&plan.charges) {
-                let lacks = !store.memory.lacking_reserves(&[*charge], now, false).is_empty();
+                let lacks = store.memory.lacks_reserves(&[*charge], now);
                 ensure!(!has_reserves || !lacks, "{} lacks a reserve after a turn", asked.name);
             }
             self.model.prepare(&asked, &store.memory, now)?;
@@ -328,7 +335,11 @@ impl Run {
             self.possible.push(saved);
         }
         let is_dead = self.world.disk.is_dead();
-        self.trace(&format!("turn: well {went_well}, dead {is_dead}"));
+        let failed = self.world.disk.has_failed();
+        self.trace(&format!(
+            "turn: well {went_well}, dead {is_dead}, failed {failed}, commits {}",
+            after.commits
+        ));
         if is_dead && !is_last {
             let how = match self.random.one_in(2) {
                 true => Ending::Killed,
@@ -375,7 +386,8 @@ impl Run {
             let shift = self.world.shift_after(before, saved.judge_shift);
             let memory = shift - self.world.judge_shift;
             let is_orderly = how == Ending::Orderly;
-            let back = Back { saved: behind, memory, is_orderly };
+            let has_moved = before.moves > 0 || behind < 0 || memory != 0;
+            let back = Back { saved: behind, memory, is_orderly, has_moved };
             let restored = saved.model.restored(&self.model, (process.memory(), now), &back);
             match restored.and_then(|it| self.check_usage(&it, &process).map(|()| it)) {
                 Ok(model) => {
