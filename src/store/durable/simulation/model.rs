@@ -38,6 +38,10 @@ pub(super) struct Counter {
     ghost: Option<State>,
     /// What an earlier process may have taken is not settled yet.
     owes: bool,
+    /// Whether the store holds it, as far as was looked at.
+    is_held: bool,
+    /// Whether its state was taken over from the store, with the names of its leases.
+    is_adopted: bool,
     /// Names of leases there and here.
     leases: BTreeMap<LeaseId, LeaseId>,
     ledger: Ledger,
@@ -157,6 +161,8 @@ impl Counter {
             is_near: false,
             ghost: None,
             owes: false,
+            is_held: false,
+            is_adopted: false,
             leases: BTreeMap::new(),
             ledger,
         }
@@ -165,6 +171,7 @@ impl Counter {
     /// Follows the store where it may forget; whether it gave up a counter in use.
     fn settle(&mut self, name: &str, seen: Seen, is_bounded: bool, now: Timestamp) -> Judged<bool> {
         let mut is_given_up = false;
+        self.is_held = seen.holds || seen.owes;
         if !seen.holds && !seen.owes {
             if !self.state.is_idle(now) && !self.owes {
                 ensure!(is_bounded, "{name} is gone, in use: {:?}", self.state);
@@ -215,6 +222,7 @@ impl Counter {
 
     fn adopt(&mut self, state: State) {
         self.state = state;
+        self.is_adopted = true;
         let known: Vec<LeaseId> = self.leases.keys().copied().collect();
         self.leases = known.into_iter().map(|id| (id, id)).collect();
     }
@@ -423,7 +431,8 @@ impl Model {
             return false;
         };
         counter.ledger.release(id);
-        let Some(ours) = counter.leases.remove(&id) else { return false };
+        let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
+        let Some(ours) = ours else { return false };
         counter.state.leases().is_some_and(|leases| leases.release(ours))
     }
 
@@ -482,6 +491,7 @@ impl Model {
                 leases: BTreeMap::new(),
                 ledger: counter.ledger.anew(),
                 is_near: false,
+                is_held: false,
                 ..counter.clone()
             });
             // Counters that were given up may be there again.
@@ -500,7 +510,7 @@ impl Model {
             }
             ensure!(!seen.owes, "{name} is not strict and owes");
             let unswept = saved.state.clone();
-            if saved.state.is_idle(now) {
+            if saved.state.is_idle(now) || !saved.is_held {
                 saved.state = saved.limit.fresh(now);
             }
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
