@@ -38,6 +38,8 @@ pub(super) struct Counter {
     ghost: Option<State>,
     /// What an earlier process may have taken is not settled yet.
     owes: bool,
+    /// Whether its rate was changed: a bucket that is empty by the old one may be forgotten.
+    is_rerated: bool,
     /// Whether the store holds it, as far as was looked at.
     is_held: bool,
     /// Whether its state was taken over from the store, with the names of its leases.
@@ -161,6 +163,7 @@ impl Counter {
             is_near: false,
             ghost: None,
             owes: false,
+            is_rerated: false,
             is_held: false,
             is_adopted: false,
             leases: BTreeMap::new(),
@@ -280,6 +283,7 @@ impl Model {
                 let fresh = || Counter::new(asked, key, now);
                 let counter = self.counters.entry(name.clone()).or_insert_with(fresh);
                 ensure!(counter.key == key, "{name} has another key than before");
+                counter.is_rerated |= counter.limit.amount != asked.charge.limit.amount;
                 counter.limit = asked.charge.limit;
                 let seen = see(store, counter, now);
                 let is_gone = !seen.holds && !seen.owes;
@@ -514,10 +518,21 @@ impl Model {
                 saved.state = saved.limit.fresh(now);
             }
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
+            let is_bucket = matches!(saved.limit.kind, crate::limit::Kind::Bucket { .. });
+            if is_bucket && counter.is_rerated && seen.state.is_idle(now) {
+                saved.adopt(seen.state);
+                continue;
+            }
             if wrong.is_some()
                 && back.has_moved
                 && is_same_but_for_its_end(&saved.limit, &unswept, &seen.state)
             {
+                saved.adopt(seen.state);
+                continue;
+            }
+            let is_fixed = matches!(saved.limit.kind, crate::limit::Kind::Fixed(_));
+            if wrong.is_none() && is_fixed && back.has_moved && seen.holds {
+                // The same, but for moments that were not looked at.
                 saved.adopt(seen.state);
                 continue;
             }
