@@ -578,16 +578,14 @@ impl Counter {
     ) -> Judged {
         let limit = self.limit;
         let left = look(&limit, &seen.state, now).remaining;
+        // Ends that move are put where ends by the clock are, and two moves of one twice.
+        if (back.memory != 0 || back.saved != 0)
+            && matches!(limit.kind, crate::limit::Kind::Fixed(_))
+        {
+            self.twin = None;
+        }
         if let Some(twin) = &mut self.twin {
             twin.shift(back.memory);
-            let is_moved = back.memory != 0 || back.saved != 0;
-            if is_moved && matches!(twin, State::Fixed(_)) {
-                // Ends that move are put where ends by the clock are, and two moves of one twice.
-                *twin = match seen.state.is_idle(now) {
-                    true => plain(limit).fresh(now),
-                    false => seen.state.clone(),
-                };
-            }
             // By the rate that was in force when it was stepped last.
             if twin.is_idle(now) {
                 *twin = plain(limit).fresh(now);
