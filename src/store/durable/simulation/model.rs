@@ -232,6 +232,9 @@ impl Counter {
 
     fn shift(&mut self, by: i64) {
         self.state.shift(by);
+        // Where an end comes to lie depends on how often it was looked at between two moves.
+        let is_fixed = matches!(self.limit.kind, crate::limit::Kind::Fixed(_));
+        self.twin = self.twin.take().filter(|_| !is_fixed);
         if let Some(twin) = &mut self.twin {
             twin.shift(by);
         }
@@ -578,10 +581,10 @@ impl Counter {
     ) -> Judged {
         let limit = self.limit;
         let left = look(&limit, &seen.state, now).remaining;
-        // Ends that move are put where ends by the clock are, and two moves of one twice.
-        if (back.memory != 0 || back.saved != 0)
-            && matches!(limit.kind, crate::limit::Kind::Fixed(_))
-        {
+        // Ends that move are put where ends by the clock are, and what is idle forgets that the next
+        // window was to be a long one.
+        let is_fixed = matches!(limit.kind, crate::limit::Kind::Fixed(_));
+        if is_fixed && back.has_moved {
             self.twin = None;
         }
         if let Some(twin) = &mut self.twin {
