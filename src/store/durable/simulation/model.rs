@@ -193,6 +193,7 @@ impl Counter {
                     self.state
                 );
                 self.ghost = Some(self.state.clone());
+                self.ledger = self.ledger.anew();
                 is_given_up = true;
             }
             if let Some(twin) = self.twin.as_ref().filter(|twin| !twin.is_idle(now)) {
