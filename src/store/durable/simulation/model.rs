@@ -512,7 +512,7 @@ impl Model {
             let seen = see(store, saved, now);
             if counter.is_strict {
                 saved.ledger = counter.ledger.clone();
-                saved.leases = counter.leases.clone();
+                saved.leases.clear();
                 saved.restore_strict(name, counter, seen, (now, back), before.asked_most)?;
                 continue;
             }
