@@ -147,8 +147,11 @@ impl Writer {
                 index if index < SHARD_COUNT => memory.shard_len(index) as u64 * RECORD_SIZE,
                 _ => self.usage.series_count() as u64 * SERIES_SIZE,
             };
+            // Rows leave memory once they are on disk, and the image would still have what is in
+            // them: those who read it would write them again, of less.
+            let has_rows = part == USAGE_PART && !usage.rows.is_empty();
             let cost = size + IMAGE_OVERHEAD;
-            if self.images_due < cost {
+            if self.images_due < cost || has_rows {
                 break;
             }
             self.images_due -= cost;
@@ -174,13 +177,12 @@ impl Writer {
         }
     }
 
-    /// Everything there is.
+    /// Everything there is. Rows that are due stay in memory until the next turn.
     fn all(&self, now: Timestamp) -> Batch {
         let shifted = self.store.memory.hold_shift();
-        let rows = rows_of(self.usage.changes(now).rows);
         let images = (0..PART_COUNT).map(|part| (part, self.image(part, now))).collect();
         let stamp = Stamp { at: now, shifted: *shifted };
-        Batch { stamp, changes: Vec::new(), images, rows }
+        Batch { stamp, changes: Vec::new(), images, rows: Vec::new() }
     }
 
     fn heal(

@@ -38,6 +38,12 @@ pub(super) struct Counter {
     ghost: Option<State>,
     /// What an earlier process may have taken is not settled yet.
     owes: bool,
+    /// Whether its rate was changed: a bucket that is empty by the old one may be forgotten.
+    is_rerated: bool,
+    /// Whether the store holds it, as far as was looked at.
+    is_held: bool,
+    /// Whether its state was taken over from the store, with the names of its leases.
+    is_adopted: bool,
     /// Names of leases there and here.
     leases: BTreeMap<LeaseId, LeaseId>,
     ledger: Ledger,
@@ -157,6 +163,9 @@ impl Counter {
             is_near: false,
             ghost: None,
             owes: false,
+            is_rerated: false,
+            is_held: false,
+            is_adopted: false,
             leases: BTreeMap::new(),
             ledger,
         }
@@ -165,6 +174,7 @@ impl Counter {
     /// Follows the store where it may forget; whether it gave up a counter in use.
     fn settle(&mut self, name: &str, seen: Seen, is_bounded: bool, now: Timestamp) -> Judged<bool> {
         let mut is_given_up = false;
+        self.is_held = seen.holds || seen.owes;
         if !seen.holds && !seen.owes {
             if !self.state.is_idle(now) && !self.owes {
                 ensure!(is_bounded, "{name} is gone, in use: {:?}", self.state);
@@ -183,6 +193,7 @@ impl Counter {
                     self.state
                 );
                 self.ghost = Some(self.state.clone());
+                self.ledger = self.ledger.anew();
                 is_given_up = true;
             }
             if let Some(twin) = self.twin.as_ref().filter(|twin| !twin.is_idle(now)) {
@@ -215,12 +226,16 @@ impl Counter {
 
     fn adopt(&mut self, state: State) {
         self.state = state;
+        self.is_adopted = true;
         let known: Vec<LeaseId> = self.leases.keys().copied().collect();
         self.leases = known.into_iter().map(|id| (id, id)).collect();
     }
 
     fn shift(&mut self, by: i64) {
         self.state.shift(by);
+        // Where an end comes to lie depends on how often it was looked at between two moves.
+        let is_fixed = matches!(self.limit.kind, crate::limit::Kind::Fixed(_));
+        self.twin = self.twin.take().filter(|_| !is_fixed);
         if let Some(twin) = &mut self.twin {
             twin.shift(by);
         }
@@ -272,6 +287,7 @@ impl Model {
                 let fresh = || Counter::new(asked, key, now);
                 let counter = self.counters.entry(name.clone()).or_insert_with(fresh);
                 ensure!(counter.key == key, "{name} has another key than before");
+                counter.is_rerated |= counter.limit.amount != asked.charge.limit.amount;
                 counter.limit = asked.charge.limit;
                 let seen = see(store, counter, now);
                 let is_gone = !seen.holds && !seen.owes;
@@ -423,7 +439,8 @@ impl Model {
             return false;
         };
         counter.ledger.release(id);
-        let Some(ours) = counter.leases.remove(&id) else { return false };
+        let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
+        let Some(ours) = ours else { return false };
         counter.state.leases().is_some_and(|leases| leases.release(ours))
     }
 
@@ -482,6 +499,7 @@ impl Model {
                 leases: BTreeMap::new(),
                 ledger: counter.ledger.anew(),
                 is_near: false,
+                is_held: false,
                 ..counter.clone()
             });
             // Counters that were given up may be there again.
@@ -494,20 +512,31 @@ impl Model {
             let seen = see(store, saved, now);
             if counter.is_strict {
                 saved.ledger = counter.ledger.clone();
-                saved.leases = counter.leases.clone();
+                saved.leases.clear();
                 saved.restore_strict(name, counter, seen, (now, back), before.asked_most)?;
                 continue;
             }
             ensure!(!seen.owes, "{name} is not strict and owes");
             let unswept = saved.state.clone();
-            if saved.state.is_idle(now) {
+            if saved.state.is_idle(now) || !saved.is_held {
                 saved.state = saved.limit.fresh(now);
             }
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
+            let is_bucket = matches!(saved.limit.kind, crate::limit::Kind::Bucket { .. });
+            if is_bucket && counter.is_rerated && seen.state.is_idle(now) {
+                saved.adopt(seen.state);
+                continue;
+            }
             if wrong.is_some()
                 && back.has_moved
                 && is_same_but_for_its_end(&saved.limit, &unswept, &seen.state)
             {
+                saved.adopt(seen.state);
+                continue;
+            }
+            let is_fixed = matches!(saved.limit.kind, crate::limit::Kind::Fixed(_));
+            if wrong.is_none() && is_fixed && back.has_moved && seen.holds {
+                // The same, but for moments that were not looked at.
                 saved.adopt(seen.state);
                 continue;
             }
@@ -553,16 +582,14 @@ impl Counter {
     ) -> Judged {
         let limit = self.limit;
         let left = look(&limit, &seen.state, now).remaining;
+        // Ends that move are put where ends by the clock are, and what is idle forgets that the next
+        // window was to be a long one.
+        let is_fixed = matches!(limit.kind, crate::limit::Kind::Fixed(_));
+        if is_fixed && back.has_moved {
+            self.twin = None;
+        }
         if let Some(twin) = &mut self.twin {
             twin.shift(back.memory);
-            let is_moved = back.memory != 0 || back.saved != 0;
-            if is_moved && matches!(twin, State::Fixed(_)) {
-                // Ends that move are put where ends by the clock are, and two moves of one twice.
-                *twin = match seen.state.is_idle(now) {
-                    true => plain(limit).fresh(now),
-                    false => seen.state.clone(),
-                };
-            }
             // By the rate that was in force when it was stepped last.
             if twin.is_idle(now) {
                 *twin = plain(limit).fresh(now);

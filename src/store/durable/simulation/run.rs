@@ -12,7 +12,7 @@ use super::steps::{Nature, Rest, Step, any_ending};
 use super::world::{Ending, Process, SEED, World, any_action};
 use super::{Judged, ensure};
 use crate::decide::{Code, Lease, Plan, conclude, lease, plan};
-use crate::journal::simulated::{Fault, Random};
+use crate::journal::simulated::{Action, Fault, Random};
 use crate::limit::{Hits, Outcome};
 use crate::policy::model::Mode;
 use crate::policy::set::PolicySet;
@@ -165,6 +165,9 @@ impl Run {
             Step::Fail => {
                 let (action, nth) = (any_action(&mut self.random), 1 + self.random.below(12));
                 let fault = if self.random.one_in(3) { Fault::NoSpace } else { Fault::Io };
+                self.trace(&format!("{action:?} {nth} {fault:?}"));
+                // A file that takes the place of another one goes without rows that are not read.
+                self.usage_is_whole &= action != Action::Read;
                 self.world.disk.fail(action, nth, fault);
                 self.figures.faults += 1;
             }

@@ -86,7 +86,7 @@ fn every_seed_keeps_every_promise() {
     let began = Instant::now();
     let figures = run_all(first, count).unwrap_or_else(|(seed, wrong)| {
         panic!(
-            "{wrong}\nreplay: TOLLGATE_SIM_SEED={seed} cargo test --lib simulation -- --nocapture"
+            "{wrong}\nreplay: TOLLGATE_SIM_SEED={seed} cargo test --lib every_seed_keeps -- --nocapture"
         )
     });
     let Figures {
