@@ -255,13 +255,15 @@ fn keep(settings: &Settings, usage: &Arc<Usage>, now: Timestamp) -> Result<Kept,
     };
     let (counters_max, reason) = match settings.max_counters {
         Some(max) => (max, "as it is set".to_owned()),
-        None => {
-            let (max, memory) = bound::default_counters_max();
-            (max, format!("at most half of what is left of {memory}"))
-        }
+        None => bound::default_counters_max(),
     };
     tracing::info!(counters_max, "the most counters at a time, {reason}");
+    let found = store.counters().counter_count();
     store.counters().set_counters_max(counters_max, now);
+    let given_up = found.saturating_sub(store.counters().counter_count());
+    if given_up > 0 {
+        tracing::warn!(found, given_up, "more counters were found than are held at a time");
+    }
     Ok(Kept { store: Arc::new(store), seed: CounterSeed(seed), writer })
 }
 

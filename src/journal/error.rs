@@ -72,7 +72,7 @@ pub enum OpenError {
 /// Why a read or a commit failed. After any of them the journal refuses commits until it is healed.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("cannot {operation} the file of counters: {cause}")]
+    #[error("cannot {operation}{}: {cause}", object(*operation))]
     Disk { operation: Operation, cause: io::Error },
     #[error("the file of counters is gone from its directory")]
     Gone,
@@ -97,6 +97,14 @@ impl JournalError {
                 false
             }
         }
+    }
+}
+
+/// What an operation was tried on, where that is not said with it.
+fn object(operation: Operation) -> &'static str {
+    match operation {
+        Operation::MakeDirectory => " for counters",
+        _ => " the file of counters",
     }
 }
 

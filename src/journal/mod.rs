@@ -175,6 +175,19 @@ impl Journal {
         self.index.log_bytes
     }
 
+    /// Whether what is written is still found under the file's name. Where it is not, nothing more
+    /// is committed before it is healed.
+    pub fn check_place(&mut self) -> Result<(), JournalError> {
+        match self.files.leads_to(engine::NAME, &self.file) {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.failed = Some(Failure::Rewrite);
+                Err(JournalError::Gone)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// The size of the file.
     pub fn file_bytes(&self) -> u64 {
         self.engine.as_ref().map_or(0, Engine::file_bytes)

@@ -100,8 +100,8 @@ pub struct Flags {
     /// The most counters held at a time, or `auto`: as many as fit in half of what is left of the
     /// memory beside 64 MiB
     ///
-    /// A counter of a rolling window, a bucket or of slots counts as several. New keys beyond share
-    /// one counter for each rule.
+    /// A counter of a rolling window, a bucket or of slots counts as several. Beyond, those that are
+    /// used least make room; where none may, new keys share one counter for each rule.
     ///
     /// [env: TOLLGATE_MAX_COUNTERS] [default: auto]
     #[arg(long, value_name = "COUNT")]

@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// and the allocator still holds what they were before.
 pub const BYTES_PER_COUNTER: u64 = 128;
 
+/// Shards that are looked at for a counter to give up, besides that of the new one.
+const SHARDS_LOOKED_AT: usize = 16;
+
 /// What the process takes besides.
 const BESIDES: u64 = 64 << 20;
 
@@ -77,6 +80,26 @@ impl MemoryStore {
         shard.weight_told = (all, strict);
     }
 
+    /// Whether a counter of another shard could be given up, where that is not in use right now.
+    /// With few counters for each shard a shard may have none of its own to give up.
+    pub(super) fn gives_up_elsewhere(&self, start: u64, is_trial: bool, now: Timestamp) -> bool {
+        let first = usize::try_from(start % super::memory::SHARD_COUNT as u64).unwrap_or(0);
+        for step in 0..SHARDS_LOOKED_AT {
+            let index = (first + step) % super::memory::SHARD_COUNT;
+            // Waiting for one while others are held could never end.
+            let Some(mut shard) = self.try_lock(index) else { continue };
+            if let Some(least) = shard.least_missed(start, now) {
+                if !is_trial {
+                    let was_live = shard.give_up(least, now);
+                    self.count_given_up(was_live);
+                    self.weigh(&mut shard);
+                }
+                return true;
+            }
+        }
+        false
+    }
+
     /// Gives up what was restored beyond the bound, the least used first.
     fn trim(&self, now: Timestamp) {
         let each = self.counters_max() / super::memory::SHARD_COUNT;
@@ -106,7 +129,10 @@ pub fn default_counters_max() -> (usize, String) {
     let left = bytes.saturating_sub(BESIDES).max(bytes / 8);
     let fitting = left / 2 / BYTES_PER_COUNTER;
     let max = usize::try_from(fitting.clamp(LEAST, MOST)).unwrap_or(usize::MAX);
-    (max, source)
+    match fitting > MOST {
+        true => (max, "the most that is taken without being told".to_owned()),
+        false => (max, format!("at most half of what is left of {source}")),
+    }
 }
 
 /// The memory that this process may use: of its cgroup, else of the machine.

@@ -92,7 +92,9 @@ impl<'m> Locked<'m> {
         let start = ShortKey::from(wanted).table_hash();
         for _ in 0..GIVEN_UP_MAX {
             let shard = self.shard(wanted);
-            let Some(least) = shard.least_missed(start, now) else { return false };
+            let Some(least) = shard.least_missed(start, now) else {
+                return self.store.gives_up_elsewhere(start, is_trial, now);
+            };
             if charges.iter().any(|charge| {
                 charge.counter.shard_index() == wanted.shard_index()
                     && ShortKey::from(charge.counter) == least

@@ -117,6 +117,12 @@ impl MemoryStore {
         shard
     }
 
+    pub(super) fn try_lock(&self, index: usize) -> Option<MutexGuard<'_, Shard>> {
+        let mut shard = self.shards[index].try_lock()?;
+        shard.shift_to(self.shifted.load(Ordering::Acquire));
+        Some(shard)
+    }
+
     /// Moves the times of all counters, because the line of time was moved by so many nanoseconds:
     /// so nobody gains or loses by it. Each shard follows when it is visited next.
     pub fn shift(&self, by: i64) {

@@ -64,6 +64,10 @@ impl Status {
         self.failing = Some(why);
     }
 
+    pub(super) fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
@@ -86,7 +90,8 @@ impl Status {
     pub fn degraded(&self, steady: Span) -> Option<String> {
         if let Some(why) = &self.failing {
             return Some(format!(
-                "nothing can be written, so a crash forgets what is counted since: {why}"
+                "nothing can be written, so a crash forgets what is counted since, and strict \
+                 rules deny: {why}"
             ));
         }
         let bound = self.loss_bound(steady);

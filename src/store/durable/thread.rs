@@ -45,6 +45,9 @@ impl Writer {
                 let _ = catch_unwind(AssertUnwindSafe(|| {
                     self.last_turn(store.now(&clock), &mut || clock.steady());
                 }));
+                if let Some(why) = store.status.lock().failing() {
+                    tracing::error!("the last hits are not on disk and are forgotten: {why}");
+                }
             }
         })?;
         Ok(Closing { store, thread })

@@ -37,6 +37,8 @@ pub struct Writer {
     next_image: Part,
     /// Bytes of images that are due for what was written of changes.
     images_due: u64,
+    /// When to look whether the file is still there, on the steady clock.
+    look_at: Span,
 }
 
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Writer {
         journal: Option<Journal>,
     ) -> Self {
         let file = journal.map_or(File::Missing(Span::ZERO), File::Good);
-        Self { store, usage, place, file, next_image: 0, images_due: 0 }
+        Self { store, usage, place, file, next_image: 0, images_due: 0, look_at: Span::ZERO }
     }
 
     pub fn store(&self) -> &Arc<DurableStore> {
@@ -109,10 +111,26 @@ impl Writer {
         let is_empty = batch.changes.is_empty() && batch.images.is_empty() && batch.rows.is_empty();
         if is_empty && batch.stamp.shifted == shifted {
             self.store.status.lock().nothing_to_save(began);
-            return File::Good(journal);
+            return self.look_after(journal, began);
         }
         let committed = journal.commit(&batch);
         self.end(journal, committed, began, steady)
+    }
+
+    /// Now and then also a file that nothing is written to must be there.
+    fn look_after(&mut self, mut journal: Journal, began: Span) -> File {
+        if began < self.look_at {
+            return File::Good(journal);
+        }
+        self.look_at = after(began);
+        match journal.check_place() {
+            Err(error @ JournalError::Gone) => {
+                tracing::error!(%error, "the counters on disk are gone; they are written anew");
+                self.store.status.lock().failed(error.to_string());
+                File::Failed(journal, began)
+            }
+            Ok(()) | Err(_) => File::Good(journal),
+        }
     }
 
     /// All that changed since the last turn, and the images whose turn it is.

@@ -355,7 +355,7 @@ impl Model {
                     look(&asked.charge.limit, &self.of(&asked.name).state, now).remaining;
                 ours.lease = None;
             }
-            self.compare(asked, (ours, &told[place]))?;
+            Self::compare(asked, (ours, &told[place]))?;
             if !is_undone(asked) && !is_over(ours) {
                 self.note(asked, (ours, &told[place]), (now, at))?;
             }
@@ -406,7 +406,7 @@ impl Model {
         }
     }
 
-    fn compare(&self, asked: &Asked<'_>, (ours, told): (&Outcome, &Outcome)) -> Judged {
+    fn compare(asked: &Asked<'_>, (ours, told): (&Outcome, &Outcome)) -> Judged {
         let name = &asked.name;
         let is_same = ours.verdict.is_denial() == told.verdict.is_denial()
             && ours.remaining == told.remaining
