@@ -439,6 +439,10 @@ impl Model {
             return false;
         };
         counter.ledger.release(id);
+        // What is owed is a lease without a name, until it is taken.
+        if counter.owes {
+            return false;
+        }
         let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
         let Some(ours) = ours else { return false };
         counter.state.leases().is_some_and(|leases| leases.release(ours))
