@@ -433,19 +433,19 @@ impl Model {
         noted.map_err(|wrong| format!("{} admitted {wrong}", asked.name))
     }
 
-    /// Ends a lease; whether it was held.
-    pub(super) fn release(&mut self, key: CounterKey, id: LeaseId) -> bool {
+    /// Ends a lease; whether it was held. `None` where a crash left something owed: that is a lease
+    /// without a name, until it is taken.
+    pub(super) fn release(&mut self, key: CounterKey, id: LeaseId) -> Option<bool> {
         let Some(counter) = self.keys.get(&key).and_then(|name| self.counters.get_mut(name)) else {
-            return false;
+            return Some(false);
         };
         counter.ledger.release(id);
-        // What is owed is a lease without a name, until it is taken.
         if counter.owes {
-            return false;
+            return None;
         }
         let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
-        let Some(ours) = ours else { return false };
-        counter.state.leases().is_some_and(|leases| leases.release(ours))
+        let Some(ours) = ours else { return Some(false) };
+        Some(counter.state.leases().is_some_and(|leases| leases.release(ours)))
     }
 
     pub(super) fn shift(&mut self, by: i64) {
