@@ -475,6 +475,25 @@ impl Model {
         Ok(())
     }
 
+    /// A turn that writes nothing finds everything as it was written.
+    pub(super) fn is_unchanged(&self, saved: &Self, now: Timestamp) -> Judged {
+        ensure!(self.usage == saved.usage, "the history has changed, and nothing was written");
+        for (name, counter) in &self.counters {
+            if counter.is_strict || counter.is_rerated || counter.ghost.is_some() {
+                continue;
+            }
+            let fresh = counter.limit.fresh(now);
+            let state = |counter: &Counter| match counter.is_held {
+                true => counter.state.clone(),
+                false => fresh.clone(),
+            };
+            let before = saved.counters.get(name).map_or(fresh.clone(), state);
+            let wrong = differ(&counter.limit, &before, &state(counter), now);
+            ensure!(wrong.is_none(), "{name} has changed, and nothing was written: {wrong:?}");
+        }
+        Ok(())
+    }
+
     /// A turn takes all of memory.
     pub(super) fn turned(&mut self) {
         self.asked_most = self.asked_most.max(std::mem::take(&mut self.asked));

@@ -333,8 +333,7 @@ impl Run {
             self.committed = committed;
             self.possible.clear();
         } else if went_well {
-            // Nothing had changed.
-            self.sure = Saved { committed: self.committed, ..saved };
+            self.model.is_unchanged(&self.sure.model, now)?;
         } else if after.failures > before.failures {
             self.possible.push(saved);
         }
