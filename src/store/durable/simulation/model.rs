@@ -479,7 +479,8 @@ impl Model {
     pub(super) fn is_unchanged(&self, saved: &Self, now: Timestamp) -> Judged {
         ensure!(self.usage == saved.usage, "the history has changed, and nothing was written");
         for (name, counter) in &self.counters {
-            if counter.is_strict || counter.is_rerated || counter.ghost.is_some() {
+            // What is given up stays on the disk.
+            if counter.is_strict || counter.is_rerated || self.is_bounded {
                 continue;
             }
             let fresh = counter.limit.fresh(now);
