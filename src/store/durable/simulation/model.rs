@@ -433,15 +433,19 @@ impl Model {
         noted.map_err(|wrong| format!("{} admitted {wrong}", asked.name))
     }
 
-    /// Ends a lease; whether it was held.
-    pub(super) fn release(&mut self, key: CounterKey, id: LeaseId) -> bool {
+    /// Ends a lease; whether it was held. `None` where a crash left something owed: that is a lease
+    /// without a name, until it is taken.
+    pub(super) fn release(&mut self, key: CounterKey, id: LeaseId) -> Option<bool> {
         let Some(counter) = self.keys.get(&key).and_then(|name| self.counters.get_mut(name)) else {
-            return false;
+            return Some(false);
         };
         counter.ledger.release(id);
+        if counter.owes {
+            return None;
+        }
         let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
-        let Some(ours) = ours else { return false };
-        counter.state.leases().is_some_and(|leases| leases.release(ours))
+        let Some(ours) = ours else { return Some(false) };
+        Some(counter.state.leases().is_some_and(|leases| leases.release(ours)))
     }
 
     pub(super) fn shift(&mut self, by: i64) {
@@ -468,6 +472,26 @@ impl Model {
             self.evictions,
             store.evicted()
         );
+        Ok(())
+    }
+
+    /// A turn that writes nothing finds everything as it was written.
+    pub(super) fn is_unchanged(&self, saved: &Self, now: Timestamp) -> Judged {
+        ensure!(self.usage == saved.usage, "the history has changed, and nothing was written");
+        for (name, counter) in &self.counters {
+            // What is given up stays on the disk.
+            if counter.is_strict || counter.is_rerated || self.is_bounded {
+                continue;
+            }
+            let fresh = counter.limit.fresh(now);
+            let state = |counter: &Counter| match counter.is_held {
+                true => counter.state.clone(),
+                false => fresh.clone(),
+            };
+            let before = saved.counters.get(name).map_or(fresh.clone(), state);
+            let wrong = differ(&counter.limit, &before, &state(counter), now);
+            ensure!(wrong.is_none(), "{name} has changed, and nothing was written: {wrong:?}");
+        }
         Ok(())
     }
 

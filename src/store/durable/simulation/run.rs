@@ -216,10 +216,12 @@ impl Run {
         if !plan.releases.is_empty() {
             self.model.check(&Arc::clone(&self.process().store).memory, now)?;
         }
-        let was_held = plan.releases.iter().filter(|it| self.model.release(it.counter, it.id));
-        let was_held = was_held.count();
-        let theirs = self.process().memory().release(&plan.releases, now);
-        ensure!(was_held == theirs, "{theirs} leases held instead of {was_held}");
+        for lease in &plan.releases {
+            let was_held = self.model.release(lease.counter, lease.id);
+            let theirs = self.process().memory().release(&[*lease], now) == 1;
+            let wrong = was_held.filter(|ours| *ours != theirs);
+            ensure!(wrong.is_none(), "{lease:?} was held: {theirs}, and should be: {was_held:?}");
+        }
         let mut store = Arc::clone(&self.process().store);
         self.model.prepare(&asked, &store.memory, now)?;
         let mut has_reserves = false;
@@ -332,8 +334,7 @@ impl Run {
             self.committed = committed;
             self.possible.clear();
         } else if went_well {
-            // Nothing had changed.
-            self.sure = Saved { committed: self.committed, ..saved };
+            self.model.is_unchanged(&self.sure.model, now)?;
         } else if after.failures > before.failures {
             self.possible.push(saved);
         }
