@@ -529,6 +529,7 @@ impl Model {
             // Counters that were given up may be there again.
             saved.ghost = saved.ghost.take().or_else(|| counter.ghost.clone());
             (saved.limit, saved.twin) = (counter.limit, counter.twin.clone());
+            saved.is_rerated |= counter.is_rerated;
             saved.state.shift(back.saved);
             if let Some(ghost) = &mut saved.ghost {
                 ghost.shift(back.saved);
