@@ -440,12 +440,22 @@ impl Model {
             return Some(false);
         };
         counter.ledger.release(id);
-        if counter.owes {
+        let is_known = counter.leases.contains_key(&id);
+        if counter.owes || (counter.is_strict && !is_known) {
             return None;
         }
         let ours = counter.leases.remove(&id).or(counter.is_adopted.then_some(id));
         let Some(ours) = ours else { return Some(false) };
         Some(counter.state.leases().is_some_and(|leases| leases.release(ours)))
+    }
+
+    /// Takes over what became of a lease of which nothing is known here.
+    pub(super) fn follow(&mut self, key: CounterKey, store: &MemoryStore, now: Timestamp) {
+        let Some(counter) = self.keys.get(&key).and_then(|name| self.counters.get_mut(name)) else {
+            return;
+        };
+        let seen = see(store, counter, now);
+        counter.adopt(seen.state);
     }
 
     pub(super) fn shift(&mut self, by: i64) {
@@ -529,6 +539,7 @@ impl Model {
             // Counters that were given up may be there again.
             saved.ghost = saved.ghost.take().or_else(|| counter.ghost.clone());
             (saved.limit, saved.twin) = (counter.limit, counter.twin.clone());
+            saved.is_rerated |= counter.is_rerated;
             saved.state.shift(back.saved);
             if let Some(ghost) = &mut saved.ghost {
                 ghost.shift(back.saved);

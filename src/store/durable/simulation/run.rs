@@ -219,6 +219,10 @@ impl Run {
         for lease in &plan.releases {
             let was_held = self.model.release(lease.counter, lease.id);
             let theirs = self.process().memory().release(&[*lease], now) == 1;
+            if was_held.is_none() {
+                let store = Arc::clone(&self.process().store);
+                self.model.follow(lease.counter, &store.memory, now);
+            }
             let wrong = was_held.filter(|ours| *ours != theirs);
             ensure!(wrong.is_none(), "{lease:?} was held: {theirs}, and should be: {was_held:?}");
         }
