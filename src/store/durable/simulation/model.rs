@@ -62,6 +62,9 @@ pub(super) struct Model {
     asked_most: u64,
     /// Takes that lacked a reserve.
     pub(super) lacked: u64,
+    /// Buckets that were restored to much the same level and not to the very same: where several
+    /// batches may be what was written last, the one with the fewest is it.
+    pub(super) blurred: usize,
     /// By rule: admitted, denied, denied in shadow.
     pub(super) usage: BTreeMap<String, [u64; 3]>,
 }
@@ -527,6 +530,7 @@ impl Model {
     ) -> Judged<Self> {
         let mut all = Self { keys: before.keys.clone(), ..self.clone() };
         all.asked_most = before.asked_most;
+        all.blurred = 0;
         for (name, counter) in &before.counters {
             let saved = all.counters.entry(name.clone()).or_insert_with(|| Counter {
                 state: counter.limit.fresh(now),
@@ -558,6 +562,7 @@ impl Model {
             }
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
             let is_bucket = matches!(saved.limit.kind, crate::limit::Kind::Bucket { .. });
+            all.blurred += usize::from(is_bucket && saved.state.idle_at() != seen.state.idle_at());
             if is_bucket && counter.is_rerated && seen.state.is_idle(now) {
                 saved.adopt(seen.state);
                 continue;

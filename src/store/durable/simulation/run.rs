@@ -388,7 +388,7 @@ impl Run {
         let now = self.world.now();
         let mut candidates = std::mem::take(&mut self.possible);
         candidates.push(self.sure.clone());
-        let mut wrongs = Vec::new();
+        let (mut wrongs, mut found) = (Vec::new(), Vec::new());
         for saved in candidates.into_iter().rev() {
             let behind = saved.committed.map_or(0, |at| (now.as_nanos() - at).min(0));
             let shift = self.world.shift_after(before, saved.judge_shift);
@@ -398,16 +398,18 @@ impl Run {
             let back = Back { saved: behind, memory, is_orderly, has_moved };
             let restored = saved.model.restored(&self.model, (process.memory(), now), &back);
             match restored.and_then(|it| self.check_usage(&it, &process).map(|()| it)) {
-                Ok(model) => {
-                    self.world.judge_from(before, shift);
-                    self.committed = saved.committed.map(|at| at.min(now.as_nanos()));
-                    (self.model, self.sure) = (model, saved);
-                    self.model.evictions = 0;
-                    self.process = Some(process);
-                    return self.started();
-                }
+                Ok(model) => found.push((model, saved, shift)),
                 Err(wrong) => wrongs.push(wrong),
             }
+        }
+        // Of those that tie the first, which is the one that is known to be on disk.
+        if let Some((model, saved, shift)) = found.into_iter().min_by_key(|it| it.0.blurred) {
+            self.world.judge_from(before, shift);
+            self.committed = saved.committed.map(|at| at.min(now.as_nanos()));
+            (self.model, self.sure) = (model, saved);
+            self.model.evictions = 0;
+            self.process = Some(process);
+            return self.started();
         }
         Err(format!("nothing that was written is there after {how:?}: {}", wrongs.join("; or ")))
     }
