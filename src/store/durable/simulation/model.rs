@@ -563,7 +563,8 @@ impl Model {
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
             let is_bucket = matches!(saved.limit.kind, crate::limit::Kind::Bucket { .. });
             all.blurred += usize::from(is_bucket && saved.state.idle_at() != seen.state.idle_at());
-            if is_bucket && counter.is_rerated && seen.state.is_idle(now) {
+            // What is on disk drains at the rate that is read with it, from when it was written on.
+            if is_bucket && counter.is_rerated {
                 saved.adopt(seen.state);
                 continue;
             }

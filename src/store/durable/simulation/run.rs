@@ -70,6 +70,9 @@ pub(super) struct Run {
     is_told: bool,
 }
 
+/// A clock that goes back further than the history takes for calls that come late.
+const TWICE: i64 = 3_600 * 1_000_000_000;
+
 impl Run {
     pub(super) fn new(seed: u64, is_told: bool) -> Self {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5157);
@@ -192,6 +195,7 @@ impl Run {
             self.process().memory().shift(by);
             self.model.shift(by);
             self.committed = self.committed.map(|at| at.saturating_add(by));
+            self.usage_is_whole &= by > -TWICE;
             self.figures.followed += 1;
             self.trace(&format!("the line moves by {by}"));
         }
@@ -384,8 +388,10 @@ impl Run {
         self.world.rest((rest.nanos, rest.jump), how == Ending::PowerLost);
         let (process, failed) = self.world.start(&mut self.random)?;
         self.trace(&format!("{how:?}, started {:?} after {failed} failures", self.world.now()));
-        self.usage_is_whole &= rest.jump < YEARS;
         let now = self.world.now();
+        // Of minutes that are lived twice the history keeps one.
+        let gone_back = before.line.saturating_sub(now.as_nanos());
+        self.usage_is_whole &= rest.jump < YEARS && gone_back < TWICE;
         let mut candidates = std::mem::take(&mut self.possible);
         candidates.push(self.sure.clone());
         let (mut wrongs, mut found) = (Vec::new(), Vec::new());
