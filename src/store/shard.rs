@@ -411,6 +411,8 @@ impl Shard {
         let looked_at = (first..first + LOOKED_AT.min(buckets)).map(|index| index & mask);
         let counters = looked_at.filter_map(|index| self.counters.get_bucket(index));
         let rank = |counter: &&Counter| match counter.state.is_idle(now) {
+            // Those that are kept go with a sweep, and not between two charges of one request.
+            true if counter.mark.level() == Mark::KEPT => u8::MAX,
             true if self.owed.contains_key(&counter.key) => u8::MAX,
             true => 0,
             false => counter.mark.level() + 1,

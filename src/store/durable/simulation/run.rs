@@ -65,6 +65,8 @@ pub(super) struct Run {
     leases: Vec<Lease>,
     bound: Option<(usize, usize)>,
     usage_is_whole: bool,
+    /// The furthest that the line has ever been.
+    newest: i64,
     pub(super) figures: Figures,
     hasher: SipHasher13,
     is_told: bool,
@@ -97,6 +99,7 @@ impl Run {
             leases: Vec::new(),
             bound: None,
             usage_is_whole: true,
+            newest: i64::MIN,
             figures: Figures::default(),
             hasher: SipHasher13::new(),
             is_told,
@@ -195,7 +198,8 @@ impl Run {
             self.process().memory().shift(by);
             self.model.shift(by);
             self.committed = self.committed.map(|at| at.saturating_add(by));
-            self.usage_is_whole &= by > -TWICE;
+            self.newest = self.newest.max(self.world.now().as_nanos().saturating_sub(by));
+            self.usage_is_whole &= self.newest.saturating_sub(self.world.now().as_nanos()) < TWICE;
             self.figures.followed += 1;
             self.trace(&format!("the line moves by {by}"));
         }
@@ -390,7 +394,8 @@ impl Run {
         self.trace(&format!("{how:?}, started {:?} after {failed} failures", self.world.now()));
         let now = self.world.now();
         // Of minutes that are lived twice the history keeps one.
-        let gone_back = before.line.saturating_sub(now.as_nanos());
+        self.newest = self.newest.max(before.line);
+        let gone_back = self.newest.saturating_sub(now.as_nanos());
         self.usage_is_whole &= rest.jump < YEARS && gone_back < TWICE;
         let mut candidates = std::mem::take(&mut self.possible);
         candidates.push(self.sure.clone());
