@@ -65,6 +65,12 @@ impl Ledger {
         Self::new(self.is_loose)
     }
 
+    /// A bucket drains at the rate that it is asked with, also when it denies.
+    pub(super) fn meet(&mut self, limit: &Limit) {
+        self.amount_max = self.amount_max.max(limit.amount);
+        self.burst_max = self.burst_max.max(limit.capacity());
+    }
+
     /// Notes what was admitted; an error where that is more than is promised.
     pub(super) fn admit(
         &mut self,
@@ -78,8 +84,7 @@ impl Ledger {
         let passed = at.judged - self.entries.last().map_or(at.judged, |last| last.judged);
         self.entries.push(Entry { judged: at.judged, hits });
         self.total += hits;
-        self.amount_max = self.amount_max.max(limit.amount);
-        self.burst_max = self.burst_max.max(limit.capacity());
+        self.meet(limit);
         let span = limit.seconds.cast_signed() * SECOND;
         match limit.kind {
             _ if self.is_loose && limit.kind != Kind::Concurrent => {}

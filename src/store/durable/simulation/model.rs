@@ -62,8 +62,8 @@ pub(super) struct Model {
     asked_most: u64,
     /// Takes that lacked a reserve.
     pub(super) lacked: u64,
-    /// Buckets that were restored to much the same level and not to the very same: where several
-    /// batches may be what was written last, the one with the fewest is it.
+    /// Counters that were restored to much the same and not to the very same: where several batches
+    /// may be what was written last, the one with the fewest is it.
     pub(super) blurred: usize,
     /// By rule: admitted, denied, denied in shadow.
     pub(super) usage: BTreeMap<String, [u64; 3]>,
@@ -292,6 +292,7 @@ impl Model {
                 ensure!(counter.key == key, "{name} has another key than before");
                 counter.is_rerated |= counter.limit.amount != asked.charge.limit.amount;
                 counter.limit = asked.charge.limit;
+                counter.ledger.meet(&asked.told);
                 let seen = see(store, counter, now);
                 let is_gone = !seen.holds && !seen.owes;
                 let given_up = counter.settle(&name, seen, self.is_bounded, now)?;
@@ -562,7 +563,7 @@ impl Model {
             }
             let wrong = differ(&saved.limit, &saved.state, &seen.state, now);
             let is_bucket = matches!(saved.limit.kind, crate::limit::Kind::Bucket { .. });
-            all.blurred += usize::from(is_bucket && saved.state.idle_at() != seen.state.idle_at());
+            all.blurred += usize::from(saved.state.idle_at() != seen.state.idle_at());
             // What is on disk drains at the rate that is read with it, from when it was written on.
             if is_bucket && counter.is_rerated {
                 saved.adopt(seen.state);
@@ -646,7 +647,8 @@ impl Counter {
         // What nobody spent: of counters that do not change by themselves.
         if matches!(before.state, State::Fixed(_)) && back.memory == 0 && self.twin.is_some() {
             let had = look(&limit, &before.state, now).remaining;
-            let block = (limit.amount / 100).max(1).saturating_add(asked_most);
+            // What was asked for is held over the next turn, for who has not come for it yet.
+            let block = (limit.amount / 100).max(1).saturating_add(2 * asked_most);
             ensure!(
                 left.saturating_add(block) >= had || before.owes,
                 "{name} is strict and has {left} left of {had}, at most {block} were reserved"
