@@ -6,6 +6,7 @@
 
 mod open;
 #[cfg(test)]
+#[path = "tests/simulation/mod.rs"]
 mod simulation;
 mod status;
 mod thread;
