@@ -41,8 +41,9 @@ pub(super) fn heal(journal: &mut Journal, all: &Batch) -> Result<Healed, Journal
         match go_on(journal, all) {
             Ok(healed) => return Ok(healed),
             Err(error @ JournalError::TooLarge { .. }) => return Err(error),
-            // A whole file beside the old one needs more room, not less.
-            Err(error) if error.is_full() => {
+            // A whole file beside the old one needs more room, not less. After a failed sync it is
+            // needed all the same, also where what failed it is want of room.
+            Err(error) if error.is_full() && Failure::of(&error) == Some(Failure::Reopen) => {
                 journal.failed = Some(Failure::Reopen);
                 return Err(error);
             }

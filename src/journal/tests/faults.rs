@@ -208,6 +208,22 @@ fn rows_that_cannot_be_read_are_counted_not_waited_for() {
     assert!(lost.iter().any(|lost| *lost > 0) && lost.contains(&0));
 }
 
+#[test]
+fn a_sync_that_fails_for_want_of_room_while_healing_is_not_tried_again() {
+    let disk = Simulated::default();
+    let mut random = Random(4);
+    let mut journal = open(&disk).unwrap();
+    disk.fail(Action::Write, 1, Fault::Io);
+    assert!(journal.commit(&batch(&mut random)).is_err());
+    let all = State::default().whole(&mut random, Vec::new());
+    disk.fail(Action::Sync, 1, Fault::NoSpace);
+    while disk.fault_waits() {
+        let _ = journal.heal(&all);
+    }
+    journal.heal(&all).unwrap();
+    assert_eq!(disk.counts().syncs_after_failure, 0);
+}
+
 /// The engine syncs when it ends a file in good order, too.
 #[test]
 fn a_sync_that_fails_at_the_end_is_told_to_the_next_process() {
