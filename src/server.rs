@@ -204,8 +204,8 @@ impl Server {
         });
         let drained = drained.await;
         if let Some(writing) = writing {
-            let taken = rls.clock.steady().as_nanos().saturating_sub(stopped.as_nanos());
-            let left = END_WITHIN.saturating_sub(Duration::from_nanos(taken)).max(CLOSE_LEAST);
+            let taken = rls.clock.steady().minus(stopped).to_duration();
+            let left = END_WITHIN.saturating_sub(taken).max(CLOSE_LEAST);
             // Waits for the disk, after the last answer, but not for ever.
             let closed = tokio::task::spawn_blocking(|| writing.close());
             if tokio::time::timeout(left, closed).await.is_err() {

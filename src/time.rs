@@ -91,6 +91,12 @@ impl Span {
         Self(self.0.saturating_add(other.0))
     }
 
+    /// What is left of this after `other`; nothing where that is longer.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// The least span of whole seconds that is no shorter.
     #[must_use]
     pub const fn whole_seconds(self) -> Self {

@@ -104,8 +104,8 @@ impl Rls {
         }
         published.metrics.decided(&request, &decision);
         self.usage.record(&request, &decision, now);
-        let taken = self.clock.steady().as_nanos().saturating_sub(begun.as_nanos());
-        self.metrics.decision_duration.record(Span::from_nanos(taken).to_duration());
+        let taken = self.clock.steady().minus(begun);
+        self.metrics.decision_duration.record(taken.to_duration());
         Ok(Decided { response, status: decision.status(), held })
     }
 }

@@ -147,7 +147,7 @@ impl<'s> Runner<'s, '_> {
             let action = sent_words(send, number);
             let note = note(seen, send.times, admitted);
             let since = send.every.as_nanos().saturating_mul(number - 1);
-            let at = Span::from_nanos(step.offset.as_nanos().saturating_add(since));
+            let at = step.offset.plus(Span::from_nanos(since));
             self.fail(step, at, action, differences, note);
         }
         if let Some(name) = &send.lease {

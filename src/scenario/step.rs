@@ -65,7 +65,7 @@ pub(super) fn read_all(
                 shared.sends.add(findings, (item, number), send.times);
                 leases.extend(send.lease.iter().map(|lease| lease.value.clone()));
                 let spread = send.every.as_nanos().saturating_mul(send.times - 1);
-                now = Span::from_nanos(now.as_nanos().saturating_add(spread));
+                now = now.plus(Span::from_nanos(spread));
             }
             Action::Release(lease) if !leases.contains(&lease.value) => {
                 let message = format!("no step before remembers a lease {}", shown(&lease.value));
@@ -90,7 +90,7 @@ fn offset(findings: &mut Findings, fields: &Fields<'_>, defaults: &Defaults, now
     }
     if let Some(after) = fields.value("after") {
         let after = span(findings, after).unwrap_or(Span::ZERO);
-        return Span::from_nanos(now.as_nanos().saturating_add(after.as_nanos()));
+        return now.plus(after);
     }
     let Some(at) = fields.value("at") else { return now };
     let is_date = at.scalar().is_some_and(|at| at.text.matches('-').count() >= 2);

@@ -143,9 +143,9 @@ impl Reserve {
     }
 
     pub(super) fn shift(&mut self, by: i64) {
-        shift(&mut self.spendable_until, by);
+        self.spendable_until = self.spendable_until.shifted(by);
         if let Some(writing) = &mut self.writing {
-            shift(&mut writing.spendable_until, by);
+            writing.spendable_until = writing.spendable_until.shifted(by);
         }
     }
 }
@@ -175,11 +175,7 @@ impl Owed {
     }
 
     pub(super) fn shift(&mut self, by: i64) {
-        shift(&mut self.until, by);
-        shift(&mut self.at, by);
+        self.until = self.until.shifted(by);
+        self.at = self.at.shifted(by);
     }
-}
-
-fn shift(time: &mut Timestamp, by: i64) {
-    *time = Timestamp::from_nanos(time.as_nanos().saturating_add(by));
 }

@@ -36,8 +36,8 @@ impl Status {
     pub(super) fn saved(&mut self, began: Span, ended: Span) {
         // How long the disk failed is told while it does; after that it is over.
         let since = if self.is_failing() { began } else { self.saved_at };
-        let could_be_lost = Span::from_nanos(ended.as_nanos().saturating_sub(since.as_nanos()));
-        if ended.as_nanos().saturating_sub(self.slowest.since.as_nanos()) > REMEMBERED.as_nanos() {
+        let could_be_lost = ended.minus(since);
+        if ended.minus(self.slowest.since) > REMEMBERED {
             self.slowest.last_while = self.slowest.this_while;
             self.slowest.this_while = Span::ZERO;
             self.slowest.since = ended;
@@ -74,7 +74,7 @@ impl Status {
 
     /// The age of the oldest change that may not be on disk.
     pub fn unsaved(&self, steady: Span) -> Span {
-        Span::from_nanos(steady.as_nanos().saturating_sub(self.saved_at.as_nanos()))
+        steady.minus(self.saved_at)
     }
 
     /// Nothing older than this is forgotten by a crash, as far as the last minute tells.

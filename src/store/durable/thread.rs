@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use super::{DurableStore, TURN, Writer};
 use crate::clock::Clock;
-use crate::time::{Span, Timestamp};
+use crate::time::Timestamp;
 
 /// A writing thread, to be ended.
 #[derive(Debug)]
@@ -35,9 +35,8 @@ impl Writer {
                             .lock()
                             .failed("an internal error; the log says more".to_owned());
                     }
-                    let taken = clock.steady().as_nanos().saturating_sub(began.as_nanos());
-                    let left = Span::from_nanos(TURN.as_nanos().saturating_sub(taken));
-                    if !store.wait(left) {
+                    let taken = clock.steady().minus(began);
+                    if !store.wait(TURN.minus(taken)) {
                         break;
                     }
                 }

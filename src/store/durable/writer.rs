@@ -122,7 +122,7 @@ impl Writer {
         if began < self.look_at {
             return File::Good(journal);
         }
-        self.look_at = after(began);
+        self.look_at = began.plus(RETRY);
         match journal.check_place() {
             Err(error @ JournalError::Gone) => {
                 tracing::error!(%error, "the counters on disk are gone; they are written anew");
@@ -232,7 +232,7 @@ impl Writer {
             }
             Err(why) => {
                 self.store.status.lock().failed(why.to_string());
-                File::Missing(after(steady()))
+                File::Missing(steady().plus(RETRY))
             }
         }
     }
@@ -261,14 +261,10 @@ impl Writer {
                     tracing::error!(%error, "counters cannot be written; decisions go on");
                 }
                 status.failed(error.to_string());
-                File::Failed(journal, after(ended))
+                File::Failed(journal, ended.plus(RETRY))
             }
         }
     }
-}
-
-fn after(failed: Span) -> Span {
-    Span::from_nanos(failed.as_nanos().saturating_add(RETRY.as_nanos()))
 }
 
 fn rows_of(rows: Vec<usage::Row>) -> Vec<Row> {
