@@ -41,6 +41,21 @@ pub struct MemoryStore {
     pub(super) evicted: AtomicU64,
 }
 
+/// What a request has asked the disk to count: every turn writes it, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Waiting<'m> {
+    store: &'m MemoryStore,
+    takes: SmallVec<[(CounterKey, u64); 2]>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        for (counter, hits) in &self.takes {
+            self.store.lock(counter.shard_index()).forgo_reserve((*counter).into(), *hits);
+        }
+    }
+}
+
 impl Default for MemoryStore {
     fn default() -> Self {
         Self::new(false)
@@ -228,19 +243,20 @@ impl MemoryStore {
     }
 
     /// Asks for all that charges of strict rules take, also where there is enough by now: a turn
-    /// writes no more than was asked for. Which of them have asked.
-    pub(super) fn ask_for_reserves<'c, 's>(
-        &self,
-        charges: &'c [Charge<'s>],
-        now: Timestamp,
-    ) -> SmallVec<[&'c Charge<'s>; 2]> {
+    /// writes no more than was asked for. To be held until they are taken.
+    pub(super) fn ask_for_reserves(&self, charges: &[Charge<'_>], now: Timestamp) -> Waiting<'_> {
         let asks = |charge: &&Charge<'_>| {
             let mut shard = self.lock(charge.counter.shard_index());
             let asks = shard.ask_for_reserve(charge, now);
             self.weigh(&mut shard);
             asks
         };
-        charges.iter().filter(|charge| charge.is_strict).filter(asks).collect()
+        let asking = charges.iter().filter(|charge| charge.is_strict).filter(asks);
+        let takes = asking.filter_map(|charge| match charge.hits {
+            Hits::Take(hits) => Some((charge.counter, hits)),
+            Hits::GiveBack(_) => None,
+        });
+        Waiting { takes: takes.collect(), store: self }
     }
 
     /// Where charges would be counted now, where that is not all in counters of their own.
@@ -255,13 +271,6 @@ impl MemoryStore {
     /// Takes of strict rules that were denied for want of a reserve alone.
     pub fn unreserved(&self) -> u64 {
         self.shards.iter().map(|shard| shard.lock().unreserved).sum()
-    }
-
-    /// Takes back what charges asked for in vain.
-    pub(super) fn forgo_reserves(&self, charges: &[&Charge<'_>]) {
-        for charge in charges {
-            self.lock(charge.counter.shard_index()).forgo_reserve(charge);
-        }
     }
 
     /// Ends leases; those that are unknown, given back before or run out change nothing. How many

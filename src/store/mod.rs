@@ -61,12 +61,13 @@ impl Store {
         if takes_slots {
             wait_for_slot(memory, charges, now).await;
         }
-        if let Self::Durable(store) = self
-            && charges.iter().any(Charge::takes_strictly)
-        {
-            let patience = if takes_slots { PATIENCE - SLOT_PATIENCE } else { PATIENCE };
-            store.wait_for_reserves(charges, now, patience).await;
-        }
+        let _asked = match self {
+            Self::Durable(store) if charges.iter().any(Charge::takes_strictly) => {
+                let patience = if takes_slots { PATIENCE - SLOT_PATIENCE } else { PATIENCE };
+                store.wait_for_reserves(charges, now, patience).await
+            }
+            Self::Memory(_) | Self::Durable(_) => None,
+        };
         // While we waited the line of time may have been moved, and all times with it.
         let now = now.shifted(memory.shifted().saturating_sub(shifted));
         Ok(memory.charge(charges, now))
@@ -109,6 +110,7 @@ impl Store {
 /// In all: Envoy waits 20 ms for an answer.
 const PATIENCE: Duration = Duration::from_millis(15);
 const SLOT_PATIENCE: Duration = Duration::from_millis(5);
+
 /// Waits while a limit is just full, but not for long.
 async fn wait_for_slot(store: &MemoryStore, charges: &[Charge<'_>], now: Timestamp) {
     let Some(mut told) = store.just_full(charges, now) else { return };

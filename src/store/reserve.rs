@@ -2,8 +2,8 @@
 //!
 //! What is on disk of a strict counter is its state and how many hits more may have been admitted
 //! since. A take spends from that reserve, so whenever the process dies, the disk counts at least
-//! what was admitted; what was reserved and not taken is lost to the caller, one block,
-//! and what requests asked for that were waiting or given up at that moment.
+//! what was admitted; what was reserved and not taken is lost to the caller:
+//! one block, and what the requests asked for that were waiting at that moment.
 
 use crate::limit::{Alignment, ChargeWhen, Hits, Kind, Limit, State};
 use crate::time::{Span, Timestamp};
@@ -19,10 +19,8 @@ pub(super) struct Reserve {
     credit: u64,
     /// Until when; after that what was taken might count for longer than the disk says.
     spendable_until: Timestamp,
-    /// By requests that wait.
+    /// By requests that wait for the disk, or that have not yet taken what it has for them.
     asked: u64,
-    /// By those that the turn before was made for, and that may not have taken it yet.
-    asked_before: u64,
     writing: Option<Writing>,
 }
 
@@ -30,8 +28,6 @@ pub(super) struct Reserve {
 #[derive(Clone, Copy, Debug)]
 struct Writing {
     hits: u64,
-    /// By requests that wait, of the hits.
-    asked: u64,
     spendable_until: Timestamp,
     /// Taken since, of the reserve before.
     spent: u64,
@@ -54,7 +50,6 @@ impl Reserve {
             credit: 0,
             spendable_until: Timestamp::from_nanos(i64::MIN),
             asked: 0,
-            asked_before: 0,
             writing: None,
         }
     }
@@ -71,7 +66,6 @@ impl Reserve {
             return false;
         }
         self.credit -= hits;
-        self.asked_before = self.asked_before.saturating_sub(hits);
         if let Some(writing) = &mut self.writing {
             writing.spent = writing.spent.saturating_add(hits);
         }
@@ -96,11 +90,9 @@ impl Reserve {
         self.asked = self.asked.saturating_add(hits);
     }
 
-    /// Nobody waits for so many hits any more.
+    /// Who waited for so many hits has taken them, or has gone.
     pub(super) fn forgo(&mut self, hits: u64) {
-        let of_before = hits.saturating_sub(self.asked);
         self.asked = self.asked.saturating_sub(hits);
-        self.asked_before = self.asked_before.saturating_sub(of_before);
     }
 
     /// What to write beside the state, and to spend from once that is on disk. It covers what may
@@ -108,11 +100,7 @@ impl Reserve {
     pub(super) fn write(&mut self, state: Option<&State>, now: Timestamp) -> Owed {
         let mut after = state.map_or_else(|| self.limit.fresh(now), State::clone);
         let seen = self.limit.step(&mut after, Hits::Take(0), ChargeWhen::Admitted, now);
-        // One turn may write a counter twice: as a change, and in an image that takes its place.
-        let before = self.writing.map_or(0, |writing| writing.asked);
-        let asked = std::mem::take(&mut self.asked).saturating_add(before);
-        let wanted = self.block().saturating_add(asked).saturating_add(self.asked_before);
-        let hits = wanted.min(seen.remaining);
+        let hits = self.block().saturating_add(self.asked).min(seen.remaining);
         // What nobody came back for is not held any longer: a crash would cost it.
         let left = if now < self.spendable_until { self.credit } else { 0 };
         self.credit = left.min(hits);
@@ -124,14 +112,13 @@ impl Reserve {
             }
             _ => (now.plus(SPENDABLE), after.idle_at().max(now).plus(SPENDABLE)),
         };
-        self.writing = Some(Writing { hits, asked, spendable_until, spent: 0 });
+        self.writing = Some(Writing { hits, spendable_until, spent: 0 });
         Owed { hits, until, at: now }
     }
 
     /// What was on its way is on disk, or is not known to be.
     pub(super) fn written(&mut self, is_on_disk: bool) {
         let Some(writing) = self.writing.take() else { return };
-        self.asked_before = writing.asked;
         if is_on_disk {
             self.credit = writing.hits.saturating_sub(writing.spent);
             self.spendable_until = writing.spendable_until;

@@ -74,9 +74,8 @@ impl Shard {
         !outcome.verdict.is_denial()
     }
 
-    /// Takes back what a charge asked for in vain.
-    pub(super) fn forgo_reserve(&mut self, charge: &Charge<'_>) {
-        let (key, Hits::Take(hits)) = (ShortKey::from(charge.counter), charge.hits) else { return };
+    /// Who asked for so many hits waits no longer.
+    pub(super) fn forgo_reserve(&mut self, key: ShortKey, hits: u64) {
         if let Some(reserve) = self.reserves.get_mut(&key) {
             reserve.forgo(hits);
             self.note_change(key);

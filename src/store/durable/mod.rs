@@ -20,7 +20,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
-use super::memory::MemoryStore;
+use super::memory::{MemoryStore, Waiting};
 use crate::decide::Charge;
 use crate::time::{Span, Timestamp};
 pub use open::{OnDamage, OpenError, Opened, Place, open};
@@ -69,18 +69,19 @@ impl DurableStore {
         self.status.lock().failed(why);
     }
 
-    /// Waits, but not for long, until the disk counts what strict rules are asked for.
+    /// Waits, but not for long, until the disk counts what strict rules are asked for. To be held
+    /// until they have taken it.
     pub(super) async fn wait_for_reserves(
         &self,
         charges: &[Charge<'_>],
         now: Timestamp,
         patience: Duration,
-    ) {
+    ) -> Option<Waiting<'_>> {
         let moved = self.memory.moved(charges, now);
         let charges = moved.as_deref().unwrap_or(charges);
         // A disk that fails will not have them in time.
         if !self.memory.lacks_reserves(charges, now) || self.status.lock().is_failing() {
-            return;
+            return None;
         }
         let asked = self.memory.ask_for_reserves(charges, now);
         let waited = async {
@@ -96,9 +97,8 @@ impl DurableStore {
             }
         };
         // Too late is not an error: the charge is then denied for a moment.
-        if tokio::time::timeout(patience, waited).await.is_err() {
-            self.memory.forgo_reserves(&asked);
-        }
+        let _ = tokio::time::timeout(patience, waited).await;
+        Some(asked)
     }
 
     fn wake(&self) {

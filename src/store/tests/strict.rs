@@ -14,7 +14,7 @@ fn strict(limit: Limit, hits: u64) -> Charge<'static> {
 
 /// Stores that write everything at once, or not.
 struct Machine {
-    store: MemoryStore,
+    store: Arc<MemoryStore>,
     /// What the disk holds, in order.
     disk: Vec<(Part, Vec<u8>)>,
 }
@@ -23,7 +23,7 @@ const INDEX: usize = 0;
 
 impl Machine {
     fn new() -> Self {
-        Self { store: MemoryStore::new(true), disk: Vec::new() }
+        Self { store: Arc::new(MemoryStore::new(true)), disk: Vec::new() }
     }
 
     fn charge(&self, charge: Charge<'_>, now: Timestamp) -> Outcome {
@@ -51,15 +51,18 @@ impl Machine {
     /// Asks as a call does that waits for one turn.
     fn ask_and_charge(&mut self, charge: Charge<'_>, now: Timestamp) -> Outcome {
         if self.store.lacks_reserves(&[charge], now) {
-            self.store.ask_for_reserves(&[charge], now);
+            let charges = [charge];
+            let store = Arc::clone(&self.store);
+            let _asked = store.ask_for_reserves(&charges, now);
             self.turn(now);
+            return self.charge(charge, now);
         }
         self.charge(charge, now)
     }
 
     /// The process dies and another one begins.
     fn restart(&mut self, now: Timestamp) {
-        self.store = MemoryStore::new(true);
+        self.store = Arc::new(MemoryStore::new(true));
         for (kind, bytes) in &self.disk {
             self.store.read(INDEX, *kind, bytes, (0, now)).unwrap();
         }
@@ -88,7 +91,8 @@ fn nothing_is_admitted_before_the_disk_counts_it() {
 fn what_was_asked_for_is_reserved_also_where_a_turn_writes_a_counter_twice() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
-    assert_eq!(machine.store.ask_for_reserves(&[strict(day(9), 6)], now).len(), 1);
+    let store = Arc::clone(&machine.store);
+    let _asked = store.ask_for_reserves(&[strict(day(9), 6)], now);
     machine.collect(false, now);
     let image = machine.collect(true, now);
     machine.disk.push(image);
@@ -108,8 +112,29 @@ fn a_crash_costs_one_block_and_frees_nothing() {
     }
     machine.restart(now);
     let left = machine.charge(strict(limit, 0), now).remaining;
-    // One in a hundred of the amount, and the hit that was asked for.
-    assert!((1_000 - 100 - 11..=900).contains(&left), "{left}");
+    // One in a hundred of the amount.
+    assert!((1_000 - 100 - 10..=900).contains(&left), "{left}");
+}
+
+/// Those who asked after a turn had begun take what it wrote for others, and the next turn is not
+/// to write it for them again.
+#[test]
+fn a_crash_costs_one_block_however_many_asked_at_once() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    let (limit, store) = (day(1_000), Arc::clone(&machine.store));
+    let first = store.ask_for_reserves(&[strict(limit, 1)], now);
+    let written = machine.collect(false, now);
+    let others: Vec<_> = (0..8).map(|_| store.ask_for_reserves(&[strict(limit, 1)], now)).collect();
+    machine.disk.push(written);
+    machine.store.written(true);
+    for _ in 0..9 {
+        assert_eq!(machine.charge(strict(limit, 1), now).verdict, Verdict::Admitted);
+    }
+    drop((first, others));
+    machine.turn(now);
+    machine.restart(now);
+    assert!(machine.charge(strict(limit, 0), now).remaining >= 1_000 - 9 - 10);
 }
 
 #[test]
@@ -169,7 +194,8 @@ fn what_is_owed_of_a_window_that_is_over_is_told_of_no_other() {
     );
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
-    assert_eq!(machine.store.ask_for_reserves(&[strict(limit, 3)], now).len(), 1);
+    let store = Arc::clone(&machine.store);
+    let _asked = store.ask_for_reserves(&[strict(limit, 3)], now);
     machine.turn(now);
     machine.restart(now);
     let later = now.plus(Span::from_seconds(2));
@@ -198,7 +224,7 @@ fn a_denied_request_spends_no_reserve() {
     let now = Timestamp::from_seconds(100);
     let mut machine = Machine::new();
     assert_eq!(machine.ask_and_charge(strict(day(100), 1), now).verdict, Verdict::Admitted);
-    machine.store.ask_for_reserves(&[strict(day(100), 1)], now);
+    drop(machine.store.ask_for_reserves(&[strict(day(100), 1)], now));
     machine.turn(now);
     for _ in 0..50 {
         let outcomes = machine.store.charge(&[strict(day(100), 1), charge(2, 0, 1)], now);

@@ -238,8 +238,10 @@ impl Run {
         self.model.prepare(&asked, &store.memory, now)?;
         let mut has_reserves = false;
         let lacks = store.memory.lacks_reserves(&plan.charges, now);
+        let waited = Arc::clone(&store);
+        let mut waiting = None;
         if lacks {
-            store.memory.ask_for_reserves(&plan.charges, now);
+            waiting = Some(waited.memory.ask_for_reserves(&plan.charges, now));
             let hits = |it: &Asked<'_>| match it.charge.hits {
                 Hits::Take(hits) if it.charge.is_strict => hits,
                 Hits::Take(_) | Hits::GiveBack(_) => 0,
@@ -262,6 +264,7 @@ impl Run {
         }
         let lacked = self.model.lacked;
         let outcomes = store.memory.charge(&plan.charges, now);
+        drop(waiting);
         self.trace(&format!("{:?}", outcomes.iter().map(short).collect::<Vec<_>>()));
         self.model.charge(&asked, &outcomes, (now, at))?;
         let mut keys: Vec<&str> = asked.iter().map(|asked| &*asked.name).collect();
