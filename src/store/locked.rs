@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Outcomes;
 use super::bound::overflow_key;
-use super::memory::MemoryStore;
+use super::memory::{MemoryStore, Waiting};
 use super::shard::{Shard, ShortKey};
 use crate::decide::{Charge, CounterKey, Denial};
 use crate::limit::{ChargeWhen, Hits, Outcome, Verdict};
@@ -43,6 +43,19 @@ impl<'m> Locked<'m> {
         let index = key.shard_index();
         let place = self.shards.partition_point(|(held, _)| *held < index);
         &mut self.shards[place].1
+    }
+
+    /// Forgoes what was asked for in these shards: under the lock that it is taken under, or the
+    /// disk would count it twice.
+    pub(super) fn end_wait(&mut self, waiting: Option<&mut Waiting<'_>>) {
+        let Some(waiting) = waiting else { return };
+        waiting.takes.retain(|(counter, hits)| {
+            let found = self.shards.binary_search_by_key(&counter.shard_index(), |(held, _)| *held);
+            if let Ok(place) = found {
+                self.shards[place].1.forgo_reserve((*counter).into(), *hits);
+            }
+            found.is_err()
+        });
     }
 
     fn weigh(&mut self) {

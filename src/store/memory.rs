@@ -45,7 +45,7 @@ pub struct MemoryStore {
 #[derive(Debug)]
 pub(super) struct Waiting<'m> {
     store: &'m MemoryStore,
-    takes: SmallVec<[(CounterKey, u64); 2]>,
+    pub(super) takes: SmallVec<[(CounterKey, u64); 2]>,
 }
 
 impl Drop for Waiting<'_> {
@@ -78,13 +78,28 @@ impl MemoryStore {
     }
 
     pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+        self.charge_after(None, charges, now)
+    }
+
+    /// [`Self::charge`], for a request that has waited for the disk. What it asked for in other
+    /// counters than it is charged in is forgone at the end, when the locks are let go.
+    pub(super) fn charge_after(
+        &self,
+        mut waiting: Option<Waiting<'_>>,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+    ) -> Outcomes {
         let mut locked = Locked::new(self, charges);
         let Some(moved) = locked.make_room(charges, false, now) else {
+            locked.end_wait(waiting.as_mut());
             return locked.charge(charges, now);
         };
         // Other shards are locked only after ours are let go.
         drop(locked);
-        let mut outcomes = Locked::new(self, &moved).charge(&moved, now);
+        let mut locked = Locked::new(self, &moved);
+        locked.end_wait(waiting.as_mut());
+        let mut outcomes = locked.charge(&moved, now);
+        drop(locked);
         for ((charge, moved), outcome) in charges.iter().zip(&moved).zip(&mut outcomes) {
             if charge.counter != moved.counter {
                 outcome.is_overflow = true;

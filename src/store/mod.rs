@@ -61,7 +61,7 @@ impl Store {
         if takes_slots {
             wait_for_slot(memory, charges, now).await;
         }
-        let _asked = match self {
+        let waiting = match self {
             Self::Durable(store) if charges.iter().any(Charge::takes_strictly) => {
                 let patience = if takes_slots { PATIENCE - SLOT_PATIENCE } else { PATIENCE };
                 store.wait_for_reserves(charges, now, patience).await
@@ -70,7 +70,7 @@ impl Store {
         };
         // While we waited the line of time may have been moved, and all times with it.
         let now = now.shifted(memory.shifted().saturating_sub(shifted));
-        Ok(memory.charge(charges, now))
+        Ok(memory.charge_after(waiting, charges, now))
     }
 
     /// What charges would be told if they came now, without the patience for slots that are on

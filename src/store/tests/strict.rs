@@ -53,9 +53,9 @@ impl Machine {
         if self.store.lacks_reserves(&[charge], now) {
             let charges = [charge];
             let store = Arc::clone(&self.store);
-            let _asked = store.ask_for_reserves(&charges, now);
+            let waiting = store.ask_for_reserves(&charges, now);
             self.turn(now);
-            return self.charge(charge, now);
+            return store.charge_after(Some(waiting), &charges, now)[0];
         }
         self.charge(charge, now)
     }

@@ -263,8 +263,7 @@ impl Run {
             self.model.prepare(&asked, &store.memory, now)?;
         }
         let lacked = self.model.lacked;
-        let outcomes = store.memory.charge(&plan.charges, now);
-        drop(waiting);
+        let outcomes = store.memory.charge_after(waiting, &plan.charges, now);
         self.trace(&format!("{:?}", outcomes.iter().map(short).collect::<Vec<_>>()));
         self.model.charge(&asked, &outcomes, (now, at))?;
         let mut keys: Vec<&str> = asked.iter().map(|asked| &*asked.name).collect();
