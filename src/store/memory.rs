@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::Outcomes;
 use super::locked::Locked;
 use super::parts::Written;
-use super::shard::{Shard, ShortKey};
+use super::shard::{Shard, ShortKey, held};
 use crate::decide::{Charge, CounterKey, Lease, Trial};
 use crate::journal::{Kind, Stamp};
 use crate::limit::Hits;
@@ -133,7 +133,7 @@ impl MemoryStore {
             let mut to = copy.lock(charge.counter.shard_index());
             to.last_lease = from.last_lease;
             to.owed.extend(from.owed.get(&key).map(|owed| (key, *owed)));
-            if let Some(held) = from.counters.find(key.table_hash(), |held| held.key == key) {
+            if let Some(held) = held(&from.counters, key) {
                 to.put(held.clone());
             }
         }
@@ -143,13 +143,13 @@ impl MemoryStore {
     /// A shard, with its times where the line of time is.
     pub(super) fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
         let mut shard = self.shards[index].lock();
-        shard.shift_to(self.shifted.load(Ordering::Acquire));
+        shard.shift_to(self.shifted());
         shard
     }
 
     pub(super) fn try_lock(&self, index: usize) -> Option<MutexGuard<'_, Shard>> {
         let mut shard = self.shards[index].try_lock()?;
-        shard.shift_to(self.shifted.load(Ordering::Acquire));
+        shard.shift_to(self.shifted());
         Some(shard)
     }
 

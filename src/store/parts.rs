@@ -3,7 +3,7 @@
 //! A record is a key, a level and a state, or that there is none any more. What is read is either
 //! all that was written or refused: no record is guessed at.
 
-use super::shard::{Changed, Counter, Mark, Shard, ShortKey};
+use super::shard::{Changed, Counter, Mark, Shard, ShortKey, held};
 use crate::limit::LeaseId;
 use crate::limit::State;
 use crate::limit::record::{Reader, put_number, put_time};
@@ -53,8 +53,7 @@ impl Shard {
                 put_record(out, held.key, held.mark, Some(&held.state), owes);
             }
         }
-        let is_gone =
-            |key: &ShortKey| counters.find(key.table_hash(), |held| held.key == *key).is_none();
+        let is_gone = |key: &ShortKey| held(counters, *key).is_none();
         let reserved = reserves.iter_mut().filter(|(key, _)| is_gone(key));
         let mut gone: Vec<_> =
             reserved.map(|(key, reserve)| (*key, reserve.write(None, now))).collect();
@@ -66,7 +65,7 @@ impl Shard {
     }
 
     fn write_record(&mut self, key: ShortKey, out: &mut Vec<u8>, now: Timestamp) {
-        let held = self.counters.find(key.table_hash(), |held| held.key == key);
+        let held = held(&self.counters, key);
         let state = held.map(|held| &held.state);
         let reserved = self.reserves.get_mut(&key).map(|reserve| reserve.write(state, now));
         let owes = reserved.or_else(|| self.owed.get(&key).copied());

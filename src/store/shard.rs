@@ -107,6 +107,14 @@ impl Counter {
     }
 }
 
+pub(super) fn held(counters: &HashTable<Counter>, key: ShortKey) -> Option<&Counter> {
+    counters.find(key.table_hash(), |held| held.key == key)
+}
+
+fn held_mut(counters: &mut HashTable<Counter>, key: ShortKey) -> Option<&mut Counter> {
+    counters.find_mut(key.table_hash(), |held| held.key == key)
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     pub(super) counters: HashTable<Counter>,
@@ -191,7 +199,7 @@ impl Shard {
         if !self.is_journaled || self.all_changed {
             return;
         }
-        if let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key) {
+        if let Some(held) = held_mut(&mut self.counters, key) {
             if held.mark.has_changed() {
                 return;
             }
@@ -214,7 +222,7 @@ impl Shard {
             return Changed::All;
         }
         for key in &listed {
-            if let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == *key) {
+            if let Some(held) = held_mut(&mut self.counters, *key) {
                 held.mark.0 &= !Mark::CHANGED;
             }
         }
@@ -226,7 +234,7 @@ impl Shard {
             return;
         };
         let key = ShortKey::from(charge.counter);
-        let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key) else {
+        let Some(held) = held_mut(&mut self.counters, key) else {
             return;
         };
         let before = held.weight();
@@ -266,7 +274,7 @@ impl Shard {
 
     /// Ends one lease; whether it was held.
     pub(super) fn release(&mut self, key: ShortKey, id: LeaseId, now: Timestamp) -> bool {
-        let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key) else {
+        let Some(held) = held_mut(&mut self.counters, key) else {
             return false;
         };
         let Some(leases) = held.state.leases() else { return false };
@@ -285,7 +293,7 @@ impl Shard {
     /// The slots held of a concurrency limit.
     pub(super) fn held(&mut self, key: CounterKey, now: Timestamp) -> u64 {
         let key = ShortKey::from(key);
-        let held = self.counters.find_mut(key.table_hash(), |held| held.key == key);
+        let held = held_mut(&mut self.counters, key);
         held.and_then(|held| held.state.leases()).map_or(0, |leases| {
             leases.run_out(now);
             leases.held()
@@ -309,7 +317,7 @@ impl Shard {
     /// A copy of a counter, or one that nothing has been taken from.
     pub(super) fn state(&self, charge: &Charge<'_>, now: Timestamp) -> State {
         let key = ShortKey::from(charge.counter);
-        let held = self.counters.find(key.table_hash(), |held| held.key == key);
+        let held = held(&self.counters, key);
         let owed = self.owed.get(&key);
         // What is owed belongs to when it was taken, as in `pay_owed`.
         let since = owed.map_or(now, |owed| owed.moment(&charge.limit, now));
@@ -329,7 +337,7 @@ impl Shard {
     }
 
     pub(super) fn holds(&self, key: ShortKey) -> bool {
-        self.counters.find(key.table_hash(), |held| held.key == key).is_some()
+        held(&self.counters, key).is_some()
     }
 
     /// Whether a key has a counter, or what becomes one when it is asked for.
@@ -354,7 +362,7 @@ impl Shard {
 
     /// Forgets a counter, idle or not; whether it was in use.
     pub(super) fn give_up(&mut self, key: ShortKey, now: Timestamp) -> bool {
-        let held = self.counters.find(key.table_hash(), |held| held.key == key);
+        let held = held(&self.counters, key);
         let Some(held) = held else { return false };
         let was_live = !held.state.is_idle(now);
         self.last_lease = self.last_lease.max(held.state.slots_held(now).map(|(_, last)| last));
@@ -371,7 +379,7 @@ impl Shard {
     /// Never gives up a counter before it is idle.
     pub(super) fn keep(&mut self, key: CounterKey) {
         let key = ShortKey::from(key);
-        if let Some(held) = self.counters.find_mut(key.table_hash(), |held| held.key == key) {
+        if let Some(held) = held_mut(&mut self.counters, key) {
             held.mark.0 |= Mark::KEPT;
         }
     }
@@ -412,8 +420,9 @@ impl Shard {
         let counters = looked_at.filter_map(|index| self.counters.get_bucket(index));
         let rank = |counter: &&Counter| match counter.state.is_idle(now) {
             // Those that are kept go with a sweep, and not between two charges of one request.
-            true if counter.mark.level() == Mark::KEPT => u8::MAX,
-            true if self.owed.contains_key(&counter.key) => u8::MAX,
+            true if counter.mark.level() == Mark::KEPT || self.owed.contains_key(&counter.key) => {
+                u8::MAX
+            }
             true => 0,
             false => counter.mark.level() + 1,
         };

@@ -5,7 +5,7 @@
 //! only then its limit is known.
 
 use super::reserve::Reserve;
-use super::shard::{Counter, Mark, Shard, ShortKey};
+use super::shard::{Counter, Mark, Shard, ShortKey, held};
 use crate::decide::Charge;
 use crate::limit::{ChargeWhen, Hits, Outcome, Verdict};
 use crate::time::{Span, Timestamp};
@@ -113,7 +113,7 @@ impl Shard {
             return;
         }
         if let Some(owed) = self.owed.remove(&key) {
-            let mut state = match self.counters.find(key.table_hash(), |held| held.key == key) {
+            let mut state = match held(&self.counters, key) {
                 Some(held) => held.state.clone(),
                 None => charge.limit.fresh(owed.moment(&charge.limit, now)),
             };

@@ -83,7 +83,7 @@ pub fn open(place: Place, usage: &Arc<Usage>, now: Timestamp) -> Result<Opened, 
             {
                 let mut status = store.status.lock();
                 status.set_aside = set_aside;
-                (status.file_bytes, status.log_bytes) = (journal.file_bytes(), journal.log_bytes());
+                status.file_bytes = journal.file_bytes();
             }
             let place = Place { seed, ..place };
             let writer = Writer::new(Arc::clone(&store), Arc::clone(usage), place, Some(journal));

@@ -19,7 +19,6 @@ pub struct Status {
     saved_at: Span,
     slowest: Slowest,
     pub file_bytes: u64,
-    pub log_bytes: u64,
     pub commits: u64,
     pub failures: u64,
 }

@@ -252,7 +252,7 @@ impl Writer {
                 self.usage.saved();
                 status.saved(began, ended);
                 status.commits = status.commits.saturating_add(1);
-                (status.file_bytes, status.log_bytes) = (committed.file_bytes, committed.log_bytes);
+                status.file_bytes = committed.file_bytes;
                 File::Good(journal)
             }
             Err(error) => {

@@ -5,6 +5,7 @@
 //! seed. One seed does the same in every run. A slow model that knows no shard, no journal and no
 //! hash says after each step what must be.
 
+mod counter;
 mod ledger;
 mod model;
 mod policies;

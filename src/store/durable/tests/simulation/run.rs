@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use siphasher::sip::SipHasher13;
 
-use super::model::{Asked, Back, Model, expected};
+use super::counter::Back;
+use super::model::{Asked, Model, expected};
 use super::policies::{Policy, Values};
 use super::steps::{Nature, Rest, Step, any_ending};
 use super::world::{Ending, Process, SEED, World, any_action};
