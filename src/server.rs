@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::clock::discipline::Event;
-use crate::grpc;
 use crate::grpc::json::DescriptorError;
 use crate::grpc::rls::Rls;
+use crate::grpc::{self, Workers};
 use crate::metrics::Metrics;
 use crate::policy::model::Mode;
 use crate::policy::set::CounterSeed;
@@ -50,6 +50,8 @@ pub enum BuildError {
     Load(#[from] LoadError),
     #[error(transparent)]
     Store(#[from] durable::OpenError),
+    #[error("no thread to answer calls with: {0}")]
+    Workers(std::io::Error),
     #[error("no random numbers from the operating system: {0}")]
     Random(getrandom::Error),
     #[error("metrics cannot be set up: {0}")]
@@ -101,7 +103,7 @@ pub struct Server {
     writer: Option<Writer>,
     drain_delay: Duration,
     drain_timeout: Duration,
-    services: tonic::transport::server::Router,
+    workers: Workers,
     routes: axum::Router,
 }
 
@@ -127,7 +129,8 @@ impl Server {
         let reports = Arc::new(Reports::default());
         let rls = Rls { active, store, clock, metrics, reports, usage };
         let message_size_max = settings.message_size_max;
-        let services = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
+        let front = grpc::services(rls.clone(), readiness.clone(), message_size_max)?;
+        let workers = Workers::start(settings.workers, &front).map_err(BuildError::Workers)?;
         let admin = Admin {
             readiness: readiness.clone(),
             active: Arc::clone(&rls.active),
@@ -144,7 +147,7 @@ impl Server {
             writer,
             drain_delay: settings.drain_delay,
             drain_timeout: settings.drain_timeout,
-            services,
+            workers,
             routes,
         })
     }
@@ -160,7 +163,7 @@ impl Server {
     /// Serves until `stop`, goes on for the delay while readiness says no, then answers what is on
     /// its way, for as long as the drain may take.
     pub async fn run(self, listeners: Listeners, stop: CancellationToken) {
-        let Self { rls, readiness, policy_files, writer, services, routes, .. } = self;
+        let Self { rls, readiness, policy_files, writer, workers, routes, .. } = self;
         let writing = writer.and_then(|writer| start_writing(writer, &rls.clock));
         // Background work, the accepting of calls and the HTTP side end one after the other.
         let (background, accepting, http) =
@@ -175,12 +178,13 @@ impl Server {
         tasks.spawn(until(background.clone(), keep_up(rls.clone())));
         let serving = tasks.spawn({
             let (metrics, accepting) = (Arc::clone(&rls.metrics), accepting.clone());
-            async move { grpc::serve(services, listeners.grpc, &metrics, &accepting).await }
+            async move { grpc::serve(workers, listeners.grpc, &metrics, &accepting).await }
         });
         if let Some(listener) = listeners.http {
             let (metrics, stop) = (Arc::clone(&rls.metrics), http.clone());
             tasks.spawn(async move { admin::serve(routes, listener, &metrics, &stop).await });
         }
+        let ending = serving.abort_handle();
         tasks.close();
 
         stop.cancelled().await;
@@ -196,13 +200,13 @@ impl Server {
         background.cancel();
         accepting.cancel();
         let drained = tokio::time::timeout(self.drain_timeout, async {
-            if let Ok(Err(error)) = serving.await {
-                tracing::error!(%error, "serving ended with an error");
-            }
+            let _ = serving.await;
             http.cancel();
             tasks.wait().await;
         });
         let drained = drained.await;
+        // What is not answered by now is not decided after the last write either.
+        ending.abort();
         if let Some(writing) = writing {
             let taken = rls.clock.steady().minus(stopped).to_duration();
             let left = END_WITHIN.saturating_sub(taken).max(CLOSE_LEAST);

@@ -102,9 +102,12 @@ impl JsonRls {
 
     /// What the answer holds is held once it is written: whoever reads it gives back, or lets the
     /// lease run out.
-    fn write(&self, Decided { response, status, held }: &Decided) -> Response {
+    fn write(
+        &self,
+        Decided { answer, status, held }: &Decided<pb::rls::RateLimitResponse>,
+    ) -> Response {
         let code = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let bytes = response.encode_to_vec();
+        let bytes = answer.encode_to_vec();
         let text = DynamicMessage::decode(self.response.clone(), bytes.as_slice())
             .map_err(|error| error.to_string())
             .and_then(|message| serde_json::to_string(&message).map_err(|error| error.to_string()));

@@ -3,6 +3,8 @@
 //! Only what is asked for goes out: of what passes leases alone, unless the server is told to tell
 //! more of the envoyproxy/ratelimit format.
 
+use std::borrow::Cow;
+
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value};
 
@@ -13,14 +15,18 @@ use crate::pb::descriptor::rate_limit_descriptor::RateLimitOverride;
 use crate::pb::rls::rate_limit_response::rate_limit::Unit;
 use crate::policy::model::Metadata;
 
-pub(super) fn of(call: &pb::rls::RateLimitRequest, decision: &Decision<'_>) -> Option<Struct> {
+/// `whole` is the call, asked for only where the answer is to tell it.
+pub(super) fn of<'c>(
+    decision: &Decision<'_>,
+    whole: impl FnOnce() -> Option<Cow<'c, pb::rls::RateLimitRequest>>,
+) -> Option<Struct> {
     let mut told = match (decision.code, decision.binding) {
         (Code::OverLimit, Some(binding)) => denial(binding, decision.status()),
         (Code::OverLimit, None) => Struct::default(),
         (Code::Ok, _) => leases(decision),
     };
     if decision.has_metadata {
-        told.fields.extend(request(call).fields);
+        told.fields.extend(whole().map(|call| request(&call).fields).into_iter().flatten());
         let metadata = merged(decision);
         if !metadata.is_empty() {
             told.fields.insert("metadata".to_owned(), object(&metadata));

@@ -3,6 +3,7 @@
 //! No content of a well-formed call is an error: Envoy lets a request through unlimited when its
 //! call fails. Only an empty domain and a call without descriptors are refused.
 
+use std::borrow::Cow;
 use std::future::{Future, poll_fn};
 use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,9 +39,9 @@ pub struct Rls {
 
 /// An answer, and what it holds until it has left.
 #[derive(Debug)]
-pub struct Decided {
-    pub response: pb::rls::RateLimitResponse,
-    /// The HTTP status that the response asks for, 200 for what passes.
+pub struct Decided<A> {
+    pub answer: A,
+    /// The HTTP status that the answer asks for, 200 for what passes.
     pub status: u16,
     pub held: Option<Held>,
 }
@@ -56,13 +57,34 @@ pub enum Refusal {
     Internal,
 }
 
+impl From<Refusal> for tonic::Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::EmptyDomain | Refusal::NoDescriptors => {
+                Self::invalid_argument(refusal.to_string())
+            }
+            Refusal::Internal => Self::internal(refusal.to_string()),
+        }
+    }
+}
+
 impl Rls {
-    /// Decides one call. A panic on the way ends this call alone.
+    /// Decides one call, of a message that is decoded whole.
     pub async fn should_rate_limit(
         &self,
         call: &pb::rls::RateLimitRequest,
-    ) -> Result<Decided, Refusal> {
-        let decided = caught(self.decide(call)).await.unwrap_or(Err(Refusal::Internal));
+    ) -> Result<Decided<pb::rls::RateLimitResponse>, Refusal> {
+        self.decided(&request_of(call), |decision, answer| response_of(call, decision, answer))
+            .await
+    }
+
+    /// Decides one request and writes the answer. A panic on the way ends this call alone.
+    pub(super) async fn decided<A>(
+        &self,
+        request: &Request<'_>,
+        write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
+    ) -> Result<Decided<A>, Refusal> {
+        let decided = caught(self.decide(request, write)).await.unwrap_or(Err(Refusal::Internal));
         match decided {
             Err(Refusal::EmptyDomain) => self.metrics.invalid.empty_domain.increment(1),
             Err(Refusal::NoDescriptors) => self.metrics.invalid.no_descriptors.increment(1),
@@ -72,20 +94,23 @@ impl Rls {
         decided
     }
 
-    async fn decide(&self, call: &pb::rls::RateLimitRequest) -> Result<Decided, Refusal> {
+    async fn decide<A>(
+        &self,
+        request: &Request<'_>,
+        write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
+    ) -> Result<Decided<A>, Refusal> {
         let begun = self.clock.steady();
-        if call.domain.is_empty() {
+        if request.domain.is_empty() {
             return Err(Refusal::EmptyDomain);
         }
-        if call.descriptors.is_empty() {
+        if request.descriptors.is_empty() {
             return Err(Refusal::NoDescriptors);
         }
-        let request = request_of(call);
         let published = self.active.current();
         let now = self.clock.now();
 
         let plan =
-            decide::plan(&published.set, &request, now, |domain| self.reports.load_of(domain));
+            decide::plan(&published.set, request, now, |domain| self.reports.load_of(domain));
         if !plan.releases.is_empty() {
             self.store.release(&plan.releases, now);
         }
@@ -96,17 +121,17 @@ impl Rls {
         })?;
         let decision = decide::conclude(&plan, &outcomes);
         let held = Held::new(&decision.leases, &self.store, &self.clock);
-        let response = response_of(call, &decision, decide::answer(&decision, now));
+        let answer = write(&decision, decide::answer(&decision, now));
 
         if decision.domain.is_none() {
             self.metrics.unknown_domain.increment(1);
             published.met_unknown_domain(request.domain);
         }
-        published.metrics.decided(&request, &decision);
-        self.usage.record(&request, &decision, now);
+        published.metrics.decided(request, &decision);
+        self.usage.record(request, &decision, now);
         let taken = self.clock.steady().minus(begun);
         self.metrics.decision_duration.record(taken.to_duration());
-        Ok(Decided { response, status: decision.status(), held })
+        Ok(Decided { answer, status: decision.status(), held })
     }
 }
 
@@ -178,7 +203,7 @@ pub fn response_of(
         statuses: decision.statuses.iter().map(status_of).collect(),
         response_headers_to_add: headers.collect(),
         raw_body: answer.body.into(),
-        dynamic_metadata: metadata::of(call, decision),
+        dynamic_metadata: metadata::of(decision, || Some(Cow::Borrowed(call))),
         ..Default::default()
     }
 }
@@ -241,23 +266,20 @@ impl pb::rls::rate_limit_service_server::RateLimitService for Rls {
         call: tonic::Request<pb::rls::RateLimitRequest>,
     ) -> Result<tonic::Response<pb::rls::RateLimitResponse>, tonic::Status> {
         match Self::should_rate_limit(self, call.get_ref()).await {
-            Ok(Decided { response, held, .. }) => {
-                let mut response = tonic::Response::new(response);
+            Ok(Decided { answer, held, .. }) => {
+                let mut response = tonic::Response::new(answer);
                 if let Some(held) = held {
                     response.extensions_mut().insert(held);
                 }
                 Ok(response)
             }
-            Err(refusal @ (Refusal::EmptyDomain | Refusal::NoDescriptors)) => {
-                Err(tonic::Status::invalid_argument(refusal.to_string()))
-            }
-            Err(refusal @ Refusal::Internal) => Err(tonic::Status::internal(refusal.to_string())),
+            Err(refusal) => Err(refusal.into()),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::pb::descriptor::RateLimitDescriptor;
     use crate::pb::descriptor::rate_limit_descriptor::RateLimitOverride;
@@ -305,15 +327,13 @@ mod tests {
         assert_eq!(caught(async { 1 }).await, Some(1));
     }
 
-    #[tokio::test]
-    async fn every_decision_goes_into_the_history() {
+    /// Of one policy, at a fixed time.
+    pub(in crate::grpc) fn rls(policy: &str) -> Rls {
         use crate::policy::model::{Mode, Options};
         use crate::policy::set::CounterSeed;
         use crate::source::PolicyFiles;
         use crate::time::Timestamp;
-        use crate::usage::Resolution;
         let folder = tempfile::tempdir().unwrap();
-        let policy = "domain: d\nrules: [{ name: r, per: [user], limits: [2/day] }]";
         std::fs::write(folder.path().join("d.yaml"), policy).unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let clock = Clock::manual(Timestamp::from_seconds(1_795_000_020));
@@ -321,14 +341,20 @@ mod tests {
         let (seed, options) = (CounterSeed([1, 2]), Options::from(Mode::Enforce));
         let files =
             PolicyFiles::load(&paths, seed, options, Arc::clone(&metrics), clock.clone()).unwrap();
-        let rls = Rls {
+        Rls {
             active: Arc::clone(files.active()),
             store: Arc::new(Store::memory()),
             clock,
             metrics,
             reports: Arc::default(),
             usage: Arc::default(),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn every_decision_goes_into_the_history() {
+        use crate::usage::Resolution;
+        let rls = rls("domain: d\nrules: [{ name: r, per: [user], limits: [2/day] }]");
         let entry = pb::descriptor::rate_limit_descriptor::Entry {
             key: "user".into(),
             value: "ann".into(),

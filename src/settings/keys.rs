@@ -20,7 +20,7 @@ const fn list(name: &'static str, default: &'static str) -> KeyRow {
     KeyRow { name, is_list: true, default }
 }
 
-pub(super) const KEYS: [KeyRow; 21] = [
+pub(super) const KEYS: [KeyRow; 22] = [
     list("policies", "policies"),
     list("grpc", "127.0.0.1:8081"),
     one("http", "127.0.0.1:8080"),
@@ -31,6 +31,7 @@ pub(super) const KEYS: [KeyRow; 21] = [
     one("max-counters", "auto"),
     one("usage-days", "35"),
     one("usage-series", "1000"),
+    one("workers", "1"),
     one("mode", "enforce"),
     one("message-size-max", "1MiB"),
     one("drain-delay", "0s"),
@@ -118,6 +119,14 @@ pub struct Flags {
     /// [env: TOLLGATE_USAGE_SERIES] [default: 1000]
     #[arg(long, value_name = "COUNT")]
     usage_series: Option<String>,
+
+    /// Threads that answer calls; connections are dealt out among them
+    ///
+    /// One answers far more calls than a sidecar gets, at the least cost for each.
+    ///
+    /// [env: TOLLGATE_WORKERS] [default: 1]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<String>,
 
     /// `enforce`, or `shadow`: measure every rule and deny nothing
     ///
@@ -221,6 +230,7 @@ impl Flags {
             "max-counters" => single(&self.max_counters),
             "usage-days" => single(&self.usage_days),
             "usage-series" => single(&self.usage_series),
+            "workers" => single(&self.workers),
             "mode" => single(&self.mode),
             "message-size-max" => single(&self.message_size_max),
             "drain-delay" => single(&self.drain_delay),

@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::grpc::WORKERS_MAX;
 use crate::policy::model::{DescriptorOptions, Mode, Options};
 use crate::socket::Address;
 use crate::store::durable::OnDamage;
@@ -39,6 +40,7 @@ pub struct Settings {
     pub data: Data,
     /// `None` for as many as the memory allows.
     pub max_counters: Option<usize>,
+    pub workers: usize,
     pub usage: UsageLimits,
     pub mode: Mode,
     /// For policies of the envoyproxy/ratelimit format.
@@ -223,6 +225,7 @@ impl Gathered {
         let data = self.data(&mut bad, path);
         let max_counters = self.only(&mut bad, "max-counters", max_counters);
         let usage = self.usage(&mut bad);
+        let workers = self.only(&mut bad, "workers", |text| whole(text, 1, WORKERS_MAX));
         let mode = self.only(&mut bad, "mode", |text| {
             choice(text, &[("enforce", Mode::Enforce), ("shadow", Mode::Shadow)])
         });
@@ -248,6 +251,7 @@ impl Gathered {
                 data: data?,
                 max_counters: max_counters?,
                 usage: usage?,
+                workers: workers?,
                 mode: mode?,
                 descriptors: descriptors?,
                 message_size_max: message_size_max?,

@@ -47,7 +47,40 @@ impl From<UnixStream> for Connection {
     }
 }
 
+/// A connection on its way from one thread to another.
+#[derive(Debug)]
+pub struct Detached {
+    stream: DetachedStream,
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+enum DetachedStream {
+    Tcp(std::net::TcpStream),
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Detached {
+    /// Needs to be called within the runtime that is to serve it.
+    pub fn attach(self) -> io::Result<Connection> {
+        let connection: Connection = match self.stream {
+            DetachedStream::Tcp(stream) => TcpStream::from_std(stream)?.into(),
+            DetachedStream::Unix(stream) => UnixStream::from_std(stream)?.into(),
+        };
+        Ok(Connection { place: self.place, ..connection })
+    }
+}
+
 impl Connection {
+    /// Takes it from its runtime, for another.
+    pub fn detach(self) -> io::Result<Detached> {
+        let stream = match self.stream {
+            Stream::Tcp(stream) => DetachedStream::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => DetachedStream::Unix(stream.into_std()?),
+        };
+        Ok(Detached { stream, place: self.place })
+    }
+
     /// Keeps a place for as long as the connection is open.
     pub(super) fn holding(mut self, place: Place) -> Self {
         self.place = Some(place);

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-pub use connection::Connection;
+pub use connection::{Connection, Detached};
 pub use room::Room;
 
 /// Connections that wait to be accepted, for each listener.

@@ -5,11 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::JoinSet;
 use tollgate::pb::rls::RateLimitRequest;
+use tollgate::settings::Settings;
 use tollgate::time::Span;
 
 use crate::support::*;
 
 const STREAMS: usize = 64;
+
+/// Each has one of the two connections of a storm.
+fn two_workers(settings: &mut Settings) {
+    settings.workers = 2;
+}
 
 /// Sends `calls` of every stream at once over two connections and adds up the hits admitted.
 async fn storm(server: &TestServer, requests: &[RateLimitRequest], calls: usize) -> u64 {
@@ -37,7 +43,7 @@ async fn storm(server: &TestServer, requests: &[RateLimitRequest], calls: usize)
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_streams_on_one_key_share_exactly_the_amount_of_each_window() {
     let policy = FIVE_A_MINUTE.replace("5/minute", "100/minute, 10000/hour");
-    let server = TestServer::start(&policy).await;
+    let server = TestServer::start_with(&policy, two_workers).await;
     for window in 0..20 {
         let admitted = storm(&server, &[tenant("shop", "acme")], 4).await;
         assert_eq!(admitted, 100, "window {window}");
@@ -48,7 +54,7 @@ async fn sixty_four_streams_on_one_key_share_exactly_the_amount_of_each_window()
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn weights_never_add_up_to_more_than_the_amount_and_leave_no_room_for_one() {
     let policy = FIVE_A_MINUTE.replace("5/minute", "200/minute");
-    let server = TestServer::start(&policy).await;
+    let server = TestServer::start_with(&policy, two_workers).await;
     let weighing = |hits_addend| RateLimitRequest { hits_addend, ..tenant("shop", "acme") };
     let requests = [weighing(1), weighing(2), weighing(3), weighing(7)];
     for window in 0..10 {

@@ -79,6 +79,7 @@ pub(crate) fn settings(policies: &Path) -> Settings {
         store: StoreChoice::Memory,
         data: Data { directory: "data".into(), on_damage: OnDamage::Refuse, is_required: true },
         max_counters: None,
+        workers: 1,
         usage: UsageLimits::default(),
         mode: Mode::Enforce,
         descriptors: Default::default(),
