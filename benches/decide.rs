@@ -4,6 +4,8 @@
 #![expect(clippy::expect_used, reason = "a bench stops at what it did not expect")]
 #![expect(clippy::print_stdout, reason = "a bench prints its result")]
 
+#[path = "cases/allocations.rs"]
+mod allocations;
 mod cases;
 
 use std::hint::black_box;
@@ -16,7 +18,7 @@ use cases::policies::{
     language, many_endpoints, many_keys, many_rules, many_templates, service_manager,
     three_descriptors,
 };
-use cases::{Case, START, Turn, allocations};
+use cases::{Case, START, Turn};
 
 /// Each step of one case by itself, then all of them.
 fn bench_steps(criterion: &mut Criterion, case: &Case) {

@@ -31,6 +31,10 @@ use cases::policies::{many_rules, three_descriptors, three_descriptors_with_head
 use cases::wire::{self, Call};
 use cases::{Case, Turn};
 
+/// The product's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Makes this the process that callgrind watches.
 const COUNTED: &str = "--counted";
 /// Each figure is the mean of so many requests, of keys of their own.

@@ -3,22 +3,28 @@
 //! What still allocates is listed with the present count as a bound: it may only be lowered.
 #![expect(clippy::expect_used, reason = "a test stops at what it did not expect")]
 
+#[path = "../benches/cases/allocations.rs"]
+mod allocations;
 #[path = "../benches/cases/mod.rs"]
 mod cases;
 
 use bytes::BytesMut;
 use tollgate::decide::{Code, answer, conclude, plan};
+use tollgate::time::Span;
 use tollgate::usage::Usage;
 
 use cases::policies::{
     language, many_rules, service_manager, three_descriptors, three_descriptors_with_headers,
     two_windows,
 };
-use cases::{Case, allocations, wire};
+use cases::{Case, wire};
 
 const REQUESTS: u32 = 100;
+/// All requests of a case fall into one minute; the first one of the next is a case of its own.
+const STEP: Span = Span::from_millis(1);
 
-/// The most allocations of one request, once each has been decided before.
+/// The most allocations of one request, when all have been decided before: the first time makes the
+/// counters and the series, the second one the room to note that they changed.
 fn most(case: &Case, mut decide: impl FnMut(&Case, u32)) -> u64 {
     let mut round = || {
         let counted = |request| {
@@ -29,7 +35,29 @@ fn most(case: &Case, mut decide: impl FnMut(&Case, u32)) -> u64 {
         (0..REQUESTS).map(counted).max().unwrap_or_default()
     };
     round();
+    round();
     round()
+}
+
+/// With so much time between two requests, where time moves at all.
+fn stepped(mut case: Case, step: Span) -> Case {
+    if case.step != Span::ZERO {
+        case.step = step;
+    }
+    case
+}
+
+/// Each within its bound.
+fn assert_most(
+    measure: fn(&Case) -> u64,
+    step: Span,
+    cases: impl IntoIterator<Item = (Case, u64)>,
+) {
+    for (case, bound) in cases {
+        let case = stepped(case, step);
+        let most = measure(&case);
+        assert!(most <= bound, "{}: {most} allocations, {bound} at most", case.name);
+    }
 }
 
 /// Plan, charge, conclude, answer, and what is noted of it: all but reading and writing bytes.
@@ -61,45 +89,46 @@ fn most_on_the_wire(case: &Case) -> u64 {
 
 #[test]
 fn a_decision_without_headers_asks_for_no_memory() {
-    for case in [three_descriptors(REQUESTS), two_windows(REQUESTS), many_rules(REQUESTS)] {
-        assert_eq!(most_of_decision(&case), 0, "{}", case.name);
-    }
+    let cases = [three_descriptors(REQUESTS), two_windows(REQUESTS), many_rules(REQUESTS)];
+    assert_most(most_of_decision, STEP, cases.map(|case| (case, 0)));
 }
 
 #[test]
 fn the_language_asks_for_no_memory_but_for_conditions_in_words() {
-    for case in language() {
+    let cases = language().into_iter().map(|case| {
         let bound = if case.name == "when" { 8 } else { 0 };
-        let most = most_of_decision(&case);
-        assert!(most <= bound, "{}: {most} allocations, {bound} at most", case.name);
-    }
+        (case, bound)
+    });
+    assert_most(most_of_decision, STEP, cases);
 }
 
 #[test]
 fn headers_and_bodies_ask_for_no_more_memory_than_before() {
     let cases = [
-        (three_descriptors_with_headers(REQUESTS), 99),
+        (three_descriptors_with_headers(REQUESTS), 3),
         (service_manager("one-rule-two-windows", "GET", "/v1/platforms"), 15),
         (service_manager("two-rules-four-windows", "PATCH", "/v1/service_instances/42"), 21),
         (service_manager("denied", "POST", "/v1/service_instances").denied(), 21),
     ];
-    for (case, bound) in cases {
-        let most = most_of_decision(&case);
-        assert!(most <= bound, "{}: {most} allocations, {bound} at most", case.name);
-    }
+    assert_most(most_of_decision, STEP, cases);
+}
+
+/// The history begins a new minute.
+#[test]
+fn a_request_a_minute_asks_for_little_memory() {
+    let minute = Span::from_seconds(60);
+    assert_most(most_of_decision, minute, [(three_descriptors(REQUESTS), 1)]);
+    assert_most(most_of_decision, minute, [(two_windows(REQUESTS), 1)]);
 }
 
 #[test]
 fn reading_and_writing_ask_for_no_more_memory_than_before() {
     let cases = [
-        (three_descriptors(REQUESTS), 99),
-        (two_windows(REQUESTS), 99),
-        (three_descriptors_with_headers(REQUESTS), 99),
+        (three_descriptors(REQUESTS), 8),
+        (two_windows(REQUESTS), 4),
+        (three_descriptors_with_headers(REQUESTS), 15),
     ];
-    for (case, bound) in cases {
-        let most = most_on_the_wire(&case);
-        assert!(most <= bound, "{}: {most} allocations, {bound} at most", case.name);
-    }
+    assert_most(most_on_the_wire, STEP, cases);
 }
 
 /// A count of nothing must not pass for a count of none.

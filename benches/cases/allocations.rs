@@ -1,6 +1,7 @@
 //! The product's allocator, counting: by thread, so that what others do meanwhile is not in it.
 //!
 //! Whoever includes this file has it for its global allocator.
+#![allow(dead_code, reason = "each of them uses its part")]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::alloc::{GlobalAlloc, Layout};

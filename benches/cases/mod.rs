@@ -4,7 +4,6 @@
 //! that windows end as they do in life and no figure is about one warm counter by accident.
 #![allow(dead_code, reason = "each of them uses its part")]
 
-pub(crate) mod allocations;
 pub(crate) mod policies;
 pub(crate) mod wire;
 
