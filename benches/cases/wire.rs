@@ -1,0 +1,68 @@
+//! A call's bytes to a request, and a decision to the answer's bytes, as the server does it.
+//!
+//! Whoever changes how the server reads and writes changes it here, and nowhere else in the benches.
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use tollgate::decide::{Answer, Code, Decision, answer, conclude, plan};
+use tollgate::grpc::rls::{request_of, response_of};
+use tollgate::pb::descriptor::RateLimitDescriptor;
+use tollgate::pb::descriptor::rate_limit_descriptor::Entry;
+use tollgate::pb::rls::RateLimitRequest;
+use tollgate::request::Request;
+use tollgate::usage::Usage;
+
+use super::{Case, Turn};
+
+/// What requests borrow from.
+pub(crate) type Call = RateLimitRequest;
+
+pub(crate) fn decode(bytes: Bytes) -> Call {
+    Call::decode(bytes).expect("the bench's own bytes")
+}
+
+pub(crate) fn request(call: &Call) -> Request<'_> {
+    request_of(call)
+}
+
+pub(crate) fn encode(
+    call: &Call,
+    decision: &Decision<'_>,
+    answer: Answer<'_>,
+    into: &mut BytesMut,
+) {
+    response_of(call, decision, answer).encode(into).expect("a buffer that grows");
+}
+
+/// What a client sends for one request of a case.
+pub(crate) fn bytes(case: &Case, place: usize) -> Bytes {
+    let entry = |(key, value): &(&'static str, String)| Entry {
+        key: Bytes::from_static(key.as_bytes()),
+        value: value.clone().into(),
+    };
+    let descriptor = |entries: &Vec<(&'static str, String)>| RateLimitDescriptor {
+        entries: entries.iter().map(entry).collect(),
+        ..RateLimitDescriptor::default()
+    };
+    let call = RateLimitRequest {
+        domain: Bytes::from_static(case.domain.as_bytes()),
+        descriptors: case.requests[place].iter().map(descriptor).collect(),
+        hits_addend: 0,
+    };
+    call.encode_to_vec().into()
+}
+
+/// All that is done between the bytes of a call and those of its answer.
+pub(crate) fn serve(case: &Case, usage: Option<&Usage>, bytes: Bytes, into: &mut BytesMut) -> Code {
+    let Turn { now, .. } = case.advance();
+    let call = decode(bytes);
+    let request = request(&call);
+    let plan = plan(&case.set, &request, now, |_| None);
+    let outcomes = case.charge(&plan.charges, now);
+    let decision = conclude(&plan, &outcomes);
+    encode(&call, &decision, answer(&decision, now), into);
+    if let Some(usage) = usage {
+        usage.record(&request, &decision, now);
+    }
+    decision.code
+}
