@@ -34,10 +34,9 @@ impl Shard {
         for key in &listed {
             self.write_record(*key, out, now);
         }
-        match listed.is_empty() {
-            true => Written::Nothing,
-            false => Written::Changes,
-        }
+        let written = if listed.is_empty() { Written::Nothing } else { Written::Changes };
+        self.reuse_list(listed);
+        written
     }
 
     /// Appends the whole shard; what had changed is written with it.

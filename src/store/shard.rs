@@ -18,6 +18,9 @@ use crate::time::{Span, Timestamp};
 /// Buckets of the table that are looked at for a counter to make room.
 const LOOKED_AT: usize = 64;
 
+/// Room for so many changes is kept from one turn to the next.
+const LIST_KEPT: usize = 1_024;
+
 /// A reserve takes the memory of so many counters.
 const RESERVE_WEIGHT: usize = 2;
 
@@ -227,6 +230,14 @@ impl Shard {
             }
         }
         Changed::Listed(listed)
+    }
+
+    /// Takes the memory of a list back that is done with, so that requests need not ask for it.
+    pub(super) fn reuse_list(&mut self, mut listed: Vec<ShortKey>) {
+        if self.changed.is_empty() && listed.capacity() <= LIST_KEPT {
+            listed.clear();
+            self.changed = listed;
+        }
     }
 
     pub(super) fn give_back(&mut self, charge: &Charge<'_>, now: Timestamp) {

@@ -233,6 +233,9 @@ impl Facts<'_> {
     ) -> Result<Captures<'v>, Miss> {
         let mut captures = Captures::new();
         for (position, condition) in conditions.iter().enumerate() {
+            if !condition.has_templates {
+                continue;
+            }
             let subject = self.subject(condition.slot, &Captures::new(), segments);
             if let Some(template) = condition.pattern.template(subject) {
                 template.capture(segments, &mut captures);

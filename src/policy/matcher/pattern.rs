@@ -14,7 +14,7 @@ use crate::policy::template::{Segment, Template};
 
 #[derive(Debug)]
 pub enum CompiledPattern {
-    OneOf(HashSet<Box<[u8]>>),
+    OneOf(Texts),
     Prefix(Box<[u8]>),
     Any(Vec<CompiledPattern>),
     Not(Box<CompiledPattern>),
@@ -23,6 +23,14 @@ pub enum CompiledPattern {
     /// The first that matches lends its captures to the rule.
     Endpoints(Templates),
     Network(IpNet),
+}
+
+/// Exact values.
+#[derive(Debug)]
+pub struct Texts {
+    all: Vec<Box<[u8]>>,
+    /// All of them, where they are too many to be compared one by one.
+    set: Option<Box<HashSet<Box<[u8]>>>>,
 }
 
 /// Templates of which the first that matches counts.
@@ -60,7 +68,7 @@ pub struct Subject<'v> {
 impl CompiledPattern {
     pub fn compile(pattern: &Pattern, attributes: &mut Attributes) -> Self {
         match pattern {
-            Pattern::Equals(text) => Self::OneOf(HashSet::from([text.as_bytes().into()])),
+            Pattern::Equals(text) => Self::OneOf(Texts::new([text.as_bytes().into()].into())),
             Pattern::Prefix(text) => Self::Prefix(text.as_bytes().into()),
             Pattern::AnyOf(patterns) => Self::compile_any(patterns, attributes),
             Pattern::Not(pattern) => Self::Not(Box::new(Self::compile(pattern, attributes))),
@@ -76,12 +84,12 @@ impl CompiledPattern {
 
     /// Exact values become one set and templates one tree, so that long lists stay quick.
     fn compile_any(patterns: &[Pattern], attributes: &mut Attributes) -> Self {
-        let mut exact: HashSet<Box<[u8]>> = HashSet::new();
+        let mut exact: Vec<Box<[u8]>> = Vec::new();
         let mut templates = Vec::new();
         let mut others = Vec::new();
         for pattern in patterns {
             match Self::compile(pattern, attributes) {
-                Self::OneOf(values) => exact.extend(values),
+                Self::OneOf(texts) => exact.extend(texts.all),
                 Self::Endpoints(more) => templates.extend(more.all),
                 other @ (Self::Prefix(_)
                 | Self::Any(_)
@@ -92,7 +100,7 @@ impl CompiledPattern {
             }
         }
         if !exact.is_empty() {
-            others.push(Self::OneOf(exact));
+            others.push(Self::OneOf(Texts::new(exact)));
         }
         if !templates.is_empty() {
             others.push(Self::Endpoints(Templates::new(templates)));
@@ -105,7 +113,7 @@ impl CompiledPattern {
 
     pub fn holds(&self, subject: Subject<'_>) -> bool {
         match self {
-            Self::OneOf(values) => subject.value.is_some_and(|value| values.contains(value)),
+            Self::OneOf(texts) => subject.value.is_some_and(|value| texts.contain(value)),
             Self::Prefix(prefix) => subject.value.is_some_and(|value| value.starts_with(prefix)),
             Self::Any(patterns) => patterns.iter().any(|pattern| pattern.holds(subject)),
             Self::Not(pattern) => !pattern.holds(subject),
@@ -150,6 +158,20 @@ impl CompiledPattern {
         }
     }
 
+    /// Whether [`Self::template`] may find one.
+    pub fn has_templates(&self) -> bool {
+        match self {
+            Self::Endpoints(_) => true,
+            Self::Any(patterns) => patterns.iter().any(Self::has_templates),
+            Self::OneOf(_)
+            | Self::Prefix(_)
+            | Self::Not(_)
+            | Self::Present
+            | Self::Absent
+            | Self::Network(_) => false,
+        }
+    }
+
     /// The first template of this pattern that matches; those under `not` are not asked.
     pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
         match self {
@@ -164,6 +186,29 @@ impl CompiledPattern {
             | Self::Present
             | Self::Absent
             | Self::Network(_) => None,
+        }
+    }
+}
+
+impl Texts {
+    /// Up to so many are compared sooner than one is hashed.
+    const COMPARED_MAX: usize = 4;
+
+    fn new(mut all: Vec<Box<[u8]>>) -> Self {
+        all.sort_unstable();
+        all.dedup();
+        let is_long = all.len() > Self::COMPARED_MAX;
+        Self { set: is_long.then(|| Box::new(all.iter().cloned().collect())), all }
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Box<[u8]>> {
+        self.all.iter()
+    }
+
+    fn contain(&self, value: &[u8]) -> bool {
+        match &self.set {
+            Some(set) => set.contains(value),
+            None => self.all.iter().any(|text| text.as_ref() == value),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct CompiledRule {
 pub(super) struct Condition {
     pub(super) slot: Slot,
     pub(super) pattern: CompiledPattern,
+    /// Whether paths may capture something by it.
+    pub(super) has_templates: bool,
     /// The pattern as it was written, for explanations.
     pub(super) text: String,
 }
@@ -176,10 +178,11 @@ pub(super) fn compile_conditions(
     conditions: &[model::Condition],
     attributes: &mut Attributes,
 ) -> Vec<Condition> {
-    let compile = |condition: &model::Condition| Condition {
-        slot: attributes.slot(&condition.attribute.value),
-        pattern: CompiledPattern::compile(&condition.pattern, attributes),
-        text: condition.pattern.to_string(),
+    let compile = |condition: &model::Condition| {
+        let slot = attributes.slot(&condition.attribute.value);
+        let pattern = CompiledPattern::compile(&condition.pattern, attributes);
+        let has_templates = pattern.has_templates();
+        Condition { slot, pattern, has_templates, text: condition.pattern.to_string() }
     };
     conditions.iter().map(compile).collect()
 }
