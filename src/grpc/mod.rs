@@ -10,6 +10,8 @@ mod reflection;
 mod refused;
 pub mod rls;
 pub mod undelivered;
+mod values;
+pub mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
