@@ -22,16 +22,20 @@ const fn sized(field: u64) -> u64 {
 }
 
 /// What a call asks, borrowed from its message.
+#[inline]
 pub fn decode(message: &[u8]) -> Result<Request<'_>, DecodeError> {
-    request(Reader::new(message)).map_err(|fault| fault.of(message))
+    let mut request = Request::default();
+    match read(&mut request, Reader::new(message)) {
+        Ok(()) => Ok(request),
+        Err(fault) => Err(fault.of(message)),
+    }
 }
 
-#[inline]
-fn request(mut reader: Reader<'_>) -> Result<Request<'_>, Fault> {
+/// Fills in a request where it lies: it is large to move, as are its descriptors.
+fn read<'a>(request: &mut Request<'a>, mut reader: Reader<'a>) -> Result<(), Fault> {
     const DOMAIN: u64 = sized(1);
     const DESCRIPTORS: u64 = sized(2);
     const HITS_ADDEND: u64 = number(3);
-    let mut request = Request::default();
     let mut hits_addend = 0;
     // Few descriptors have hits of their own; these keep them when those of the call come after.
     let mut with_own_hits = SmallVec::<[usize; 4]>::new();
@@ -40,11 +44,15 @@ fn request(mut reader: Reader<'_>) -> Result<Request<'_>, Fault> {
         match reader.varint()? {
             DOMAIN => request.domain = reader.bytes()?,
             DESCRIPTORS => {
-                let (descriptor, has_own_hits) = descriptor(reader.message()?)?;
-                if has_own_hits {
-                    with_own_hits.push(request.descriptors.len());
+                let place = request.descriptors.len();
+                request.descriptors.push(Descriptor {
+                    entries: SmallVec::new(),
+                    hits: Hits::Take(1),
+                    limit: None,
+                });
+                if read_descriptor(&mut request.descriptors[place], reader.message()?)? {
+                    with_own_hits.push(place);
                 }
-                request.descriptors.push(descriptor);
             }
             HITS_ADDEND => hits_addend = lower_half(reader.varint()?),
             _ => reader = field.past_unknown(3)?,
@@ -59,33 +67,35 @@ fn request(mut reader: Reader<'_>) -> Result<Request<'_>, Fault> {
             }
         }
     }
-    Ok(request)
+    Ok(())
 }
 
-/// One descriptor, and whether its hits are its own.
+/// Fills in one descriptor; whether its hits are its own.
 #[inline]
-fn descriptor(mut reader: Reader<'_>) -> Result<(Descriptor<'_>, bool), Fault> {
+fn read_descriptor<'a>(
+    descriptor: &mut Descriptor<'a>,
+    mut reader: Reader<'a>,
+) -> Result<bool, Fault> {
     const ENTRIES: u64 = sized(1);
     const LIMIT: u64 = sized(2);
     const HITS_ADDEND: u64 = sized(3);
     const IS_NEGATIVE_HITS: u64 = number(4);
-    let mut entries = SmallVec::new();
     let mut limit = None;
     let mut hits_addend = None;
     let mut is_negative_hits = false;
     while !reader.is_empty() {
         let field = reader;
         match reader.varint()? {
-            ENTRIES => entries.push(entry(reader.message()?)?),
+            ENTRIES => descriptor.entries.push(entry(reader.message()?)?),
             LIMIT => add_limit(limit.get_or_insert_default(), reader.message()?)?,
             HITS_ADDEND => add_wrapped(hits_addend.get_or_insert_default(), reader.message()?)?,
             IS_NEGATIVE_HITS => is_negative_hits = reader.varint()? != 0,
             _ => reader = field.past_unknown(4)?,
         }
     }
-    let hits = hits_of(hits_addend, is_negative_hits, 0);
-    let limit = limit.as_ref().and_then(limit_of);
-    Ok((Descriptor { entries, hits, limit }, hits_addend.is_some()))
+    descriptor.hits = hits_of(hits_addend, is_negative_hits, 0);
+    descriptor.limit = limit.as_ref().and_then(limit_of);
+    Ok(hits_addend.is_some())
 }
 
 #[inline]
