@@ -44,9 +44,7 @@ pub fn encode(
 ) {
     put_number(out, number(1), code(decision.code));
     for status in &decision.statuses {
-        let status = StatusOnWire::of(status);
-        put_key(out, sized(2), status.len());
-        status.put(out);
+        StatusOnWire::of(status).put(out);
     }
     for header in &answer.headers {
         put_key(out, sized(3), header_len(header));
@@ -108,19 +106,34 @@ impl<'s> StatusOnWire<'s> {
             + self.reset.map_or(0, |reset| sized_len(duration_len(reset)))
     }
 
+    /// Writes the message with its key: what comes before the name, the name, and what comes after.
     #[inline]
     fn put(&self, out: &mut impl BufMut) {
-        put_number(out, number(1), self.code);
-        if let Some(limit) = &self.limit {
-            put_key(out, sized(2), limit.len());
-            limit.put(out);
-        }
-        put_number(out, number(3), self.remaining);
-        if let Some(reset) = self.reset {
-            put_key(out, sized(4), duration_len(reset));
-            put_number(out, number(1), reset.0);
-            put_number(out, number(2), reset.1);
-        }
+        put_short(out, |out| {
+            put_key(out, sized(2), self.len());
+            put_number(out, number(1), self.code);
+            if let Some(limit) = &self.limit {
+                put_key(out, sized(2), limit.len());
+                put_number(out, number(1), limit.amount);
+                put_number(out, number(2), limit.unit);
+                if !limit.name.is_empty() {
+                    put_key(out, sized(3), limit.name.len());
+                }
+            }
+        });
+        out.put_slice(self.limit.map_or("", |limit| limit.name).as_bytes());
+        put_short(out, |out| {
+            if let Some(multiplier) = self.limit.and_then(|limit| limit.multiplier) {
+                put_key(out, sized(4), number_len(multiplier));
+                put_number(out, number(1), multiplier);
+            }
+            put_number(out, number(3), self.remaining);
+            if let Some(reset) = self.reset {
+                put_key(out, sized(4), duration_len(reset));
+                put_number(out, number(1), reset.0);
+                put_number(out, number(2), reset.1);
+            }
+        });
     }
 }
 
@@ -131,17 +144,6 @@ impl LimitOnWire<'_> {
             + number_len(self.unit)
             + filled_len(self.name.as_bytes())
             + self.multiplier.map_or(0, |multiplier| sized_len(number_len(multiplier)))
-    }
-
-    #[inline]
-    fn put(&self, out: &mut impl BufMut) {
-        put_number(out, number(1), self.amount);
-        put_number(out, number(2), self.unit);
-        put_filled(out, sized(3), self.name.as_bytes());
-        if let Some(multiplier) = self.multiplier {
-            put_key(out, sized(4), number_len(multiplier));
-            put_number(out, number(1), multiplier);
-        }
     }
 }
 
@@ -184,6 +186,19 @@ fn filled_len(bytes: &[u8]) -> usize {
 fn varint_len(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
+}
+
+/// Room for six numbers, each with its key.
+const SHORT_LEN_MAX: usize = 6 * 11;
+
+/// Puts small pieces together before they go out, because `out` looks for room at every one.
+#[inline]
+fn put_short(out: &mut impl BufMut, write: impl FnOnce(&mut &mut [u8])) {
+    let mut room = [0; SHORT_LEN_MAX];
+    let mut rest = room.as_mut_slice();
+    write(&mut rest);
+    let len = SHORT_LEN_MAX - rest.len();
+    out.put_slice(&room[..len]);
 }
 
 #[inline]
