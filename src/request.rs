@@ -7,14 +7,14 @@ use smallvec::SmallVec;
 use crate::limit::{Hits, Limit};
 
 /// One call, borrowed from the message it came in.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request<'a> {
     pub domain: &'a [u8],
     pub descriptors: SmallVec<[Descriptor<'a>; 4]>,
 }
 
 /// One set of entries that is limited by itself; the decision is joint over all of a request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor<'a> {
     pub entries: SmallVec<[Entry<'a>; 6]>,
     pub hits: Hits,

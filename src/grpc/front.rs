@@ -3,6 +3,7 @@
 //! By hand goes only what is exactly as Envoy sends it; how everything else is answered is for the
 //! library to say, so both ways answer alike.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
 use super::frame::{AnswerBody, Framed, message};
-use super::rls::{Decided, Rls, request_of, response_of};
+use super::rls::{Decided, Rls};
+use super::{metadata, wire};
 use crate::pb;
 use crate::socket::Connection;
 
@@ -107,18 +109,19 @@ impl Front {
     }
 
     async fn decided(&self, message: Bytes) -> Response<AnswerBody> {
-        let call = match pb::rls::RateLimitRequest::decode(&*message) {
-            Ok(call) => call,
+        let request = match wire::decode(&message) {
+            Ok(request) => request,
             Err(error) => {
                 self.rls.metrics.invalid.bad_message.increment(1);
-                return refused(Status::internal(error.to_string()));
+                return refused(Status::internal(format!("the call cannot be decoded: {error}")));
             }
         };
-        let request = request_of(&call);
         let decided = self.rls.decided(&request, |decision, answer| {
-            let response = response_of(&call, decision, answer);
-            let mut framed = Framed::with_capacity(response.encoded_len());
-            let _ = response.encode(framed.message());
+            let whole = || pb::rls::RateLimitRequest::decode(&*message).ok().map(Cow::Owned);
+            let metadata = metadata::of(decision, whole);
+            let size = wire::encoded_len(decision, &answer, metadata.as_ref());
+            let mut framed = Framed::with_capacity(size);
+            wire::encode(framed.message(), decision, &answer, metadata.as_ref());
             framed
         });
         match decided.await {

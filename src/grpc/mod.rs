@@ -12,6 +12,9 @@ mod reflection;
 mod refused;
 pub mod rls;
 pub mod undelivered;
+
+mod values;
+pub mod wire;
 mod workers;
 
 use std::sync::Arc;

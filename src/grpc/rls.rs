@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::future::{Future, poll_fn};
-use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,9 +12,11 @@ use std::task::Poll;
 
 use super::metadata;
 use super::undelivered::Held;
+use super::values::{
+    code_of, duration_of, hits_of, limit_of, name_of, remaining_of, saturated, unit_of,
+};
 use crate::clock::Clock;
-use crate::decide::{self, Answer, Binding, Code, Decision, Status};
-use crate::limit::{Alignment, Hits, Kind, Limit, Unit, Window};
+use crate::decide::{self, Answer, Binding, Decision, Status};
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::pb::rls::rate_limit_response as wire;
@@ -23,7 +24,6 @@ use crate::reports::Reports;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::Active;
 use crate::store::Store;
-use crate::time::Span;
 use crate::usage::Usage;
 
 /// Answers `ShouldRateLimit`, over gRPC and as JSON alike.
@@ -153,38 +153,10 @@ pub fn request_of(call: &pb::rls::RateLimitRequest) -> Request<'_> {
             .iter()
             .map(|entry| Entry { key: &entry.key, value: &entry.value })
             .collect(),
-        hits: hits_of(descriptor, call.hits_addend),
+        hits: hits_of(descriptor.hits_addend, descriptor.is_negative_hits, call.hits_addend),
         limit: descriptor.limit.as_ref().and_then(limit_of),
     });
     Request { domain: &call.domain, descriptors: descriptors.collect() }
-}
-
-/// A descriptor's own hits, 0 included, win over the call's, of which 0 means not set.
-fn hits_of(descriptor: &pb::descriptor::RateLimitDescriptor, of_call: u32) -> Hits {
-    let hits = descriptor.hits_addend.unwrap_or(u64::from(of_call.max(1)));
-    match descriptor.is_negative_hits {
-        false => Hits::Take(hits),
-        true => Hits::GiveBack(hits),
-    }
-}
-
-/// The limit that a caller brings along; one without a unit that we know is as good as none.
-fn limit_of(brought: &pb::descriptor::rate_limit_descriptor::RateLimitOverride) -> Option<Limit> {
-    use crate::pb::rls::rate_limit_response::rate_limit::Unit as WireUnit;
-    // The same numbers as those of answers, which know of weeks too.
-    let unit = match WireUnit::try_from(brought.unit).ok()? {
-        WireUnit::Unknown => return None,
-        WireUnit::Second => Unit::Second,
-        WireUnit::Minute => Unit::Minute,
-        WireUnit::Hour => Unit::Hour,
-        WireUnit::Day => Unit::Day,
-        WireUnit::Week => Unit::Week,
-        WireUnit::Month => Unit::Month,
-        WireUnit::Year => Unit::Year,
-    };
-    let count = NonZeroU32::new(brought.unit_multiplier.unwrap_or(1)).unwrap_or(NonZeroU32::MIN);
-    let window = Window { count, unit, alignment: Alignment::Epoch };
-    Some(Limit::new(u64::from(brought.requests_per_unit), Kind::Fixed(window)))
 }
 
 /// The answer on the wire.
@@ -208,55 +180,24 @@ pub fn response_of(
     }
 }
 
-fn code_of(code: Code) -> wire::Code {
-    match code {
-        Code::Ok => wire::Code::Ok,
-        Code::OverLimit => wire::Code::OverLimit,
-    }
-}
-
 fn status_of(status: &Status<'_>) -> wire::DescriptorStatus {
-    let unlimited = if status.is_unlimited { u32::MAX } else { 0 };
     wire::DescriptorStatus {
         code: code_of(status.code).into(),
-        current_limit: status.binding.map(current_limit),
-        limit_remaining: status.binding.map_or(unlimited, |binding| saturated(binding.remaining)),
+        current_limit: status.binding.as_ref().map(current_limit),
+        limit_remaining: remaining_of(status),
         duration_until_reset: status.binding.and_then(|binding| binding.reset).map(duration_of),
         quota: None,
     }
 }
 
-fn current_limit(binding: Binding<'_>) -> wire::RateLimit {
-    use wire::rate_limit::Unit as WireUnit;
-    let window = binding.limit.window();
-    let unit = match window.map(|window| window.unit) {
-        None => WireUnit::Unknown,
-        Some(Unit::Second) => WireUnit::Second,
-        Some(Unit::Minute) => WireUnit::Minute,
-        Some(Unit::Hour) => WireUnit::Hour,
-        Some(Unit::Day) => WireUnit::Day,
-        Some(Unit::Week) => WireUnit::Week,
-        Some(Unit::Month) => WireUnit::Month,
-        Some(Unit::Year) => WireUnit::Year,
-    };
-    let count = window.map_or(1, |window| window.count.get());
+fn current_limit(binding: &Binding<'_>) -> wire::RateLimit {
+    let (unit, unit_multiplier) = unit_of(&binding.limit);
     wire::RateLimit {
         requests_per_unit: saturated(binding.limit.amount),
         unit: unit.into(),
-        name: binding.rule.map_or_else(String::new, |rule| rule.wire_name.to_string()),
-        unit_multiplier: (count != 1).then_some(count),
+        name: name_of(binding).to_owned(),
+        unit_multiplier,
     }
-}
-
-fn duration_of(span: Span) -> prost_types::Duration {
-    prost_types::Duration {
-        seconds: i64::try_from(span.seconds_floor()).unwrap_or(i64::MAX),
-        nanos: span.subsecond_nanos().cast_signed(),
-    }
-}
-
-fn saturated(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[tonic::async_trait]
@@ -282,44 +223,6 @@ impl pb::rls::rate_limit_service_server::RateLimitService for Rls {
 pub(super) mod tests {
     use super::*;
     use crate::pb::descriptor::RateLimitDescriptor;
-    use crate::pb::descriptor::rate_limit_descriptor::RateLimitOverride;
-
-    #[test]
-    fn a_descriptors_own_hits_win_and_zero_means_look() {
-        let own = |hits_addend, is_negative_hits| RateLimitDescriptor {
-            hits_addend,
-            is_negative_hits,
-            ..Default::default()
-        };
-        for (descriptor, of_call, hits) in [
-            (own(None, false), 0, Hits::Take(1)),
-            (own(None, false), 7, Hits::Take(7)),
-            (own(Some(0), false), 7, Hits::Take(0)),
-            (own(Some(u64::MAX), false), 7, Hits::Take(u64::MAX)),
-            (own(Some(3), true), 7, Hits::GiveBack(3)),
-            (own(None, true), 0, Hits::GiveBack(1)),
-        ] {
-            assert_eq!(hits_of(&descriptor, of_call), hits);
-        }
-    }
-
-    #[test]
-    fn a_brought_limit_counts_a_multiplier_of_zero_as_one_and_needs_a_known_unit() {
-        let brought = |unit, unit_multiplier| RateLimitOverride {
-            requests_per_unit: 5,
-            unit,
-            unit_multiplier,
-        };
-        let count = |limit: Limit| limit.window().map(|it| (it.count.get(), it.unit));
-        assert_eq!(limit_of(&brought(2, None)).and_then(count), Some((1, Unit::Minute)));
-        assert_eq!(limit_of(&brought(1, Some(0))).and_then(count), Some((1, Unit::Second)));
-        assert_eq!(limit_of(&brought(3, Some(6))).and_then(count), Some((6, Unit::Hour)));
-        assert_eq!(limit_of(&brought(0, None)), None);
-        assert_eq!(limit_of(&brought(5, None)).and_then(count), Some((1, Unit::Month)));
-        assert_eq!(limit_of(&brought(7, None)).and_then(count), Some((1, Unit::Week)));
-        assert_eq!(limit_of(&brought(8, None)), None);
-        assert_eq!(limit_of(&brought(-1, None)), None);
-    }
 
     #[tokio::test]
     async fn a_panic_is_caught_and_a_result_comes_through() {
