@@ -2,7 +2,7 @@
 //! memory, and the longest pause while it grows.
 //!
 //! Ratios are between work that took turns within one run, round after round, and medians of the rounds.
-//! What is asked is drawn and put together beforehand, so no figure has the drawing in it.
+//! What is asked is put together before the clock starts, so no figure has that in it.
 //!
 //! ```text
 //! cargo bench --bench engine
@@ -29,7 +29,7 @@ use tollgate::request::Request;
 use tollgate::store::Store;
 use tollgate::time::{Span, Timestamp};
 
-use cases::policies::{descriptors, many_rules, named, tenant, two_windows};
+use cases::policies::{descriptors, many_rules, named, of_rule, tenant, two_windows};
 use cases::{Case, START, Texts, charge, request};
 
 struct Effort {
@@ -42,6 +42,11 @@ struct Effort {
 
 const WHOLE: Effort = Effort { rounds: 9, decisions: 200_000, scale: 10_000_000 };
 const SMOKE: Effort = Effort { rounds: 1, decisions: 1_000, scale: 1_000 };
+
+/// Requests that are put together at a time.
+const BATCH: usize = 32;
+/// Requests that a thread asks over and over.
+const REPEATED: usize = 256;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,54 +64,78 @@ fn main() {
     growth(&effort);
 }
 
-/// A policy, its counters, and what its turns ask: texts made beforehand.
+/// A policy, its counters, and what its turns ask.
 struct Drawn<'c> {
     set: &'c PolicySet,
     store: &'c Store,
-    texts: Vec<Texts>,
+    places: &'c [u32],
+    text: &'c (dyn Fn(u32) -> Texts + Sync),
 }
 
 impl<'c> Drawn<'c> {
-    fn new(case: &'c Case, places: &[u32], text: impl Fn(u32) -> Texts) -> Self {
-        let texts = places.iter().map(|place| text(*place)).collect();
-        Self { set: &case.set, store: &case.store, texts }
+    fn new(case: &'c Case, places: &'c [u32], text: &'c (dyn Fn(u32) -> Texts + Sync)) -> Self {
+        Self { set: &case.set, store: &case.store, places, text }
     }
 
     /// Mean time of a decision, in nanoseconds: plan, charge, conclude.
     fn turn(&self, round: usize) -> f64 {
-        self.turn_after(round, || ())
-    }
-
-    /// The same, begun when all is put together and `ready` has come back.
-    fn turn_after(&self, round: usize, ready: impl FnOnce()) -> f64 {
         let now = at(round);
-        let requests = self.requests();
-        ready();
-        timed(requests.len(), || {
-            for request in &requests {
-                let plan = plan(self.set, request, now, |_| None);
-                let outcomes = charge(self.store, &plan.charges, now);
-                black_box(conclude(&plan, &outcomes));
-            }
+        in_batches(self.places, |places| {
+            let texts = self.texts(places);
+            let requests = requests(&texts);
+            nanos(|| self.decide(&requests, now))
         })
     }
 
     /// The same of the charge alone.
     fn charge_turn(&self, round: usize) -> f64 {
         let now = at(round);
-        let requests = self.requests();
-        let plans: Vec<Plan<'_>> =
-            requests.iter().map(|request| plan(self.set, request, now, |_| None)).collect();
-        timed(plans.len(), || {
-            for plan in &plans {
-                black_box(charge(self.store, &plan.charges, now));
-            }
+        in_batches(self.places, |places| {
+            let texts = self.texts(places);
+            let requests = requests(&texts);
+            let plan_of = |request| plan(self.set, request, now, |_| None);
+            let plans: Vec<Plan<'_>> = requests.iter().map(plan_of).collect();
+            nanos(|| {
+                for plan in &plans {
+                    black_box(charge(self.store, &plan.charges, now));
+                }
+            })
         })
     }
 
-    fn requests(&self) -> Vec<Request<'_>> {
-        self.texts.iter().map(|texts| request("bench", texts)).collect()
+    /// The same of one batch over and over, begun when all is put together and `ready` came back.
+    fn repeated(&self, round: usize, ready: impl FnOnce()) -> f64 {
+        let now = at(round);
+        let places = &self.places[..self.places.len().min(REPEATED)];
+        let texts = self.texts(places);
+        let requests = requests(&texts);
+        let times = self.places.len() / places.len();
+        ready();
+        nanos(|| (0..times).for_each(|_| self.decide(&requests, now)))
+            / mean_of(times * places.len())
     }
+
+    fn decide(&self, requests: &[Request<'_>], now: Timestamp) {
+        for request in requests {
+            let plan = plan(self.set, request, now, |_| None);
+            let outcomes = charge(self.store, &plan.charges, now);
+            black_box(conclude(&plan, &outcomes));
+        }
+    }
+
+    fn texts(&self, places: &[u32]) -> Vec<Texts> {
+        places.iter().map(|place| (self.text)(*place)).collect()
+    }
+}
+
+fn requests(texts: &[Texts]) -> Vec<Request<'_>> {
+    texts.iter().map(|texts| request("bench", texts)).collect()
+}
+
+/// The mean of a decision over all batches. A batch is put together right before it is timed, so that it
+/// lies in a cache, as a request does that has just come in.
+fn in_batches(places: &[u32], batch: impl FnMut(&[u32]) -> f64) -> f64 {
+    places.chunks(BATCH).map(batch).sum::<f64>() / mean_of(places.len())
 }
 
 /// Key numbers, as many as a turn has decisions.
@@ -122,11 +151,16 @@ fn at(round: usize) -> Timestamp {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "times of a bench are small")]
-fn timed(count: usize, work: impl FnOnce()) -> f64 {
+fn nanos(work: impl FnOnce()) -> f64 {
     let clock = Clock::system();
     let begun = clock.steady();
     work();
-    clock.steady().minus(begun).as_nanos() as f64 / count as f64
+    clock.steady().minus(begun).as_nanos() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a bench are small")]
+fn mean_of(count: usize) -> f64 {
+    count as f64
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -159,37 +193,37 @@ fn against_governor(effort: &Effort) {
     println!("{keys} keys by zipf, one thread, ns");
     let places = draw(keys, Distribution::Zipf, effort, 1);
     let (two, single) = (two_windows(1), descriptors(1, 1));
-    let drawn = Drawn::new(&two, &places, tenant);
-    let one = Drawn::new(&single, &places, |key| named(1, key));
     let limiter: DefaultKeyedRateLimiter<String> =
         RateLimiter::keyed(Quota::per_second(NonZeroU32::MAX));
     let text = |key: &u32| format!("bench|all|tenant-{key}");
-    let texts: Vec<String> = places.iter().map(text).collect();
+    let one_descriptor = |key| named(1, key);
     // All have a counter of every key, as after a while of work.
     fill(&two, keys, tenant);
-    fill(&single, keys, |key| named(1, key));
+    fill(&single, keys, one_descriptor);
     for key in 0..keys {
         black_box(limiter.check_key(&text(&key)).is_ok());
     }
+    let two = Drawn::new(&two, &places, &tenant);
+    let single = Drawn::new(&single, &places, &one_descriptor);
+    let check = |text: &String| {
+        black_box(limiter.check_key(text).is_ok());
+    };
     let times = rounds(
         effort,
         &mut [
-            &mut |round| drawn.turn(round),
-            &mut |round| drawn.charge_turn(round),
-            &mut |round| one.charge_turn(round),
+            &mut |round| two.turn(round),
+            &mut |round| two.charge_turn(round),
+            &mut |round| single.charge_turn(round),
             &mut |_| {
-                timed(texts.len(), || {
-                    for text in &texts {
-                        black_box(limiter.check_key(text).is_ok());
-                    }
+                in_batches(&places, |places| {
+                    let texts: Vec<String> = places.iter().map(text).collect();
+                    nanos(|| texts.iter().for_each(check))
                 })
             },
             // Nobody has the text of a key before the request comes.
             &mut |_| {
-                timed(places.len(), || {
-                    for key in &places {
-                        black_box(limiter.check_key(&text(key)).is_ok());
-                    }
+                in_batches(&places, |places| {
+                    nanos(|| places.iter().for_each(|key| check(&text(key))))
                 })
             },
         ],
@@ -208,13 +242,15 @@ fn against_governor(effort: &Effort) {
 
 fn keys(effort: &Effort) {
     println!("keys, one descriptor and two windows: plan, charge, conclude, ns");
-    let counts = [10_000, 100_000, 1_000_000, 10_000_000];
-    for keys in counts.into_iter().filter(|keys| *keys <= effort.scale) {
+    let mut counts =
+        [10_000, 100_000, 1_000_000, 10_000_000].map(|keys| effort.scale.min(keys)).to_vec();
+    counts.dedup();
+    for keys in counts {
         let case = two_windows(1);
         fill(&case, keys, tenant);
-        let drawn = [Distribution::Zipf, Distribution::Uniform]
-            .map(|distribution| Drawn::new(&case, &draw(keys, distribution, effort, 1), tenant));
-        let [zipf, uniform] = &drawn;
+        let places = [Distribution::Zipf, Distribution::Uniform]
+            .map(|distribution| draw(keys, distribution, effort, 1));
+        let [zipf, uniform] = places.each_ref().map(|places| Drawn::new(&case, places, &tenant));
         let times =
             rounds(effort, &mut [&mut |round| zipf.turn(round), &mut |round| uniform.turn(round)]);
         let [zipf, uniform] = [0, 1].map(|place| median(times[place].clone()));
@@ -235,15 +271,9 @@ fn rules(effort: &Effort) {
     println!("rules of one tenant each: plan, charge, conclude, ns");
     let counts = [10, 1_000, 100_000].map(|count: u32| count.min(effort.scale));
     let cases = counts.map(many_rules);
-    let drawn = cases.each_ref().map(|case| {
-        let places = draw(rule_count(case), Distribution::Zipf, effort, 1);
-        Drawn::new(case, &places, |rule| case.requests[rule as usize].clone())
-    });
+    let places = counts.map(|count| draw(count, Distribution::Zipf, effort, 1));
+    let drawn = [0, 1, 2].map(|it: usize| Drawn::new(&cases[it], &places[it], &of_rule));
     tell(&counts, &in_turn(effort, &drawn));
-}
-
-fn rule_count(case: &Case) -> u32 {
-    u32::try_from(case.requests.len()).expect("a request for each rule")
 }
 
 fn numbers_of_descriptors(effort: &Effort) {
@@ -252,9 +282,8 @@ fn numbers_of_descriptors(effort: &Effort) {
     let counts = [1, 3, 8];
     let cases = counts.map(|count| descriptors(count as usize, 1));
     let places = draw(keys, Distribution::Zipf, effort, 1);
-    let drawn = [0, 1, 2].map(|place: usize| {
-        Drawn::new(&cases[place], &places, |key| named(counts[place] as usize, key))
-    });
+    let texts = counts.map(|count| move |key| named(count as usize, key));
+    let drawn = [0, 1, 2].map(|it: usize| Drawn::new(&cases[it], &places, &texts[it]));
     tell(&counts, &in_turn(effort, &drawn));
 }
 
@@ -276,20 +305,21 @@ fn tell(counts: &[u32], times: &[Vec<f64>]) {
 /// What two threads decide in the time of one: 2.0 is twice as much.
 fn threads(effort: &Effort) {
     println!("two threads: decisions in the time in which one thread makes one");
-    let keys = effort.scale.min(1_000_000) / 2;
-    let (case, hot) = (two_windows(1), two_windows(1));
-    let draws = [1, 2].map(|seed| draw(keys, Distribution::Uniform, effort, seed));
-    fill(&case, keys * 2, tenant);
-    let different = [
-        Drawn::new(&case, &draws[0], |key| tenant(key * 2)),
-        Drawn::new(&case, &draws[1], |key| tenant(key * 2 + 1)),
-    ];
-    let one =
-        [Drawn::new(&hot, &draws[0], |_| tenant(0)), Drawn::new(&hot, &draws[1], |_| tenant(0))];
-    for (name, [first, second]) in [("different keys", &different), ("one hot key", &one)] {
-        let turns: &mut [&mut dyn FnMut(usize) -> f64] =
-            &mut [&mut |round| first.turn(round), &mut |round| both(first, second, round)];
-        let times = rounds(effort, turns);
+    let (even, odd) = (|key: u32| tenant(key * 2), |key: u32| tenant(key * 2 + 1));
+    let hot = |_: u32| tenant(0);
+    let case = two_windows(1);
+    let places = draw(effort.scale.min(1_000_000) / 2, Distribution::Uniform, effort, 1);
+    let drawn = |text| Drawn::new(&case, &places, text);
+    for (name, [first, second]) in [
+        ("different keys", [drawn(&even), drawn(&odd)]),
+        ("one hot key", [drawn(&hot), drawn(&hot)]),
+    ] {
+        let times = rounds(
+            effort,
+            &mut [&mut |round| first.repeated(round, || ()), &mut |round| {
+                both(&first, &second, round)
+            }],
+        );
         let speedup = 2.0 * ratio(&times[0], &times[1]);
         println!("  {name:<16} {speedup:>5.2}  (one thread {:.0} ns)", median(times[0].clone()));
     }
@@ -299,7 +329,7 @@ fn threads(effort: &Effort) {
 fn both(first: &Drawn<'_>, second: &Drawn<'_>, round: usize) -> f64 {
     let start = Barrier::new(2);
     let run = |drawn: &Drawn<'_>| {
-        drawn.turn_after(round, || {
+        drawn.repeated(round, || {
             start.wait();
         })
     };

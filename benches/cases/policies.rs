@@ -105,12 +105,13 @@ pub(crate) fn many_rules(count: u32) -> Case {
             load: None,
         })),
     };
-    let request = |rule: u32| {
-        let tenant = format!("t{rule}");
-        one_descriptor([("tenant", &tenant), ("user", "u1")])
-    };
     let set = PolicySet::new(&[policy], SEED, &Mode::Enforce.into());
-    Case::of(&count.to_string(), set, "bench", (0..count).map(request).collect())
+    Case::of(&count.to_string(), set, "bench", (0..count).map(of_rule).collect())
+}
+
+/// A request that one of many rules is for.
+pub(crate) fn of_rule(rule: u32) -> Texts {
+    one_descriptor([("tenant", &format!("t{rule}")), ("user", "u1")])
 }
 
 pub(crate) fn placed<T>(value: T) -> Placed<T> {
