@@ -44,7 +44,7 @@ const WHOLE: Effort = Effort { rounds: 9, decisions: 200_000, scale: 10_000_000 
 const SMOKE: Effort = Effort { rounds: 1, decisions: 1_000, scale: 1_000 };
 
 /// Requests that are put together at a time.
-const BATCH: usize = 32;
+const BATCH: usize = 50;
 /// Requests that a thread asks over and over.
 const REPEATED: usize = 256;
 
@@ -132,10 +132,11 @@ fn requests(texts: &[Texts]) -> Vec<Request<'_>> {
     texts.iter().map(|texts| request("bench", texts)).collect()
 }
 
-/// The mean of a decision over all batches. A batch is put together right before it is timed, so that it
-/// lies in a cache, as a request does that has just come in.
-fn in_batches(places: &[u32], batch: impl FnMut(&[u32]) -> f64) -> f64 {
-    places.chunks(BATCH).map(batch).sum::<f64>() / mean_of(places.len())
+/// The median of the batches, each by the mean of its decisions: what the machine does meanwhile to some
+/// of them is not in it. A batch is put together right before it is timed, so that it lies in a
+/// cache, as a request does that has just come in.
+fn in_batches(places: &[u32], mut batch: impl FnMut(&[u32]) -> f64) -> f64 {
+    median(places.chunks(BATCH).map(|places| batch(places) / mean_of(places.len())).collect())
 }
 
 /// Key numbers, as many as a turn has decisions.
