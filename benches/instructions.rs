@@ -78,7 +78,11 @@ fn counted() -> anyhow::Result<Vec<Figure>> {
     let folder = tempfile::tempdir()?;
     let profile = folder.path().join("profile");
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=*measured*", "--dump-after=*measured*"])
+        .args([
+            "--tool=callgrind",
+            "--toggle-collect=instructions::measured*",
+            "--dump-after=instructions::measured*",
+        ])
         .arg(format!("--callgrind-out-file={}", profile.display()))
         .arg(std::env::current_exe()?)
         .arg(COUNTED)

@@ -79,21 +79,11 @@ impl Case {
     }
 
     pub(crate) fn request(&self, turn: Turn) -> Request<'_> {
-        Request {
-            domain: self.domain.as_bytes(),
-            descriptors: self.requests[turn.place]
-                .iter()
-                .map(|entries| descriptor(entries))
-                .collect(),
-        }
+        request(self.domain, &self.requests[turn.place])
     }
 
     pub(crate) fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
-        let charging = pin!(self.store.charge(charges, now));
-        match charging.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcomes) => outcomes.expect("the memory store can always charge"),
-            Poll::Pending => unreachable!("the memory store is always ready"),
-        }
+        charge(&self.store, charges, now)
     }
 
     /// Keys follow one another far apart, as those of unrelated callers do in memory.
@@ -116,7 +106,20 @@ impl Case {
     }
 }
 
-pub(crate) fn descriptor<'a>(entries: &'a [(&'static str, String)]) -> Descriptor<'a> {
+pub(crate) fn charge(store: &Store, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
+    let charging = pin!(store.charge(charges, now));
+    match charging.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(outcomes) => outcomes.expect("the memory store can always charge"),
+        Poll::Pending => unreachable!("the memory store is always ready"),
+    }
+}
+
+pub(crate) fn request<'a>(domain: &'a str, texts: &'a Texts) -> Request<'a> {
+    let descriptors = texts.iter().map(|entries| descriptor(entries)).collect();
+    Request { domain: domain.as_bytes(), descriptors }
+}
+
+fn descriptor<'a>(entries: &'a [(&'static str, String)]) -> Descriptor<'a> {
     let entry = |(key, value): &'a (&'static str, String)| Entry {
         key: key.as_bytes(),
         value: value.as_bytes(),

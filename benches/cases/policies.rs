@@ -54,27 +54,34 @@ fn three_of_each(keys: u32) -> Vec<Texts> {
 pub(crate) fn two_windows(keys: u32) -> Case {
     let policy = "domain: bench\nrules:\n  - { name: all, per: [tenant], limits: [1000000000/day, \
                   100000000/hour] }\n";
-    let request = |key: u32| one_descriptor([("tenant", &format!("tenant-{key}"))]);
-    Case::new(&keys.to_string(), policy, "bench", (0..keys).map(request).collect())
+    Case::new("two-windows", policy, "bench", (0..keys).map(tenant).collect())
+}
+
+/// A request that is about this key alone.
+pub(crate) fn tenant(key: u32) -> Texts {
+    one_descriptor([("tenant", &format!("tenant-{key}"))])
 }
 
 /// As many descriptors of two entries, with a rule each.
-pub(crate) fn descriptors(count: u32, keys: u32) -> Case {
-    const NAMES: [&str; 8] = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"];
-    let names = &NAMES[..count as usize];
+pub(crate) fn descriptors(count: usize, keys: u32) -> Case {
     let rule = |name| {
         format!(
             "  - {{ name: {name}, match: {{ method: GET }}, per: [{name}], limits: \
              [1000000000/day] }}\n"
         )
     };
-    let policy: String = names.iter().map(rule).collect();
-    let request = |key: u32| {
-        let entries = |name| vec![(name, format!("v{key}")), ("method", "GET".to_owned())];
-        names.iter().copied().map(entries).collect()
-    };
-    let policy = format!("domain: bench\nrules:\n{policy}");
-    Case::new(&count.to_string(), &policy, "bench", (0..keys).map(request).collect())
+    let rules: String = NAMES[..count].iter().map(rule).collect();
+    let policy = format!("domain: bench\nrules:\n{rules}");
+    let requests = (0..keys).map(|key| named(count, key)).collect();
+    Case::new("descriptors", &policy, "bench", requests)
+}
+
+const NAMES: [&str; 8] = ["k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"];
+
+/// A request of so many descriptors about one key.
+pub(crate) fn named(count: usize, key: u32) -> Texts {
+    let entries = |name| vec![(name, format!("v{key}")), ("method", "GET".to_owned())];
+    NAMES[..count].iter().copied().map(entries).collect()
 }
 
 /// One rule for each tenant: more than a policy file may hold, so compiled from the model.
@@ -98,12 +105,13 @@ pub(crate) fn many_rules(count: u32) -> Case {
             load: None,
         })),
     };
-    let request = |rule: u32| {
-        let tenant = format!("t{rule}");
-        one_descriptor([("tenant", &tenant), ("user", "u1")])
-    };
     let set = PolicySet::new(&[policy], SEED, &Mode::Enforce.into());
-    Case::of(&count.to_string(), set, "bench", (0..count).map(request).collect())
+    Case::of(&count.to_string(), set, "bench", (0..count).map(of_rule).collect())
+}
+
+/// A request that one of many rules is for.
+pub(crate) fn of_rule(rule: u32) -> Texts {
+    one_descriptor([("tenant", &format!("t{rule}")), ("user", "u1")])
 }
 
 pub(crate) fn placed<T>(value: T) -> Placed<T> {

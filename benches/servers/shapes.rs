@@ -3,6 +3,7 @@
 //! In an open loop calls are due at a rate, and latencies count from when they were due.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use anyhow::bail;
 use tokio::runtime::Runtime;
@@ -81,6 +82,7 @@ impl Shape {
             warmup: Span::ZERO,
             rate: self.rate,
             timeout: Span::from_seconds(5),
+            ended: Arc::default(),
         })
     }
 }

@@ -42,6 +42,9 @@ pub struct Load {
     /// its last one is answered.
     pub rate: Option<NonZeroU64>,
     pub timeout: Span,
+    /// Grows by one with every call that has ended, those of the warm-up included, for whoever
+    /// watches.
+    pub ended: Arc<AtomicU64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +176,7 @@ impl Run {
             call.set_timeout(self.load.timeout.to_duration());
             let answer = client.should_rate_limit(call).await;
             let latency = Span::from_nanos(self.now().saturating_sub(ticket.begun));
+            self.load.ended.fetch_add(1, Ordering::Relaxed);
             if ticket.begun >= self.warm {
                 let answer = answer.map(tonic::Response::into_inner);
                 tally.lock().record(answer, latency);

@@ -9,6 +9,8 @@ pub enum Distribution {
     Uniform,
     /// Key number k as often as 1 / (k + 1): a few keys get most requests.
     Zipf,
+    /// Key number 0 in every second request on average, in the others all equally often.
+    Hot,
     /// One after the other, then from the start.
     Sequential,
 }
@@ -32,6 +34,10 @@ impl KeyDraw {
             Distribution::Sequential => request % self.keys,
             Distribution::Uniform => below(self.keys, self.bits()),
             Distribution::Zipf => self.zipf(),
+            Distribution::Hot => match self.bits() >> 63 {
+                0 => 0,
+                _ => below(self.keys, self.bits()),
+            },
         }
     }
 
@@ -116,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn a_hot_key_comes_in_every_second_request_and_others_equally_often() {
+        let counts = drawn(20, Distribution::Hot);
+        let (half, even) = (f64::from(DRAWS) / 2.0, f64::from(DRAWS) / 40.0);
+        assert!((counts[0] / (half + even) - 1.0).abs() < 0.02, "{}", counts[0]);
+        assert!(counts[1..].iter().all(|count| (count / even - 1.0).abs() < 0.07), "{counts:?}");
+    }
+
+    #[test]
     fn sequential_keys_go_round() {
         let mut draw = KeyDraw::new(3, Distribution::Sequential, 0);
         let keys: Vec<u64> = (0..5).map(|request| draw.draw(request)).collect();
@@ -124,7 +138,7 @@ mod tests {
 
     #[test]
     fn keys_stay_below_their_bound_and_repeat_with_their_seed() {
-        for distribution in [Distribution::Uniform, Distribution::Zipf] {
+        for distribution in [Distribution::Uniform, Distribution::Zipf, Distribution::Hot] {
             for keys in [0, 1, 2, u64::MAX] {
                 let mut first = KeyDraw::new(keys, distribution, 9);
                 let mut second = first.clone();

@@ -5,9 +5,13 @@
 use std::num::{NonZeroU32, NonZeroU64};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{FAILED, USAGE, complain};
 use crate::bench::drive::{End, Load, drive};
@@ -167,7 +171,51 @@ fn measure(load: Load) -> anyhow::Result<Report> {
             tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
         }
     };
-    runtime?.block_on(drive(load, Clock::system()))
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    let report = runtime?.block_on(async {
+        let clock = Clock::system();
+        let watch = (!bar.is_hidden()).then(|| watch(bar.clone(), &load, clock.clone()));
+        let watching = watch.map(tokio::spawn);
+        let report = drive(load, clock).await;
+        if let Some(watching) = watching {
+            watching.abort();
+        }
+        report
+    });
+    bar.finish_and_clear();
+    report
+}
+
+/// How long the bar stands still.
+const PROGRESS_STEP: Duration = Duration::from_millis(100);
+
+/// Moves the bar until it is dropped. A terminal alone sees it.
+fn watch(bar: ProgressBar, load: &Load, clock: Clock) -> impl Future<Output = ()> + use<> {
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3}%  {msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let (end, warmup, ended) = (load.end, load.warmup, Arc::clone(&load.ended));
+    async move {
+        let begun = clock.steady();
+        let mut steps = tokio::time::interval(PROGRESS_STEP);
+        loop {
+            steps.tick().await;
+            let ended = ended.load(Ordering::Relaxed);
+            let (position, length) = progress(end, warmup, clock.steady().minus(begun), ended);
+            bar.set_length(length);
+            bar.set_position(position);
+            bar.set_message(format!("{ended} calls"));
+        }
+    }
+}
+
+/// How far a run is, of how much: in milliseconds or in calls, by what ends it.
+fn progress(end: End, warmup: Span, passed: Span, ended: u64) -> (u64, u64) {
+    let millis = |span: Span| span.as_nanos() / 1_000_000;
+    let (position, length) = match end {
+        End::After(span) => (millis(passed), millis(warmup.plus(span))),
+        End::Requests(count) => (ended, count),
+    };
+    (position.min(length), length)
 }
 
 impl Arguments {
@@ -191,6 +239,7 @@ impl Arguments {
             warmup: self.warmup,
             rate: self.rate,
             timeout: self.timeout,
+            ended: Arc::default(),
         }
     }
 }
@@ -217,6 +266,18 @@ fn positive_span(text: &str) -> Result<Span, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_is_told_by_what_ends_the_run() {
+        let (warmup, second) = (Span::from_seconds(1), Span::from_seconds(1));
+        let after = |passed| progress(End::After(Span::from_seconds(4)), warmup, passed, 7);
+        assert_eq!(after(Span::ZERO), (0, 5_000));
+        assert_eq!(after(second), (1_000, 5_000));
+        assert_eq!(after(Span::from_seconds(60)), (5_000, 5_000));
+        assert_eq!(progress(End::Requests(100), warmup, second, 7), (7, 100));
+        // Calls of the warm-up are among those that ended.
+        assert_eq!(progress(End::Requests(100), warmup, second, 130), (100, 100));
+    }
 
     #[test]
     fn times_read_as_people_write_them() {

@@ -2,6 +2,14 @@
 //!
 //! The server's clock stands still, so a daily limit lets through exactly its amount.
 
+use std::convert::Infallible;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tollgate::socket::Address;
 
 use crate::support::*;
@@ -123,6 +131,46 @@ async fn failed_calls_are_told_by_status_and_fail_the_run() {
     assert_eq!(figure(&report, "failed"), "3");
     assert!(figure(&report, "  INVALID_ARGUMENT:").starts_with("3, the first: `domain` is empty"));
     assert!(errors.contains("3 of 3 calls failed"), "{errors}");
+}
+
+/// The first frame of the answer says OK both times; what the call came to stands behind it.
+#[tokio::test]
+async fn an_answer_counts_by_the_status_behind_it() {
+    let internal = [("grpc-status", "13"), ("grpc-message", "on second thought")];
+    for (trailers, status) in [(&[][..], "  UNKNOWN:"), (&internal, "  INTERNAL:")] {
+        let target = server_that_ends_with(trailers).await;
+        let arguments = &["--domain", "shop", "--descriptor", "a=b", "--requests", "3"];
+        let (code, report, errors) = bench(target, arguments).await;
+        assert_eq!(code, 1, "{report}");
+        assert_eq!(figure(&report, "ok"), "0");
+        assert!(figure(&report, status).starts_with("3, the first: "), "{report}");
+        assert!(errors.contains("3 of 3 calls failed"), "{errors}");
+    }
+}
+
+/// Answers OK to every call, and ends each answer with these trailers.
+async fn server_that_ends_with(trailers: &[(&'static str, &'static str)]) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = listener.local_addr().unwrap().to_string();
+    let trailers: HeaderMap = trailers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+        .collect();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let answer = service_fn(|_| {
+            // A frame of 2 bytes: `overall_code: OK`.
+            let frame = Full::new(Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]));
+            let trailers = (!trailers.is_empty()).then(|| Ok(trailers.clone()));
+            let mut response = Response::new(frame.with_trailers(async { trailers }));
+            let grpc = HeaderValue::from_static("application/grpc");
+            response.headers_mut().insert(header::CONTENT_TYPE, grpc);
+            async { Ok::<_, Infallible>(response) }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new());
+        connection.serve_connection(TokioIo::new(stream), answer).await
+    });
+    target
 }
 
 #[tokio::test]
