@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tollgate::decide::{Code, Plan, answer, conclude, plan};
 use tollgate::request::Request;
 use tollgate::time::Span;
@@ -28,7 +28,7 @@ use tollgate::usage::Usage;
 
 use budget::Figure;
 use cases::policies::{many_rules, three_descriptors, three_descriptors_with_headers, two_windows};
-use cases::wire::{self, Call};
+use cases::wire;
 use cases::{Case, Turn};
 
 /// The product's.
@@ -135,12 +135,12 @@ fn all(
     usage: Option<&Usage>,
     measure: &mut dyn FnMut(&str, &mut dyn FnMut()),
 ) {
-    let mut answer = BytesMut::with_capacity(4096);
+    let mut answer = Vec::with_capacity(4096);
     let calls = calls(case);
     let mut serve = || {
         for call in &calls {
             answer.clear();
-            let code = wire::serve(case, usage, call.clone(), &mut answer);
+            let code = wire::serve(case, usage, call, &mut answer);
             assert_eq!(code, Code::Ok, "{name}");
         }
     };
@@ -159,12 +159,10 @@ fn every_step(case: &Case, label: &str, measure: &mut dyn FnMut(&str, &mut dyn F
     let Turn { now, .. } = case.turn.get();
     measure(&format!("{label}decode"), &mut || {
         for bytes in &bytes {
-            let call = wire::decode(bytes.clone());
-            black_box(wire::request(&call));
+            black_box(wire::decode(bytes));
         }
     });
-    let calls: Vec<Call> = bytes.iter().map(|bytes| wire::decode(bytes.clone())).collect();
-    let requests: Vec<Request<'_>> = calls.iter().map(wire::request).collect();
+    let requests: Vec<Request<'_>> = bytes.iter().map(|bytes| wire::decode(bytes)).collect();
     measure(&format!("{label}plan"), &mut || {
         for request in &requests {
             black_box(plan(&case.set, request, now, |_| None));
@@ -187,11 +185,11 @@ fn every_step(case: &Case, label: &str, measure: &mut dyn FnMut(&str, &mut dyn F
     });
     let decisions: Vec<_> =
         plans.iter().zip(&outcomes).map(|(plan, outcomes)| conclude(plan, outcomes)).collect();
-    let mut buffer = BytesMut::with_capacity(4096);
+    let mut buffer = Vec::with_capacity(4096);
     measure(&format!("{label}encode"), &mut || {
-        for (call, decision) in calls.iter().zip(&decisions) {
+        for decision in &decisions {
             buffer.clear();
-            wire::encode(call, decision, answer(decision, now), &mut buffer);
+            wire::encode(decision, &answer(decision, now), &mut buffer);
         }
     });
     let usage = Usage::default();

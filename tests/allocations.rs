@@ -8,7 +8,6 @@ mod allocations;
 #[path = "../benches/cases/mod.rs"]
 mod cases;
 
-use bytes::BytesMut;
 use tollgate::decide::{Code, answer, conclude, plan};
 use tollgate::time::Span;
 use tollgate::usage::Usage;
@@ -79,10 +78,10 @@ fn most_of_decision(case: &Case) -> u64 {
 fn most_on_the_wire(case: &Case) -> u64 {
     let usage = Usage::default();
     let calls: Vec<_> = (0..REQUESTS).map(|_| wire::bytes(case, case.advance().place)).collect();
-    let mut answer = BytesMut::with_capacity(4096);
+    let mut answer = Vec::with_capacity(4096);
     most(case, |case, request| {
         answer.clear();
-        let code = wire::serve(case, Some(&usage), calls[request as usize].clone(), &mut answer);
+        let code = wire::serve(case, Some(&usage), &calls[request as usize], &mut answer);
         assert_eq!(code, Code::Ok, "{}", case.name);
     })
 }

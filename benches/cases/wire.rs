@@ -2,10 +2,10 @@
 //!
 //! Whoever changes how the server reads and writes changes it here, and nowhere else in the benches.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::Message as _;
 use tollgate::decide::{Answer, Code, Decision, answer, conclude, plan};
-use tollgate::grpc::rls::{request_of, response_of};
+use tollgate::grpc::wire;
 use tollgate::pb::descriptor::RateLimitDescriptor;
 use tollgate::pb::descriptor::rate_limit_descriptor::Entry;
 use tollgate::pb::rls::RateLimitRequest;
@@ -14,24 +14,13 @@ use tollgate::usage::Usage;
 
 use super::{Case, Turn};
 
-/// What requests borrow from.
-pub(crate) type Call = RateLimitRequest;
-
-pub(crate) fn decode(bytes: Bytes) -> Call {
-    Call::decode(bytes).expect("the bench's own bytes")
+pub(crate) fn decode(bytes: &[u8]) -> Request<'_> {
+    wire::decode(bytes).expect("the bench's own bytes")
 }
 
-pub(crate) fn request(call: &Call) -> Request<'_> {
-    request_of(call)
-}
-
-pub(crate) fn encode(
-    call: &Call,
-    decision: &Decision<'_>,
-    answer: Answer<'_>,
-    into: &mut BytesMut,
-) {
-    response_of(call, decision, answer).encode(into).expect("a buffer that grows");
+pub(crate) fn encode(decision: &Decision<'_>, answer: &Answer<'_>, into: &mut Vec<u8>) {
+    into.reserve(wire::encoded_len(decision, answer, None));
+    wire::encode(into, decision, answer, None);
 }
 
 /// What a client sends for one request of a case.
@@ -53,14 +42,13 @@ pub(crate) fn bytes(case: &Case, place: usize) -> Bytes {
 }
 
 /// All that is done between the bytes of a call and those of its answer.
-pub(crate) fn serve(case: &Case, usage: Option<&Usage>, bytes: Bytes, into: &mut BytesMut) -> Code {
+pub(crate) fn serve(case: &Case, usage: Option<&Usage>, bytes: &[u8], into: &mut Vec<u8>) -> Code {
     let Turn { now, .. } = case.advance();
-    let call = decode(bytes);
-    let request = request(&call);
+    let request = decode(bytes);
     let plan = plan(&case.set, &request, now, |_| None);
     let outcomes = case.charge(&plan.charges, now);
     let decision = conclude(&plan, &outcomes);
-    encode(&call, &decision, answer(&decision, now), into);
+    encode(&decision, &answer(&decision, now), into);
     if let Some(usage) = usage {
         usage.record(&request, &decision, now);
     }

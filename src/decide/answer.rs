@@ -3,12 +3,13 @@
 //! Numbers round so that a client which believes them is never early. Values hold printable
 //! ASCII only, whatever a policy's names are made of.
 
-use std::fmt::Write;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, UNIX_EPOCH};
 
+use httpdate::HttpDate;
 use smallvec::SmallVec;
 
-use super::{Answer, Binding, Code, Decision, LoadReading, body};
+use super::{Answer, Binding, Code, Decision, Headers, LoadReading, body};
 use crate::limit::Kind;
 use crate::policy::respond::{Body, Dialect, Respond, RetryAfter};
 use crate::policy::set::DescriptorDomain;
@@ -39,18 +40,18 @@ pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
         push_retry_after(&mut answer, respond, binding, now);
         if respond.body != Body::Empty {
             answer.body = body::shed(binding);
-            answer.headers.push(("content-type", PROBLEM_TYPE.to_owned()));
+            answer.headers.begin("content-type").text(PROBLEM_TYPE);
         }
         return answer;
     }
     for dialect in &respond.headers {
         match dialect {
-            Dialect::XRateLimit => {
-                let limit = binding.limit.amount.to_string();
-                push_x_ratelimit(&mut answer, limit, binding);
-            }
-            Dialect::XRateLimit03 => {
-                push_x_ratelimit(&mut answer, draft_03_limit(decision, binding), binding);
+            Dialect::XRateLimit | Dialect::XRateLimit03 => {
+                answer.headers.begin("x-ratelimit-limit").number(binding.limit.amount);
+                if *dialect == Dialect::XRateLimit03 {
+                    push_policies(&mut answer, decision);
+                }
+                push_x_ratelimit(&mut answer, binding);
             }
             Dialect::RateLimit => push_ratelimit(&mut answer, decision, binding),
         }
@@ -59,7 +60,7 @@ pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
         push_retry_after(&mut answer, respond, binding, now);
         answer.body = body::render(decision, binding, respond);
         if let Some(content_type) = content_type(respond) {
-            answer.headers.push(("content-type", printable(content_type)));
+            push_printable(answer.headers.begin("content-type"), content_type);
         }
     }
     answer
@@ -68,10 +69,10 @@ pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
 fn push_load<'s>(answer: &mut Answer<'s>, load: LoadReading<'s>) {
     let names = &load.load.headers;
     if let Some(name) = &names.load {
-        answer.headers.push((name, load.percent.to_string()));
+        answer.headers.begin(name).number(load.percent.into());
     }
     if let (Some(name), Some(status)) = (&names.status, load.status()) {
-        answer.headers.push((name, status.to_owned()));
+        answer.headers.begin(name).text(status);
     }
 }
 
@@ -91,9 +92,9 @@ fn push_descriptor_headers<'s>(
         return;
     };
     let reset = told.reset.unwrap_or_default().seconds_ceil();
-    answer.headers.push((&names.limit, told.limit.amount.to_string()));
-    answer.headers.push((&names.remaining, told.remaining.to_string()));
-    answer.headers.push((&names.reset, reset.to_string()));
+    answer.headers.begin(&names.limit).number(told.limit.amount);
+    answer.headers.begin(&names.remaining).number(told.remaining);
+    answer.headers.begin(&names.reset).number(reset);
 }
 
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.
@@ -102,28 +103,30 @@ fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s 
     binding.rule.map(|rule| rule.respond.as_ref()).or_else(shared)
 }
 
-fn push_x_ratelimit(answer: &mut Answer<'_>, limit: String, binding: Binding<'_>) {
-    answer.headers.push(("x-ratelimit-limit", limit));
-    answer.headers.push(("x-ratelimit-remaining", binding.remaining.to_string()));
+fn push_x_ratelimit(answer: &mut Answer<'_>, binding: Binding<'_>) {
+    answer.headers.begin("x-ratelimit-remaining").number(binding.remaining);
     if let Some(reset) = binding.reset {
-        answer.headers.push(("x-ratelimit-reset", reset.seconds_ceil().to_string()));
+        answer.headers.begin("x-ratelimit-reset").number(reset.seconds_ceil());
     }
 }
 
-/// As Envoy writes it from the statuses: the binding amount, then each descriptor's policy.
-fn draft_03_limit(decision: &Decision<'_>, binding: Binding<'_>) -> String {
-    let mut value = binding.limit.amount.to_string();
+/// As Envoy writes it from the statuses: behind the binding amount each descriptor's policy.
+fn push_policies(answer: &mut Answer<'_>, decision: &Decision<'_>) {
+    let value = &mut answer.headers;
     let listed = decision.statuses.iter().filter_map(|status| status.binding).take(LISTED_MAX);
     for listed in listed {
-        let _ = write!(value, ", {}", listed.limit.amount);
+        value.text(", ");
+        value.number(listed.limit.amount);
         if let Some(window) = listed.limit.window() {
-            let _ = write!(value, ";w={}", window.nominal_span().seconds_floor());
+            value.text(";w=");
+            value.number(window.nominal_span().seconds_floor());
         }
         if let Some(rule) = listed.rule.filter(|rule| !rule.wire_name.is_empty()) {
-            let _ = write!(value, ";name=\"{}\"", rule.wire_name);
+            value.text(";name=\"");
+            value.text(&rule.wire_name);
+            value.text("\"");
         }
     }
-    value
 }
 
 /// `ratelimit-policy` and `ratelimit` as RFC 9651 lists of strings, the binding limit first.
@@ -134,24 +137,36 @@ fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding:
             listed.push(*candidate);
         }
     }
-    let (mut policies, mut states) = (String::new(), String::new());
-    for limit in listed {
-        let separator = if policies.is_empty() { "" } else { ", " };
-        let name = policy_name(limit);
-        let amount = limit.limit.amount.min(SF_INTEGER_MAX);
-        let remaining = limit.remaining.min(SF_INTEGER_MAX);
-        let _ = write!(policies, "{separator}\"{name}\";q={amount}");
-        let _ = match limit.limit.window() {
-            Some(window) => write!(policies, ";w={}", window.nominal_span().seconds_floor()),
-            None => write!(policies, ";qu=\"concurrent-requests\""),
-        };
-        let _ = write!(states, "{separator}\"{name}\";r={remaining}");
-        if let Some(reset) = limit.reset {
-            let _ = write!(states, ";t={}", reset.seconds_ceil());
+    let policies = answer.headers.begin("ratelimit-policy");
+    for (limit, position) in listed.iter().zip(0..) {
+        push_policy_name(policies, *limit, position);
+        policies.text(";q=");
+        policies.number(limit.limit.amount.min(SF_INTEGER_MAX));
+        match limit.limit.window() {
+            Some(window) => {
+                policies.text(";w=");
+                policies.number(window.nominal_span().seconds_floor());
+            }
+            None => policies.text(";qu=\"concurrent-requests\""),
         }
     }
-    answer.headers.push(("ratelimit-policy", policies));
-    answer.headers.push(("ratelimit", states));
+    let states = answer.headers.begin("ratelimit");
+    for (limit, position) in listed.iter().zip(0..) {
+        push_policy_name(states, *limit, position);
+        states.text(";r=");
+        states.number(limit.remaining.min(SF_INTEGER_MAX));
+        if let Some(reset) = limit.reset {
+            states.text(";t=");
+            states.number(reset.seconds_ceil());
+        }
+    }
+}
+
+/// The name of an item of a list, as a string.
+fn push_policy_name(list: &mut Headers<'_>, limit: Binding<'_>, position: usize) {
+    list.text(if position > 0 { ", \"" } else { "\"" });
+    let _ = write!(list, "{}", PolicyName(limit));
+    list.text("\"");
 }
 
 /// The largest Integer of RFC 9651: fifteen digits.
@@ -164,18 +179,21 @@ fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
 
 /// What headers and problem details call a limit: the rule's name, with the window where a rule has several. Rule names that leave hold neither
 /// quotes nor backslashes.
-pub(super) fn policy_name(binding: Binding<'_>) -> String {
-    match binding.rule {
-        None => "request".to_owned(),
-        Some(rule) if rule.limits.len() > 1 => {
-            let kind = binding.limit.kind;
-            match (kind, kind.window()) {
-                (Kind::Fixed(window), _) => format!("{}/{window}", rule.wire_name),
-                (_, Some(window)) => format!("{}/{} {window}", rule.wire_name, kind.name()),
-                (_, None) => format!("{}/{}", rule.wire_name, kind.name()),
-            }
+pub(super) struct PolicyName<'s>(pub(super) Binding<'s>);
+
+impl fmt::Display for PolicyName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(rule) = self.0.rule else { return f.write_str("request") };
+        f.write_str(&rule.wire_name)?;
+        if rule.limits.len() < 2 {
+            return Ok(());
         }
-        Some(rule) => rule.wire_name.to_string(),
+        let kind = self.0.limit.kind;
+        match (kind, kind.window()) {
+            (Kind::Fixed(window), _) => write!(f, "/{window}"),
+            (_, Some(window)) => write!(f, "/{} {window}", kind.name()),
+            (_, None) => write!(f, "/{}", kind.name()),
+        }
     }
 }
 
@@ -186,16 +204,16 @@ fn push_retry_after(
     now: Timestamp,
 ) {
     let Some(reset) = binding.reset else { return };
-    let value = match respond.retry_after {
-        RetryAfter::Off => return,
-        RetryAfter::Seconds => reset.seconds_ceil().to_string(),
+    match respond.retry_after {
+        RetryAfter::Off => {}
+        RetryAfter::Seconds => answer.headers.begin("retry-after").number(reset.seconds_ceil()),
         RetryAfter::HttpDate => {
             let nanos = now.plus(reset).as_nanos().max(0).cast_unsigned();
             let seconds = nanos.div_ceil(1_000_000_000);
-            httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds))
+            let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(seconds));
+            let _ = write!(answer.headers.begin("retry-after"), "{date}");
         }
-    };
-    answer.headers.push(("retry-after", value));
+    }
 }
 
 fn content_type(respond: &Respond) -> Option<&str> {
@@ -208,6 +226,7 @@ fn content_type(respond: &Respond) -> Option<&str> {
     Some(respond.content_type.as_deref().unwrap_or(fitting))
 }
 
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '_' }).collect()
+fn push_printable(value: &mut Headers<'_>, text: &str) {
+    let printable = text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '_' });
+    printable.for_each(|c| _ = value.write_char(c));
 }

@@ -2,7 +2,7 @@
 //!
 //! Text that comes from names is escaped for JSON, so that no name can break the document.
 
-use super::answer::policy_name;
+use super::answer::PolicyName;
 use super::{Binding, Decision};
 use crate::limit::{Kind, Verdict};
 use crate::policy::respond::{Body, Field, Piece, Respond};
@@ -83,7 +83,7 @@ fn reset_seconds(binding: Binding<'_>) -> u64 {
 }
 
 fn problem(binding: Binding<'_>) -> Vec<u8> {
-    let policy = escaped(&policy_name(binding));
+    let policy = escaped(&PolicyName(binding).to_string());
     let window = binding.limit.window().map(|window| format!(r#""window":"{window}","#));
     format!(
         concat!(

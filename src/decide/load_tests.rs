@@ -93,7 +93,7 @@ impl Gate {
 
     fn told(&self, decision: &Decision<'_>) -> Told {
         let answer = answer(decision, self.now);
-        let headers = answer.headers.into_iter();
+        let headers = answer.headers.iter();
         Told {
             status: decision.status(),
             codes: decision.statuses.iter().map(|status| status.code).collect(),
@@ -103,7 +103,7 @@ impl Gate {
             }),
             rules: decision.rules.iter().map(|it| (it.rule.name.to_string(), it.code)).collect(),
             percent: decision.load.map(|load| load.percent),
-            headers: headers.map(|(name, value)| (name.to_owned(), value)).collect(),
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: String::from_utf8(answer.body).unwrap(),
             lease: lease::write(&decision.leases),
         }

@@ -12,6 +12,7 @@
 mod answer;
 mod body;
 mod conclude;
+mod headers;
 pub mod lease;
 pub mod load;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use crate::policy::set::{CounterKey, SeriesKey};
 pub use answer::answer;
 pub use body::{reason, rule_name};
 pub use conclude::conclude;
+pub use headers::Headers;
 pub use lease::Lease;
 pub use load::{LoadPlan, LoadReading, Reported};
 pub use plan::plan;
@@ -296,8 +298,7 @@ impl RuleCode {
 /// What goes out besides the code and the statuses.
 #[derive(Debug, Default)]
 pub struct Answer<'s> {
-    /// Lower-case names; values are printable ASCII.
-    pub headers: SmallVec<[(&'s str, String); 6]>,
+    pub headers: Headers<'s>,
     /// Of a denial; empty otherwise.
     pub body: Vec<u8>,
 }

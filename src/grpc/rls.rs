@@ -165,9 +165,9 @@ pub fn response_of(
     decision: &Decision<'_>,
     answer: Answer<'_>,
 ) -> pb::rls::RateLimitResponse {
-    let headers = answer.headers.into_iter().map(|(name, value)| pb::core::HeaderValue {
+    let headers = answer.headers.iter().map(|(name, value)| pb::core::HeaderValue {
         key: name.to_owned(),
-        value,
+        value: value.to_owned(),
         ..Default::default()
     });
     pb::rls::RateLimitResponse {

@@ -111,7 +111,11 @@ fn see(decision: &Decision<'_>, now: Timestamp) -> Seen {
             .iter()
             .map(|status| (status.code, status.binding.map(see_limit)))
             .collect(),
-        headers: answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        headers: answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         body: answer.body,
         lease: (!decision.leases.is_empty()).then(|| decide::lease::write(&decision.leases)),
     }

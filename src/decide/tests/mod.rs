@@ -123,7 +123,11 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
         rules: rules.map(|of| (of.rule.name.to_string(), of.hits, of.code)).collect(),
         code: decision.code,
         statuses: statuses.collect(),
-        headers: answer.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        headers: answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
         body: String::from_utf8(answer.body).unwrap(),
         binding: decision.binding.map(|binding| {
             let rule = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());

@@ -46,7 +46,7 @@ pub fn encode(
     for status in &decision.statuses {
         StatusOnWire::of(status).put(out);
     }
-    for header in &answer.headers {
+    for header in answer.headers.iter() {
         put_key(out, sized(3), header_len(header));
         put_filled(out, sized(1), header.0.as_bytes());
         put_filled(out, sized(2), header.1.as_bytes());
@@ -160,7 +160,7 @@ fn duration_len((seconds, nanos): (u64, u64)) -> usize {
     number_len(seconds) + number_len(nanos)
 }
 
-fn header_len((name, value): &(&str, String)) -> usize {
+fn header_len((name, value): (&str, &str)) -> usize {
     filled_len(name.as_bytes()) + filled_len(value.as_bytes())
 }
 
