@@ -5,10 +5,11 @@
 //! and system calls are all in it.
 //!
 //! ```text
-//! cargo bench --bench server                 all rounds
-//! cargo bench --bench server -- --pin        servers and generator on one processor: the steadiest
-//! cargo bench --bench server -- --write      and into docs/performance.md
-//! cargo bench --bench server -- --quick      a short run that shows that it works
+//! cargo bench --bench server                     all rounds
+//! cargo bench --bench server -- --pin            servers and generator on one processor: the steadiest
+//! cargo bench --bench server -- --write          and into docs/performance.md
+//! cargo bench --bench server -- --instructions   of whole servers, and nothing else
+//! cargo bench --bench server -- --quick          a short run that shows that it works
 //! ```
 #![expect(clippy::print_stdout, reason = "a bench prints its result")]
 
@@ -68,13 +69,18 @@ fn main() -> anyhow::Result<ExitCode> {
         runtime: runtime::Builder::new_current_thread().enable_all().build()?,
         folder: tempfile::tempdir()?,
     };
+    if has("--instructions") {
+        counted::check_possible()?;
+        println!("{}", tables::counted(&bench.counted()?));
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut text = bench.conditions();
     text.push_str(&tables::loads(&bench.loads()?));
     text.push_str(&tables::idle(&bench.idle()?));
-    match counted::is_possible() {
+    match counted::check_possible() {
+        Ok(()) if is_whole => text.push_str(&tables::counted(&bench.counted()?)),
+        Ok(()) => {}
         Err(missing) => println!("instructions are not counted: {missing}"),
-        Ok(()) if !is_whole => {}
-        Ok(()) => text.push_str(&tables::counted(&bench.counted()?)),
     }
     println!("{text}");
     if has("--write") {

@@ -111,7 +111,11 @@ pub(crate) fn many_rules(count: u32) -> Case {
 
 /// A request that one of many rules is for.
 pub(crate) fn of_rule(rule: u32) -> Texts {
-    one_descriptor([("tenant", &format!("t{rule}")), ("user", "u1")])
+    tenant_and_user(rule, 1)
+}
+
+pub(crate) fn tenant_and_user(tenant: u32, user: u32) -> Texts {
+    one_descriptor([("tenant", &format!("t{tenant}")), ("user", &format!("u{user}"))])
 }
 
 pub(crate) fn placed<T>(value: T) -> Placed<T> {

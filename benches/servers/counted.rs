@@ -61,6 +61,8 @@ fn run(
     command.args(["--quiet", "--tool=callgrind"]);
     command.arg(format!("--callgrind-out-file={}", profile.display()));
     command.arg(watched.get_program()).args(watched.get_args());
+    // No setting comes in by the environment.
+    command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH"));
     let server = Server::start(kind.name(), command)?;
     shape.send(&server, runtime, (End::Requests(requests), 1))?;
     server.stop()?;
@@ -92,8 +94,8 @@ fn sums(text: &str) -> Option<Sums> {
     (sums.instructions > 0).then_some(sums)
 }
 
-/// Says so where it is not.
-pub(crate) fn is_possible() -> anyhow::Result<()> {
+/// Fails with what is missing.
+pub(crate) fn check_possible() -> anyhow::Result<()> {
     let output = Command::new("valgrind").arg("--version").output();
     let output =
         output.context("valgrind is not installed; on Debian: apt-get install valgrind")?;
