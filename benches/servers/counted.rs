@@ -16,8 +16,8 @@ use super::shapes::Shape;
 use super::{Kind, Server};
 
 /// Requests of the shorter run; it also makes what is made once for a connection or a key.
-const REQUESTS_FEW: u64 = 1_000;
-const REQUESTS_MANY: u64 = 3_000;
+const REQUESTS_FEW: u64 = 2_000;
+const REQUESTS_MANY: u64 = 6_000;
 /// What the allocator's crate calls for memory.
 const ALLOCATOR: [&str; 3] = ["mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned"];
 
