@@ -28,10 +28,11 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
         binding: None,
         limits: SmallVec::new(),
         rules: SmallVec::new(),
-        failures: plan.failures.clone(),
+        failures: SmallVec::new(),
         leases: SmallVec::new(),
         has_metadata: plan.has_metadata,
     };
+    decision.failures.extend_from_slice(&plan.failures);
     // Who tries again meets what this request counts although it is denied.
     let again = outcomes.iter().filter_map(|outcome| outcome.again).max();
     let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
@@ -39,7 +40,8 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     let mut denial = Denial::default();
     for descriptor in &plan.descriptors {
         let own = rest.by_ref().take(descriptor.charge_count);
-        let mut binding: Option<Binding<'s>> = None;
+        // Its place among the limits.
+        let mut tightest: Option<usize> = None;
         for (charge, outcome) in own {
             let is_denied = charge.mode == Mode::Enforce && outcome.verdict.is_denial();
             denial.note(charge.denies, is_denied);
@@ -50,16 +52,20 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
             if format.is_some() {
                 candidate.reset = candidate.reset.map(Span::whole_seconds);
             }
+            if tightest.is_none_or(|held| candidate.binds_before(&decision.limits[held])) {
+                tightest = Some(decision.limits.len());
+            }
             decision.limits.push(candidate);
-            binding = Some(binding.map_or(candidate, |held| held.tighter(candidate)));
         }
+        let binding = tightest.map(|place| decision.limits[place]);
         let denied = binding.is_some_and(|binding| binding.verdict.is_denial());
         let code = if denied { Code::OverLimit } else { Code::Ok };
         let is_unlimited = descriptor.is_unlimited;
         decision.statuses.push(Status { code, binding, is_unlimited });
-        if let Some(binding) = binding {
-            let held = decision.binding;
-            decision.binding = Some(held.map_or(binding, |held| held.tighter(binding)));
+        if let Some(binding) = binding
+            && decision.binding.as_ref().is_none_or(|held| binding.binds_before(held))
+        {
+            decision.binding = Some(binding);
         }
     }
     if denial.is_denied() && !format.is_some_and(|format| format.is_shadow) {
@@ -71,13 +77,13 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
     if let Some(shed) = load.and_then(|load| load.shed) {
         shed_all(&mut decision, Binding { reset: shed.reset.max(again), ..shed });
     }
-    decision.rules = rule_outcomes(plan, outcomes, decision.code);
+    tell_rules(plan, outcomes, decision.code, &mut decision.rules);
     if decision.code == Code::Ok {
-        let pairs = plan.charges.iter().zip(outcomes);
-        let lease = |(charge, outcome): (&Charge<'_>, &Outcome)| {
-            outcome.lease.map(|id| Lease { counter: charge.counter, id })
-        };
-        decision.leases = pairs.filter_map(lease).collect();
+        for (charge, outcome) in plan.charges.iter().zip(outcomes) {
+            if let Some(id) = outcome.lease {
+                decision.leases.push(Lease { counter: charge.counter, id });
+            }
+        }
     }
     decision
 }
@@ -139,25 +145,28 @@ impl Binding<'_> {
     /// A denial before none; of two denials the longer wait, else the one with less left, where
     /// what is held at a time gives way to what is counted over time. The first keeps its place in
     /// a tie.
-    fn tighter(self, other: Self) -> Self {
-        let other_binds = match (self.verdict.is_denial(), other.verdict.is_denial()) {
-            (true, true) => other.reset > self.reset,
+    fn binds_before(&self, first: &Self) -> bool {
+        match (first.verdict.is_denial(), self.verdict.is_denial()) {
+            (true, true) => self.reset > first.reset,
             (false, false) => {
                 let rank = |of: &Self| (of.limit.kind.is_concurrent(), of.remaining);
-                rank(&other) < rank(&self)
+                rank(self) < rank(first)
             }
-            (held_denies, _) => !held_denies,
-        };
-        if other_binds { other } else { self }
+            (first_denies, _) => !first_denies,
+        }
+    }
+
+    fn tighter(self, other: Self) -> Self {
+        if other.binds_before(&self) { other } else { self }
     }
 }
 
-fn rule_outcomes<'s>(
+fn tell_rules<'s>(
     plan: &Plan<'s>,
     outcomes: &[Outcome],
     code: Code,
-) -> SmallVec<[RuleOutcome<'s>; 8]> {
-    let mut rules: SmallVec<[RuleOutcome<'s>; 8]> = SmallVec::new();
+    rules: &mut SmallVec<[RuleOutcome<'s>; 8]>,
+) {
     let mut group = None;
     let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
     for (planned, descriptor) in plan.descriptors.iter().zip(0..) {
@@ -204,7 +213,6 @@ fn rule_outcomes<'s>(
         let (hits, peak, is_overflow) = (taken(hits), 0, false);
         RuleOutcome { series, rule, descriptor, hits, code, peak, is_overflow }
     }));
-    rules
 }
 
 /// How much of a limit is used, in basis points, rounded down: only what is full is 10,000.

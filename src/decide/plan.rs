@@ -55,7 +55,9 @@ pub fn plan<'s>(
         }
         ends.push(matches.found.len());
     }
-    plan.failures.extend(matches.failures.iter().map(|rule| &domain.rules[*rule as usize]));
+    for rule in &matches.failures {
+        plan.failures.push(&domain.rules[*rule as usize]);
+    }
     plan_load(&mut plan, domain, (request, matches.is_exempt), reported, now);
     let replaced = replaced_rules(domain, &matches);
     let (mut start, mut group) = (0, 0);
@@ -73,18 +75,8 @@ pub fn plan<'s>(
                 continue;
             }
             let rule = domain.rule(*found);
-            let hits = times(descriptor.hits, found.cost);
-            let series = found.base.with_rule(rule.salt);
-            let limits = rule.limits_for(found);
-            if limits.is_empty() {
-                is_unlimited = true;
-                plan.exemptions.push(Exemption { rule, descriptor: position, hits, series });
-            }
-            plan.charges.extend(limits.iter().filter_map(|limit| {
-                let counter = found.base.with_limit(limit.salt);
-                charge(rule, limit.at(found.rows)?, counter, hits, (is_release, group))
-            }));
-            plan.series.push(series);
+            let asked = (descriptor.hits, position);
+            is_unlimited |= plan_rule(&mut plan, rule, found, asked, (is_release, group));
             group += 1;
         }
         start = end;
@@ -96,6 +88,29 @@ pub fn plan<'s>(
         follow(&mut plan, format);
     }
     plan
+}
+
+/// Adds the charges of a rule that applies to a descriptor; whether it is unlimited for that.
+fn plan_rule<'s>(
+    plan: &mut Plan<'s>,
+    rule: &'s Rule,
+    found: &Match,
+    (hits, descriptor): (Hits, u32),
+    (is_release, group): (bool, u32),
+) -> bool {
+    let hits = times(hits, found.cost);
+    let series = found.base.with_rule(rule.salt);
+    let limits = rule.limits_for(found);
+    if limits.is_empty() {
+        plan.exemptions.push(Exemption { rule, descriptor, hits, series });
+    }
+    for limit in limits {
+        let counter = found.base.with_limit(limit.salt);
+        let Some(limit) = limit.at(found.rows) else { continue };
+        plan.charges.push(charge(rule, limit, counter, hits, (is_release, group)));
+    }
+    plan.series.push(series);
+    limits.is_empty()
 }
 
 /// Does what holds for a whole domain of the envoyproxy/ratelimit format.
@@ -137,9 +152,9 @@ fn charge(
     counter: CounterKey,
     hits: Hits,
     (is_release, group): (bool, u32),
-) -> Option<Charge<'_>> {
+) -> Charge<'_> {
     let is_concurrent = limit.kind.is_concurrent();
-    Some(Charge {
+    Charge {
         counter,
         limit,
         hits: match is_release && is_concurrent {
@@ -157,7 +172,7 @@ fn charge(
         is_spared: false,
         group,
         rule: Some(rule),
-    })
+    }
 }
 
 /// Hits as a rule counts them, each for so many.
@@ -176,6 +191,9 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();
     let replaces = |found: &&Match| !domain.rule(**found).replaces.is_empty();
     replacing.extend(matches.found.iter().filter(replaces).map(|found| found.rule));
+    if replacing.is_empty() {
+        return SmallVec::new();
+    }
     replacing.sort_unstable();
     replacing.dedup();
     let mut replaced = SmallVec::new();
@@ -198,16 +216,16 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
 /// Notes the leases that a descriptor gives back; whether it names any. Slots are then given back
 /// by name alone, so that giving back twice frees nothing of others.
 fn release(descriptor: &Descriptor<'_>, releases: &mut SmallVec<[Lease; 1]>) -> bool {
-    let named = released(descriptor);
-    releases.extend(named.into_iter().flat_map(lease::read));
-    named.is_some()
+    let Some(named) = released(descriptor) else { return false };
+    releases.extend(lease::read(named));
+    true
 }
 
 /// The text that names the leases of a descriptor that gives back.
 fn released<'r>(descriptor: &Descriptor<'r>) -> Option<&'r [u8]> {
-    let gives_back = matches!(descriptor.hits, Hits::GiveBack(_));
-    let named = || descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
-    gives_back.then(named).flatten().map(|entry| entry.value)
+    let Hits::GiveBack(_) = descriptor.hits else { return None };
+    let named = descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
+    named.map(|entry| entry.value)
 }
 
 /// Without a refund a counter keeps what has been taken. Giving back nothing is still no take, so

@@ -96,7 +96,7 @@ impl CompiledTable {
 #[derive(Clone, Copy, Debug)]
 struct Feed {
     slot: Slot,
-    rank: usize,
+    rank: u16,
 }
 
 impl Attributes {
@@ -167,7 +167,8 @@ impl Attributes {
             self.field_slots.push(slot);
             return slot;
         }
-        for (rank, key) in self.keys_of(name).into_iter().enumerate() {
+        // Of more keys than that the last ones would never be read.
+        for (rank, key) in (0..u16::MAX).zip(self.keys_of(name)) {
             self.feeds.entry(key.into_bytes().into()).or_default().push(Feed { slot, rank });
         }
         match name {
@@ -204,21 +205,29 @@ impl Attributes {
 
     /// The values that one descriptor gives to the attributes.
     pub fn read<'v>(&'v self, entries: &[Entry<'v>]) -> Values<'v> {
-        let mut values = Values { by_slot: SmallVec::new(), ip: None, entry_count: entries.len() };
-        let mut ranks: SmallVec<[usize; 8]> = SmallVec::from_elem(usize::MAX, self.names.len());
-        values.by_slot.resize(self.names.len(), None);
+        let mut values = Values {
+            by_slot: SmallVec::from_elem(None, self.names.len()),
+            made: SmallVec::new(),
+            ip: None,
+            entry_count: entries.len(),
+        };
+        let mut ranks: SmallVec<[u16; 16]> = SmallVec::from_elem(u16::MAX, self.names.len());
         for entry in entries {
-            for feed in self.feeds.get(entry.key).into_iter().flatten() {
+            let Some(feeds) = self.feeds.get(entry.key) else { continue };
+            for feed in feeds {
                 if feed.rank < ranks[feed.slot] {
                     ranks[feed.slot] = feed.rank;
-                    values.by_slot[feed.slot] = Some(Cow::Borrowed(entry.value));
+                    values.by_slot[feed.slot] = Some(entry.value);
                 }
             }
         }
         if let Some(slot) = self.endpoint
-            && let Some(Cow::Borrowed(path)) = values.by_slot[slot]
+            && let Some(path) = values.by_slot[slot]
         {
-            values.by_slot[slot] = Some(template::canonical(path));
+            match template::canonical(path) {
+                Cow::Borrowed(path) => values.by_slot[slot] = Some(path),
+                Cow::Owned(path) => values.made.push((slot, path)),
+            }
         }
         if let Some(slot) = self.ip
             && let Some(network) = values.get(slot).and_then(parse_network)
@@ -226,8 +235,7 @@ impl Attributes {
             values.ip = Some(network);
             // A lone IPv4 address that parses has no other spelling.
             if values.get(slot).is_some_and(|text| !text.iter().all(is_plain_ipv4)) {
-                let text = canonical_address(network).into_bytes();
-                values.by_slot[slot] = Some(Cow::Owned(text));
+                values.made.push((slot, canonical_address(network).into_bytes()));
             }
         }
         for slot in self.field_slots.iter().copied() {
@@ -235,7 +243,7 @@ impl Attributes {
                 && let Some(key) = values.get(field.key)
                 && let Some(value) = self.field_value(field, key)
             {
-                values.by_slot[slot] = Some(Cow::Borrowed(value.text.as_bytes()));
+                values.by_slot[slot] = Some(value.text.as_bytes());
             }
         }
         values
@@ -249,19 +257,31 @@ impl Attributes {
 /// What one descriptor says, by slot.
 #[derive(Debug)]
 pub struct Values<'r> {
-    by_slot: SmallVec<[Option<Cow<'r, [u8]>>; 8]>,
+    by_slot: SmallVec<[Option<&'r [u8]>; 8]>,
+    /// Those that are not as they came, and take the place of what did.
+    made: SmallVec<[(Slot, Vec<u8>); 1]>,
     /// The address, or the masked network, that the attribute `ip` names.
     ip: Option<IpNet>,
     pub entry_count: usize,
 }
 
 impl Values<'_> {
+    #[inline]
     pub fn get(&self, slot: Slot) -> Option<&[u8]> {
-        self.by_slot[slot].as_deref()
+        match self.made.is_empty() {
+            true => self.by_slot[slot],
+            false => self.get_made(slot),
+        }
     }
 
-    pub fn ip(&self) -> Option<IpNet> {
-        self.ip
+    #[cold]
+    fn get_made(&self, slot: Slot) -> Option<&[u8]> {
+        let made = self.made.iter().find(|(made, _)| *made == slot);
+        made.map_or(self.by_slot[slot], |(_, value)| Some(value))
+    }
+
+    pub fn ip(&self) -> Option<&IpNet> {
+        self.ip.as_ref()
     }
 }
 

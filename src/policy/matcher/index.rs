@@ -162,8 +162,13 @@ impl Index {
 impl SlotIndex {
     fn find(&self, value: &[u8], found: &mut impl FnMut(u32)) {
         self.present.iter().copied().for_each(&mut *found);
-        if let Some(rules) = self.exact.get(value) {
+        if !self.exact.is_empty()
+            && let Some(rules) = self.exact.get(value)
+        {
             rules.iter().copied().for_each(&mut *found);
+        }
+        if self.prefixes.is_empty() {
+            return;
         }
         for length in self.prefix_lengths.range(..=value.len()) {
             if let Some(rules) = self.prefixes.get(&value[..*length]) {
@@ -175,7 +180,7 @@ impl SlotIndex {
 
 impl Networks {
     /// The networks that hold all of `ip`, which may be a network itself.
-    fn find(&self, ip: IpNet, found: &mut impl FnMut(u32)) {
+    fn find(&self, ip: &IpNet, found: &mut impl FnMut(u32)) {
         for length in self.prefix_lengths.range(..=ip.prefix_len()) {
             let around = IpNet::new(ip.addr(), *length).map(|network| network.trunc());
             if let Some(rules) = around.ok().and_then(|network| self.rules.get(&network)) {

@@ -149,8 +149,10 @@ impl Facts<'_> {
         let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
         let path = has_path.then_some(segments);
         index.find(&self.values, path, &mut |rule| found.push(rule));
-        found.sort_unstable();
-        found.dedup();
+        if found.len() > 1 {
+            found.sort_unstable();
+            found.dedup();
+        }
     }
 
     /// Whether one rule applies, and to which counter, without the index. Of a table of endpoints
@@ -160,7 +162,9 @@ impl Facts<'_> {
     }
 
     pub(super) fn segments(&self) -> SmallVec<[&[u8]; 12]> {
-        let path = self.matcher.attributes.endpoint(&self.values).unwrap_or_default();
+        let Some(path) = self.matcher.attributes.endpoint(&self.values) else {
+            return SmallVec::new();
+        };
         crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
     }
 
@@ -243,7 +247,13 @@ impl Facts<'_> {
                 return Err(Miss::Condition(position));
             }
         }
-        match self.hold(conditions, &captures, segments) {
+        let failed = conditions.iter().position(|condition| {
+            // Where nothing was captured, these have been asked.
+            let is_known =
+                captures.is_empty() && matches!(condition.pattern, CompiledPattern::Endpoints(_));
+            !is_known && !condition.pattern.holds(self.subject(condition.slot, &captures, segments))
+        });
+        match failed {
             Some(position) => Err(Miss::Condition(position)),
             None => Ok(captures),
         }

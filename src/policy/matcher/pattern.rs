@@ -62,7 +62,7 @@ pub type Captures<'v> = SmallVec<[(Slot, &'v [u8]); 4]>;
 pub struct Subject<'v> {
     pub value: Option<&'v [u8]>,
     pub segments: &'v [&'v [u8]],
-    pub ip: Option<IpNet>,
+    pub ip: Option<&'v IpNet>,
 }
 
 impl CompiledPattern {
@@ -120,7 +120,7 @@ impl CompiledPattern {
             Self::Present => subject.value.is_some(),
             Self::Absent => subject.value.is_none(),
             Self::Endpoints(_) => self.template(subject).is_some(),
-            Self::Network(network) => subject.ip.is_some_and(|ip| network.contains(&ip)),
+            Self::Network(network) => subject.ip.is_some_and(|ip| network.contains(ip)),
         }
     }
 
