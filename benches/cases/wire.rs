@@ -18,9 +18,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Request<'_> {
     wire::decode(bytes).expect("the bench's own bytes")
 }
 
-pub(crate) fn encode(decision: &Decision<'_>, answer: &Answer<'_>, into: &mut Vec<u8>) {
-    into.reserve(wire::encoded_len(decision, answer, None));
-    wire::encode(into, decision, answer, None);
+pub(crate) fn encode(decision: &Decision<'_>, answer: &Answer<'_>) -> Bytes {
+    wire::encode(decision, answer, None, 5).into_bytes()
 }
 
 /// What a client sends for one request of a case.
@@ -42,13 +41,13 @@ pub(crate) fn bytes(case: &Case, place: usize) -> Bytes {
 }
 
 /// All that is done between the bytes of a call and those of its answer.
-pub(crate) fn serve(case: &Case, usage: Option<&Usage>, bytes: &[u8], into: &mut Vec<u8>) -> Code {
+pub(crate) fn serve(case: &Case, usage: Option<&Usage>, bytes: &[u8]) -> Code {
     let Turn { now, .. } = case.advance();
     let request = decode(bytes);
     let plan = plan(&case.set, &request, now, |_| None);
     let outcomes = case.charge(&plan.charges, now);
     let decision = conclude(&plan, &outcomes);
-    encode(&decision, &answer(&decision, now), into);
+    std::hint::black_box(encode(&decision, &answer(&decision, now)));
     if let Some(usage) = usage {
         usage.record(&request, &decision, now);
     }

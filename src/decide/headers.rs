@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 pub struct Headers<'s> {
     /// Each with where its value begins.
     names: SmallVec<[(&'s str, usize); 6]>,
-    values: SmallVec<[u8; 240]>,
+    values: SmallVec<[u8; 480]>,
 }
 
 impl<'s> Headers<'s> {
@@ -20,12 +20,12 @@ impl<'s> Headers<'s> {
         self.names.is_empty()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&'s str, &str)> + Clone {
-        let ends = self.names.iter().skip(1).map(|(_, start)| *start);
-        let ends = ends.chain(std::iter::once(self.values.len()));
-        self.names.iter().zip(ends).map(|((name, start), end)| {
-            let value = self.values.get(*start..end).unwrap_or_default();
-            (*name, std::str::from_utf8(value).unwrap_or_default())
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&'s str, &str)> + Clone {
+        (0..self.names.len()).filter_map(|place| {
+            let (name, start) = *self.names.get(place)?;
+            let end = self.names.get(place + 1).map_or(self.values.len(), |(_, next)| *next);
+            let value = self.values.get(start..end)?;
+            Some((name, std::str::from_utf8(value).unwrap_or_default()))
         })
     }
 

@@ -13,9 +13,10 @@ use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
 use super::undelivered::Held;
+use super::wire::Backwards;
 
 /// In front of every message: whether it is compressed, and its length in 4 bytes.
-const PREFIX: usize = 5;
+pub(super) const PREFIX: usize = 5;
 
 static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))])
@@ -123,33 +124,16 @@ where
     }
 }
 
-/// An answer's message that is being written, with room for what stands in front of it.
-#[derive(Debug)]
-pub(super) struct Framed(Vec<u8>);
-
-impl Framed {
-    pub(super) fn with_capacity(message_size: usize) -> Self {
-        let mut frame = Vec::with_capacity(PREFIX.saturating_add(message_size));
-        frame.extend_from_slice(&[0; PREFIX]);
-        Self(frame)
-    }
-
-    pub(super) fn message(&mut self) -> &mut Vec<u8> {
-        &mut self.0
-    }
-
-    /// An answer of one message, which holds slots until it has left.
-    pub(super) fn answer(mut self, held: Option<Held>) -> http::Response<AnswerBody> {
-        // Answers are far from 4 GiB.
-        let length = u32::try_from(self.0.len().saturating_sub(PREFIX)).unwrap_or(u32::MAX);
-        if let Some((prefix, _)) = self.0.split_first_chunk_mut::<PREFIX>() {
-            prefix[1..].copy_from_slice(&length.to_be_bytes());
-        }
-        let body = AnswerBody::Message { frame: self.0.into(), held };
-        let mut answer = http::Response::new(body);
-        answer.headers_mut().clone_from(&HEADERS);
-        answer
-    }
+/// An answer of one message, which holds slots until it has left.
+pub(super) fn answer(mut message: Backwards, held: Option<Held>) -> http::Response<AnswerBody> {
+    // Answers are far from 4 GiB.
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    message.bytes(&length.to_be_bytes());
+    message.byte(0);
+    let body = AnswerBody::Message { frame: message.into_bytes(), held };
+    let mut answer = http::Response::new(body);
+    answer.headers_mut().clone_from(&HEADERS);
+    answer
 }
 
 /// The body of an answer.
@@ -287,9 +271,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_its_length_its_message_and_a_good_end() {
-        let mut framed = Framed::with_capacity(5);
-        framed.message().extend_from_slice(b"hello");
-        let answer = framed.answer(None);
+        let mut message = Backwards::with_capacity(5);
+        message.bytes(b"hello");
+        let answer = answer(message, None);
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/grpc");
         let collected = answer.into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], "0");

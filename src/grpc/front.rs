@@ -22,7 +22,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
-use super::frame::{AnswerBody, Framed, message};
+use super::frame::{self, AnswerBody, message};
 use super::rls::{Decided, Rls};
 use super::{metadata, wire};
 use crate::pb;
@@ -119,13 +119,10 @@ impl Front {
         let decided = self.rls.decided(&request, |decision, answer| {
             let whole = || pb::rls::RateLimitRequest::decode(&*message).ok().map(Cow::Owned);
             let metadata = metadata::of(decision, whole);
-            let size = wire::encoded_len(decision, &answer, metadata.as_ref());
-            let mut framed = Framed::with_capacity(size);
-            wire::encode(framed.message(), decision, &answer, metadata.as_ref());
-            framed
+            wire::encode(decision, &answer, metadata.as_ref(), frame::PREFIX)
         });
         match decided.await {
-            Ok(Decided { answer, held, .. }) => answer.answer(held),
+            Ok(Decided { answer, held, .. }) => frame::answer(answer, held),
             Err(refusal) => refused(refusal.into()),
         }
     }
