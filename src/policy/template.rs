@@ -131,15 +131,10 @@ fn error(message: &str, hint: &str, bytes: std::ops::Range<usize>) -> TemplateEr
 /// percent sign stays escaped, so that segments stay apart and two different paths never become
 /// one.
 pub fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
-    let path = without_query(path);
-    let is_canonical = path.len() > 1
-        && path.first() == Some(&b'/')
-        && path.last() != Some(&b'/')
-        && !path.contains(&b'%')
-        && !path.windows(2).any(|pair| pair == b"//" || pair == b"/.");
-    if is_canonical {
+    if let Some(path) = canonical_already(path) {
         return Cow::Borrowed(path);
     }
+    let path = without_query(path);
     let mut canonical = Vec::with_capacity(path.len() + 1);
     for segment in segments(path) {
         let start = canonical.len();
@@ -158,6 +153,25 @@ pub fn canonical(path: &[u8]) -> Cow<'_, [u8]> {
         canonical.push(b'/');
     }
     Cow::Owned(canonical)
+}
+
+/// Most paths need no work, which one look at each byte tells.
+fn canonical_already(path: &[u8]) -> Option<&[u8]> {
+    let (b'/', rest) = path.split_first()? else { return None };
+    let mut before = b'/';
+    let mut end = path.len();
+    for (byte, place) in rest.iter().zip(1..) {
+        match byte {
+            b'?' | b'#' => {
+                end = place;
+                break;
+            }
+            b'%' => return None,
+            b'/' | b'.' if before == b'/' => return None,
+            _ => before = *byte,
+        }
+    }
+    (before != b'/').then_some(&path[..end])
 }
 
 /// The segments of a canonical path.

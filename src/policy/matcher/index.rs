@@ -27,11 +27,48 @@ pub(super) struct Index {
 /// The rules that hang on the value of one attribute.
 #[derive(Debug, Default)]
 struct SlotIndex {
-    exact: HashMap<Box<[u8]>, Vec<u32>>,
+    exact: ByText,
     prefixes: HashMap<Box<[u8]>, Vec<u32>>,
     prefix_lengths: BTreeSet<usize>,
     /// Rules that need the attribute, whatever its value.
     present: Vec<u32>,
+}
+
+/// Rules by exact values.
+#[derive(Debug, Default)]
+struct ByText {
+    /// While they are so few that comparing all of them is sooner done than hashing one.
+    few: Vec<(Box<[u8]>, Vec<u32>)>,
+    /// All of them, when they are more.
+    many: HashMap<Box<[u8]>, Vec<u32>>,
+}
+
+impl ByText {
+    const FEW: usize = 4;
+
+    fn hang(&mut self, text: &[u8], rule: u32) {
+        if self.many.is_empty() {
+            if let Some((_, rules)) = self.few.iter_mut().find(|(held, _)| held.as_ref() == text) {
+                rules.push(rule);
+            } else if self.few.len() < Self::FEW {
+                self.few.push((text.into(), vec![rule]));
+            } else {
+                self.many = std::mem::take(&mut self.few).into_iter().collect();
+                self.many.insert(text.into(), vec![rule]);
+            }
+            return;
+        }
+        self.many.entry(text.into()).or_default().push(rule);
+    }
+
+    #[inline]
+    fn get(&self, text: &[u8]) -> &[u32] {
+        if self.many.is_empty() {
+            let found = self.few.iter().find(|(held, _)| held.as_ref() == text);
+            return found.map_or(&[], |(_, rules)| rules);
+        }
+        self.many.get(text).map_or(&[], |rules| rules)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,7 +158,7 @@ impl Index {
 
     fn hang(&mut self, hook: Hook<'_>, rule: u32) {
         let rules = match hook {
-            Hook::Value(slot, value) => self.slot(slot).exact.entry(value.into()).or_default(),
+            Hook::Value(slot, value) => return self.slot(slot).exact.hang(value, rule),
             Hook::Prefix(slot, prefix) => {
                 let index = self.slot(slot);
                 index.prefix_lengths.insert(prefix.len());
@@ -162,11 +199,7 @@ impl Index {
 impl SlotIndex {
     fn find(&self, value: &[u8], found: &mut impl FnMut(u32)) {
         self.present.iter().copied().for_each(&mut *found);
-        if !self.exact.is_empty()
-            && let Some(rules) = self.exact.get(value)
-        {
-            rules.iter().copied().for_each(&mut *found);
-        }
+        self.exact.get(value).iter().copied().for_each(&mut *found);
         if self.prefixes.is_empty() {
             return;
         }
