@@ -23,8 +23,9 @@ use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
 use super::frame::{self, AnswerBody, message};
-use super::rls::{Decided, Rls};
+use super::rls::{Decided, Refusal, Rls};
 use super::{metadata, wire};
+use crate::decide::{Answer, Decision};
 use crate::pb;
 use crate::socket::Connection;
 
@@ -93,11 +94,16 @@ impl Front {
     {
         let (parts, body) = call.into_parts();
         if !is_plain(&parts) {
-            return self.routed(Request::from_parts(parts, Body::new(body))).await;
+            return Box::pin(self.routed(Request::from_parts(parts, Body::new(body)))).await;
         }
         match message(body, self.message_size_max).await {
-            Ok(message) => self.decided(message).await,
-            Err(unread) => self.routed(Request::from_parts(parts, Body::new(unread))).await,
+            Ok(message) => match self.decided_at_once(&message) {
+                Some(answer) => answer,
+                None => Box::pin(self.decided(message)).await,
+            },
+            Err(unread) => {
+                Box::pin(self.routed(Request::from_parts(parts, Body::new(unread)))).await
+            }
         }
     }
 
@@ -108,23 +114,46 @@ impl Front {
         }
     }
 
+    /// Without a wait, as nearly all calls are; `None` where there is something to wait for.
+    fn decided_at_once(&self, message: &[u8]) -> Option<Response<AnswerBody>> {
+        let request = match wire::decode(message) {
+            Ok(request) => request,
+            Err(error) => return Some(self.undecodable(error)),
+        };
+        let decided = self
+            .rls
+            .decided_at_once(&request, |decision, answer| write(message, decision, &answer));
+        decided.map(answered)
+    }
+
+    /// Of a message that can be decoded.
     async fn decided(&self, message: Bytes) -> Response<AnswerBody> {
         let request = match wire::decode(&message) {
             Ok(request) => request,
-            Err(error) => {
-                self.rls.metrics.invalid.bad_message.increment(1);
-                return refused(Status::internal(format!("the call cannot be decoded: {error}")));
-            }
+            Err(error) => return self.undecodable(error),
         };
-        let decided = self.rls.decided(&request, |decision, answer| {
-            let whole = || pb::rls::RateLimitRequest::decode(&*message).ok().map(Cow::Owned);
-            let metadata = metadata::of(decision, whole);
-            wire::encode(decision, &answer, metadata.as_ref(), frame::PREFIX)
-        });
-        match decided.await {
-            Ok(Decided { answer, held, .. }) => frame::answer(answer, held),
-            Err(refusal) => refused(refusal.into()),
-        }
+        let write =
+            |decision: &Decision<'_>, answer: Answer<'_>| write(&message, decision, &answer);
+        answered(self.rls.decided(&request, write).await)
+    }
+
+    #[cold]
+    fn undecodable(&self, error: wire::DecodeError) -> Response<AnswerBody> {
+        self.rls.metrics.invalid.bad_message.increment(1);
+        refused(Status::internal(format!("the call cannot be decoded: {error}")))
+    }
+}
+
+fn write(message: &[u8], decision: &Decision<'_>, answer: &Answer<'_>) -> wire::Backwards {
+    let whole = || pb::rls::RateLimitRequest::decode(message).ok().map(Cow::Owned);
+    let metadata = metadata::of(decision, whole);
+    wire::encode(decision, answer, metadata.as_ref(), frame::PREFIX)
+}
+
+fn answered(decided: Result<Decided<wire::Backwards>, Refusal>) -> Response<AnswerBody> {
+    match decided {
+        Ok(Decided { answer, held, .. }) => frame::answer(answer, held),
+        Err(refusal) => refused(refusal.into()),
     }
 }
 
@@ -248,6 +277,14 @@ mod tests {
     fn front() -> Front {
         let policy = "domain: d\nrules: [{ name: r, per: [user], limits: [2/day] }]";
         crate::grpc::services(rls(policy), Readiness::default(), SIZE_MAX).unwrap()
+    }
+
+    /// It is moved from one place to the next for every call.
+    #[tokio::test]
+    async fn an_answer_under_way_is_small() {
+        let front = front();
+        let answer = front.answer(Request::post(HOT_PATH).body(Full::new(Bytes::new())).unwrap());
+        assert!(size_of_val(&answer) <= 1_024, "{}", size_of_val(&answer));
     }
 
     #[tokio::test]

@@ -16,14 +16,15 @@ use super::values::{
     code_of, duration_of, hits_of, limit_of, name_of, remaining_of, saturated, unit_of,
 };
 use crate::clock::Clock;
-use crate::decide::{self, Answer, Binding, Decision, Status};
+use crate::decide::{self, Answer, Binding, Decision, Plan, Status};
 use crate::metrics::Metrics;
 use crate::pb;
 use crate::pb::rls::rate_limit_response as wire;
 use crate::reports::Reports;
 use crate::request::{Descriptor, Entry, Request};
-use crate::source::Active;
-use crate::store::Store;
+use crate::source::{Active, Published};
+use crate::store::{Outcomes, Store, StoreError};
+use crate::time::{Span, Timestamp};
 use crate::usage::Usage;
 
 /// Answers `ShouldRateLimit`, over gRPC and as JSON alike.
@@ -68,14 +69,24 @@ impl From<Refusal> for tonic::Status {
     }
 }
 
+/// A call whose charges are planned.
+struct Begun<'p> {
+    plan: Plan<'p>,
+    /// When it was decided.
+    now: Timestamp,
+    /// On the clock that only grows.
+    since: Span,
+}
+
 impl Rls {
     /// Decides one call, of a message that is decoded whole.
     pub async fn should_rate_limit(
         &self,
         call: &pb::rls::RateLimitRequest,
     ) -> Result<Decided<pb::rls::RateLimitResponse>, Refusal> {
-        self.decided(&request_of(call), |decision, answer| response_of(call, decision, answer))
-            .await
+        let write =
+            |decision: &Decision<'_>, answer: Answer<'_>| response_of(call, decision, answer);
+        self.decided(&request_of(call), write).await
     }
 
     /// Decides one request and writes the answer. A panic on the way ends this call alone.
@@ -84,7 +95,86 @@ impl Rls {
         request: &Request<'_>,
         write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
     ) -> Result<Decided<A>, Refusal> {
-        let decided = caught(self.decide(request, write)).await.unwrap_or(Err(Refusal::Internal));
+        let decided = async {
+            let published = self.active.current();
+            let begun = self.begin(&published, request)?;
+            let outcomes = self.store.charge(&begun.plan.charges, begun.now).await;
+            self.finish(&published, request, &begun, outcomes, write)
+        };
+        self.count(caught(decided).await.unwrap_or(Err(Refusal::Internal)))
+    }
+
+    /// The same without a future, which would be some kilobytes to move about; `None` where
+    /// something is to be waited for. Then nothing is counted yet.
+    pub(super) fn decided_at_once<A>(
+        &self,
+        request: &Request<'_>,
+        write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
+    ) -> Option<Result<Decided<A>, Refusal>> {
+        let decide = || {
+            let published = self.active.current();
+            let begun = match self.begin(&published, request) {
+                Ok(begun) => begun,
+                Err(refusal) => return Some(Err(refusal)),
+            };
+            let outcomes = self.store.charge_at_once(&begun.plan.charges, begun.now)?;
+            Some(self.finish(&published, request, &begun, outcomes, write))
+        };
+        let decided = catch_unwind(AssertUnwindSafe(decide));
+        decided.unwrap_or(Some(Err(Refusal::Internal))).map(|decided| self.count(decided))
+    }
+
+    fn begin<'p>(
+        &self,
+        published: &'p Published,
+        request: &Request<'_>,
+    ) -> Result<Begun<'p>, Refusal> {
+        let since = self.clock.steady();
+        if request.domain.is_empty() {
+            return Err(Refusal::EmptyDomain);
+        }
+        if request.descriptors.is_empty() {
+            return Err(Refusal::NoDescriptors);
+        }
+        let now = self.clock.now();
+        let reported = |domain: &str| self.reports.load_of(domain);
+        let plan = decide::plan(&published.set, request, now, reported);
+        // Once is as good as twice, where the charges then wait.
+        if !plan.releases.is_empty() {
+            self.store.release(&plan.releases, now);
+        }
+        Ok(Begun { plan, now, since })
+    }
+
+    fn finish<A>(
+        &self,
+        published: &Published,
+        request: &Request<'_>,
+        Begun { plan, now, since }: &Begun<'_>,
+        outcomes: Result<Outcomes, StoreError>,
+        write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
+    ) -> Result<Decided<A>, Refusal> {
+        let outcomes = outcomes.map_err(|error| {
+            self.metrics.store_errors.increment(1);
+            tracing::error!(%error, "counters cannot be charged");
+            Refusal::Internal
+        })?;
+        let decision = decide::conclude(plan, &outcomes);
+        let held = Held::new(&decision.leases, &self.store, &self.clock);
+        let answer = write(&decision, decide::answer(&decision, *now));
+
+        if decision.domain.is_none() {
+            self.metrics.unknown_domain.increment(1);
+            published.met_unknown_domain(request.domain);
+        }
+        published.metrics.decided(request, &decision);
+        self.usage.record(request, &decision, *now);
+        let taken = self.clock.steady().minus(*since);
+        self.metrics.decision_duration.record(taken.to_duration());
+        Ok(Decided { answer, status: decision.status(), held })
+    }
+
+    fn count<A>(&self, decided: Result<Decided<A>, Refusal>) -> Result<Decided<A>, Refusal> {
         match decided {
             Err(Refusal::EmptyDomain) => self.metrics.invalid.empty_domain.increment(1),
             Err(Refusal::NoDescriptors) => self.metrics.invalid.no_descriptors.increment(1),
@@ -92,46 +182,6 @@ impl Rls {
             Ok(_) => {}
         }
         decided
-    }
-
-    async fn decide<A>(
-        &self,
-        request: &Request<'_>,
-        write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
-    ) -> Result<Decided<A>, Refusal> {
-        let begun = self.clock.steady();
-        if request.domain.is_empty() {
-            return Err(Refusal::EmptyDomain);
-        }
-        if request.descriptors.is_empty() {
-            return Err(Refusal::NoDescriptors);
-        }
-        let published = self.active.current();
-        let now = self.clock.now();
-
-        let plan =
-            decide::plan(&published.set, request, now, |domain| self.reports.load_of(domain));
-        if !plan.releases.is_empty() {
-            self.store.release(&plan.releases, now);
-        }
-        let outcomes = self.store.charge(&plan.charges, now).await.map_err(|error| {
-            self.metrics.store_errors.increment(1);
-            tracing::error!(%error, "counters cannot be charged");
-            Refusal::Internal
-        })?;
-        let decision = decide::conclude(&plan, &outcomes);
-        let held = Held::new(&decision.leases, &self.store, &self.clock);
-        let answer = write(&decision, decide::answer(&decision, now));
-
-        if decision.domain.is_none() {
-            self.metrics.unknown_domain.increment(1);
-            published.met_unknown_domain(request.domain);
-        }
-        published.metrics.decided(request, &decision);
-        self.usage.record(request, &decision, now);
-        let taken = self.clock.steady().minus(begun);
-        self.metrics.decision_duration.record(taken.to_duration());
-        Ok(Decided { answer, status: decision.status(), held })
     }
 }
 

@@ -73,6 +73,26 @@ impl Store {
         Ok(memory.charge_after(waiting, charges, now))
     }
 
+    /// [`Self::charge`] where nothing is to be waited for; `None` where something is, and then
+    /// nothing is charged.
+    pub fn charge_at_once(
+        &self,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+    ) -> Option<Result<Outcomes, StoreError>> {
+        let memory = self.counters();
+        if charges.iter().any(Charge::takes_slots) && memory.just_full(charges, now).is_some() {
+            return None;
+        }
+        if let Self::Durable(store) = self
+            && charges.iter().any(Charge::takes_strictly)
+            && store.lacks_reserves(charges, now)
+        {
+            return None;
+        }
+        Some(Ok(memory.charge(charges, now)))
+    }
+
     /// What charges would be told if they came now, without the patience for slots that are on
     /// their way back. Changes nothing.
     pub fn try_out(&self, charges: &[Charge<'_>], now: Timestamp) -> Trial {

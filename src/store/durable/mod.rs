@@ -69,6 +69,14 @@ impl DurableStore {
         self.status.lock().failed(why);
     }
 
+    /// Whether the disk has too little for charges of strict rules, and will have it soon.
+    pub(super) fn lacks_reserves(&self, charges: &[Charge<'_>], now: Timestamp) -> bool {
+        let moved = self.memory.moved(charges, now);
+        let charges = moved.as_deref().unwrap_or(charges);
+        // A disk that fails will not have them in time.
+        self.memory.lacks_reserves(charges, now) && !self.status.lock().is_failing()
+    }
+
     /// Waits, but not for long, until the disk counts what strict rules are asked for. To be held
     /// until they have taken it.
     pub(super) async fn wait_for_reserves(
@@ -77,12 +85,11 @@ impl DurableStore {
         now: Timestamp,
         patience: Duration,
     ) -> Option<Waiting<'_>> {
-        let moved = self.memory.moved(charges, now);
-        let charges = moved.as_deref().unwrap_or(charges);
-        // A disk that fails will not have them in time.
-        if !self.memory.lacks_reserves(charges, now) || self.status.lock().is_failing() {
+        if !self.lacks_reserves(charges, now) {
             return None;
         }
+        let moved = self.memory.moved(charges, now);
+        let charges = moved.as_deref().unwrap_or(charges);
         let asked = self.memory.ask_for_reserves(charges, now);
         let waited = async {
             loop {
