@@ -15,7 +15,9 @@ use tollgate::usage::Usage;
 use super::{Case, Turn};
 
 pub(crate) fn decode(bytes: &[u8]) -> Request<'_> {
-    wire::decode(bytes).expect("the bench's own bytes")
+    let mut request = Request::default();
+    wire::decode(bytes, &mut request).expect("the bench's own bytes");
+    request
 }
 
 pub(crate) fn encode(decision: &Decision<'_>, answer: &Answer<'_>) -> Bytes {

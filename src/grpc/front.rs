@@ -116,10 +116,10 @@ impl Front {
 
     /// Without a wait, as nearly all calls are; `None` where there is something to wait for.
     fn decided_at_once(&self, message: &[u8]) -> Option<Response<AnswerBody>> {
-        let request = match wire::decode(message) {
-            Ok(request) => request,
-            Err(error) => return Some(self.undecodable(error)),
-        };
+        let mut request = crate::request::Request::default();
+        if let Err(error) = wire::decode(message, &mut request) {
+            return Some(self.undecodable(error));
+        }
         let decided = self
             .rls
             .decided_at_once(&request, |decision, answer| write(message, decision, &answer));
@@ -128,10 +128,10 @@ impl Front {
 
     /// Of a message that can be decoded.
     async fn decided(&self, message: Bytes) -> Response<AnswerBody> {
-        let request = match wire::decode(&message) {
-            Ok(request) => request,
-            Err(error) => return self.undecodable(error),
-        };
+        let mut request = crate::request::Request::default();
+        if let Err(error) = wire::decode(&message, &mut request) {
+            return self.undecodable(error);
+        }
         let write =
             |decision: &Decision<'_>, answer: Answer<'_>| write(&message, decision, &answer);
         answered(self.rls.decided(&request, write).await)

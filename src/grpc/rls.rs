@@ -69,9 +69,9 @@ impl From<Refusal> for tonic::Status {
     }
 }
 
-/// A call whose charges are planned.
-struct Begun<'p> {
-    plan: Plan<'p>,
+/// When a call is decided.
+#[derive(Clone, Copy)]
+struct Begun {
     /// When it was decided.
     now: Timestamp,
     /// On the clock that only grows.
@@ -97,9 +97,10 @@ impl Rls {
     ) -> Result<Decided<A>, Refusal> {
         let decided = async {
             let published = self.active.current();
-            let begun = self.begin(&published, request)?;
-            let outcomes = self.store.charge(&begun.plan.charges, begun.now).await;
-            self.finish(&published, request, &begun, outcomes, write)
+            let begun = self.begin(request)?;
+            let plan = self.plan(&published, request, begun);
+            let outcomes = self.store.charge(&plan.charges, begun.now).await;
+            self.finish((&published, request), begun, &plan, outcomes, write)
         };
         self.count(caught(decided).await.unwrap_or(Err(Refusal::Internal)))
     }
@@ -113,22 +114,19 @@ impl Rls {
     ) -> Option<Result<Decided<A>, Refusal>> {
         let decide = || {
             let published = self.active.current();
-            let begun = match self.begin(&published, request) {
+            let begun = match self.begin(request) {
                 Ok(begun) => begun,
                 Err(refusal) => return Some(Err(refusal)),
             };
-            let outcomes = self.store.charge_at_once(&begun.plan.charges, begun.now)?;
-            Some(self.finish(&published, request, &begun, outcomes, write))
+            let plan = self.plan(&published, request, begun);
+            let outcomes = self.store.charge_at_once(&plan.charges, begun.now)?;
+            Some(self.finish((&published, request), begun, &plan, outcomes, write))
         };
         let decided = catch_unwind(AssertUnwindSafe(decide));
         decided.unwrap_or(Some(Err(Refusal::Internal))).map(|decided| self.count(decided))
     }
 
-    fn begin<'p>(
-        &self,
-        published: &'p Published,
-        request: &Request<'_>,
-    ) -> Result<Begun<'p>, Refusal> {
+    fn begin(&self, request: &Request<'_>) -> Result<Begun, Refusal> {
         let since = self.clock.steady();
         if request.domain.is_empty() {
             return Err(Refusal::EmptyDomain);
@@ -136,21 +134,30 @@ impl Rls {
         if request.descriptors.is_empty() {
             return Err(Refusal::NoDescriptors);
         }
-        let now = self.clock.now();
+        Ok(Begun { now: self.clock.now(), since })
+    }
+
+    /// Also gives back the leases that the request names.
+    fn plan<'p>(
+        &self,
+        published: &'p Published,
+        request: &Request<'_>,
+        Begun { now, .. }: Begun,
+    ) -> Plan<'p> {
         let reported = |domain: &str| self.reports.load_of(domain);
         let plan = decide::plan(&published.set, request, now, reported);
         // Once is as good as twice, where the charges then wait.
         if !plan.releases.is_empty() {
             self.store.release(&plan.releases, now);
         }
-        Ok(Begun { plan, now, since })
+        plan
     }
 
     fn finish<A>(
         &self,
-        published: &Published,
-        request: &Request<'_>,
-        Begun { plan, now, since }: &Begun<'_>,
+        (published, request): (&Published, &Request<'_>),
+        Begun { now, since }: Begun,
+        plan: &Plan<'_>,
         outcomes: Result<Outcomes, StoreError>,
         write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
     ) -> Result<Decided<A>, Refusal> {
@@ -161,15 +168,15 @@ impl Rls {
         })?;
         let decision = decide::conclude(plan, &outcomes);
         let held = Held::new(&decision.leases, &self.store, &self.clock);
-        let answer = write(&decision, decide::answer(&decision, *now));
+        let answer = write(&decision, decide::answer(&decision, now));
 
         if decision.domain.is_none() {
             self.metrics.unknown_domain.increment(1);
             published.met_unknown_domain(request.domain);
         }
         published.metrics.decided(request, &decision);
-        self.usage.record(request, &decision, *now);
-        let taken = self.clock.steady().minus(*since);
+        self.usage.record(request, &decision, now);
+        let taken = self.clock.steady().minus(since);
         self.metrics.decision_duration.record(taken.to_duration());
         Ok(Decided { answer, status: decision.status(), held })
     }

@@ -7,6 +7,8 @@ use bytes::{Buf as _, Bytes};
 
 /// Protobuf's wire type of what has a length.
 const SIZED: u8 = 2;
+/// In every byte of a number but its last.
+const MORE: u64 = 0x8080_8080_8080_8080;
 
 #[derive(Debug)]
 pub struct Backwards {
@@ -55,13 +57,24 @@ impl Backwards {
         if value < 0x80 {
             return self.byte(value.to_le_bytes()[0]);
         }
-        let bits = u64::BITS - value.leading_zeros();
-        let mut place = (bits - 1) / 7;
-        self.byte((value >> (7 * place)).to_le_bytes()[0] & 0x7f);
-        while place > 0 {
-            place -= 1;
-            self.byte((value >> (7 * place)).to_le_bytes()[0] | 0x80);
-        }
+        let groups = (u64::BITS - value.leading_zeros()).div_ceil(7);
+        let (Some(start), 2..=8) = (self.start.checked_sub(8), groups) else {
+            return self.long_varint(value);
+        };
+        // All groups at once; what lies in front of them is free.
+        let spread =
+            (0..8).fold(0, |spread, group| spread | (value >> (7 * group) & 0x7f) << (8 * group));
+        let last = 8 * (groups - 1);
+        let word = (spread | (MORE & ((1 << last) - 1))) << (56 - last);
+        self.room[start..start + 8].copy_from_slice(&word.to_le_bytes());
+        self.start = start + 8 - groups as usize;
+    }
+
+    #[cold]
+    fn long_varint(&mut self, value: u64) {
+        let mut out = Vec::with_capacity(10);
+        prost::encoding::encode_varint(value, &mut out);
+        self.bytes(&out);
     }
 
     /// A field that has a length, which is as long as what `write` adds.
@@ -115,9 +128,14 @@ mod tests {
         for value in edges {
             let mut expected = Vec::new();
             prost::encoding::encode_varint(value, &mut expected);
-            let mut out = Backwards::with_capacity(0);
-            out.varint(value);
-            assert_eq!(out.into_bytes(), expected, "{value}");
+            for capacity in [0, 5, 8, 9, 100] {
+                let mut out = Backwards::with_capacity(capacity);
+                out.byte(7);
+                out.varint(value);
+                let written = out.into_bytes();
+                assert_eq!(written[..written.len() - 1], expected, "{value}");
+                assert_eq!(written.last(), Some(&7), "{value}");
+            }
         }
     }
 }

@@ -21,14 +21,10 @@ const fn sized(field: u64) -> u64 {
     field << 3 | 2
 }
 
-/// What a call asks, borrowed from its message.
-#[inline]
-pub fn decode(message: &[u8]) -> Result<Request<'_>, DecodeError> {
-    let mut request = Request::default();
-    match read(&mut request, Reader::new(message)) {
-        Ok(()) => Ok(request),
-        Err(fault) => Err(fault.of(message)),
-    }
+/// Fills in what a call asks, borrowed from its message. A request is large, so it is made where
+/// it is to stay.
+pub fn decode<'m>(message: &'m [u8], request: &mut Request<'m>) -> Result<(), DecodeError> {
+    read(request, Reader::new(message)).map_err(|fault| fault.of(message))
 }
 
 /// Fills in a request where it lies: it is large to move, as are its descriptors.
