@@ -41,6 +41,8 @@ const CLOCK_LOG_INTERVAL: Span = Span::from_seconds(60);
 /// has some time in any case.
 const END_WITHIN: Duration = Duration::from_millis(1_900);
 const CLOSE_LEAST: Duration = Duration::from_millis(300);
+/// For threads to end that are told to; none of them waits for anything then.
+const ABORT_WITHIN: Duration = Duration::from_millis(100);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why there is no server.
@@ -176,6 +178,7 @@ impl Server {
         tasks.spawn(until(background.clone(), sweep(rls.clone())));
         tasks.spawn(until(background.clone(), follow_wall_clock(rls.clone())));
         tasks.spawn(until(background.clone(), keep_up(rls.clone())));
+        let ends = workers.ends();
         let serving = tasks.spawn({
             let (metrics, accepting) = (Arc::clone(&rls.metrics), accepting.clone());
             async move { grpc::serve(workers, listeners.grpc, &metrics, &accepting).await }
@@ -184,7 +187,6 @@ impl Server {
             let (metrics, stop) = (Arc::clone(&rls.metrics), http.clone());
             tasks.spawn(async move { admin::serve(routes, listener, &metrics, &stop).await });
         }
-        let ending = serving.abort_handle();
         tasks.close();
 
         stop.cancelled().await;
@@ -206,7 +208,8 @@ impl Server {
         });
         let drained = drained.await;
         // What is not answered by now is not decided after the last write either.
-        ending.abort();
+        ends.abort.cancel();
+        let _ = tokio::time::timeout(ABORT_WITHIN, ends.ended.cancelled()).await;
         if let Some(writing) = writing {
             let taken = rls.clock.steady().minus(stopped).to_duration();
             let left = END_WITHIN.saturating_sub(taken).max(CLOSE_LEAST);

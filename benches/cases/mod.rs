@@ -8,8 +8,6 @@ pub(crate) mod policies;
 pub(crate) mod wire;
 
 use std::cell::Cell;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
 use tollgate::decide::{Answer, Charge, Code, answer, conclude, plan};
 use tollgate::limit::Hits;
@@ -107,11 +105,7 @@ impl Case {
 }
 
 pub(crate) fn charge(store: &Store, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
-    let charging = pin!(store.charge(charges, now));
-    match charging.poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(outcomes) => outcomes.expect("the memory store can always charge"),
-        Poll::Pending => unreachable!("the memory store is always ready"),
-    }
+    store.counters().charge(charges, now)
 }
 
 pub(crate) fn request<'a>(domain: &'a str, texts: &'a Texts) -> Request<'a> {

@@ -46,9 +46,8 @@ pub(super) fn run(arguments: &Arguments, stands_in: bool) -> ExitCode {
     }
     telemetry::start(&settings.log_level, settings.log_format);
     log_environment(&gathered, &settings);
-    // One thread decides: a runtime of several wakes a connection for every single answer, which
-    // takes half as much CPU again. What takes long (reading and compiling policies, rendering
-    // metrics) runs on threads of its own. `docs/performance.md` has the figures.
+    // Of all but calls, which have threads of their own. What takes long (reading and compiling
+    // policies, rendering metrics) runs beside it.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -45,7 +45,8 @@ where
         }
         // No more is held than a good call may be long.
         let size = read.bytes().len().max(announced(read.bytes()).unwrap_or_default());
-        if size > size_max || body.is_end_stream() {
+        let is_odd = size > size_max || read.bytes().first().is_some_and(|flag| *flag != 0);
+        if is_odd || body.is_end_stream() {
             break;
         }
     }

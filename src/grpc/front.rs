@@ -5,17 +5,21 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
@@ -49,6 +53,9 @@ const LOCAL_ERROR_RESETS_MAX: usize = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A connection that was accepted at the last moment has so long for its first call.
+const FIRST_CALL_WITHIN: Duration = Duration::from_millis(200);
+
 /// How the hot method is asked for.
 const HOT_PATH: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 
@@ -67,15 +74,20 @@ impl Front {
 
     /// Serves a connection until it closes; from `leaving` on it takes no new calls.
     pub(super) async fn serve(self: Arc<Self>, connection: Connection, leaving: CancellationToken) {
-        let service = service_fn(move |call| {
-            let front = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(front.answer(call).await) }
+        let called = Arc::new(Notify::new());
+        let service = service_fn({
+            let called = Arc::clone(&called);
+            move |call| {
+                called.notify_one();
+                let front = Arc::clone(&self);
+                async move { Ok::<_, Infallible>(front.answer(call).await) }
+            }
         });
         let mut serving =
             pin!(http2_settings().serve_connection(TokioIo::new(connection), service));
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
-            () = leaving.cancelled() => {
+            () = left(&leaving, &called) => {
                 serving.as_mut().graceful_shutdown();
                 serving.await
             }
@@ -96,21 +108,27 @@ impl Front {
         if !is_plain(&parts) {
             return Box::pin(self.routed(Request::from_parts(parts, Body::new(body)))).await;
         }
-        match message(body, self.message_size_max).await {
-            Ok(message) => match self.decided_at_once(&message) {
+        match in_time(&parts.headers, message(body, self.message_size_max)).await {
+            None => too_late(),
+            Some(Ok(message)) => match self.decided_at_once(&message) {
                 Some(answer) => answer,
-                None => Box::pin(self.decided(message)).await,
+                None => {
+                    let decided = Box::pin(in_time(&parts.headers, self.decided(message)));
+                    decided.await.unwrap_or_else(too_late)
+                }
             },
-            Err(unread) => {
+            Some(Err(unread)) => {
                 Box::pin(self.routed(Request::from_parts(parts, Body::new(unread)))).await
             }
         }
     }
 
     async fn routed(&self, call: Request<Body>) -> Response<AnswerBody> {
-        match self.routes.clone().call(call).await {
-            Ok(answer) => answer.map(AnswerBody::Routed),
-            Err(error) => refused(Status::from_error(error.into())),
+        let headers = call.headers().clone();
+        match in_time(&headers, self.routes.clone().call(call)).await {
+            None => too_late(),
+            Some(Ok(answer)) => answer.map(AnswerBody::Routed),
+            Some(Err(error)) => refused(Status::from_error(error.into())),
         }
     }
 
@@ -155,6 +173,54 @@ fn answered(decided: Result<Decided<wire::Backwards>, Refusal>) -> Response<Answ
         Ok(Decided { answer, held, .. }) => frame::answer(answer, held),
         Err(refusal) => refused(refusal.into()),
     }
+}
+
+/// When a connection is to be told to go: it may have waited to be accepted until now, and is to
+/// have its first call answered.
+async fn left(leaving: &CancellationToken, called: &Notify) {
+    let accepted = Instant::now();
+    leaving.cancelled().await;
+    let first_call = tokio::time::timeout_at(accepted + FIRST_CALL_WITHIN, called.notified());
+    let _ = first_call.await;
+}
+
+/// Runs a future until the caller's own deadline, which only what waits has to look at. `None`
+/// when that has passed.
+async fn in_time<F: Future>(headers: &HeaderMap, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => Poll::Ready(None),
+    });
+    if let Some(output) = at_once.await {
+        return Some(output);
+    }
+    match deadline(headers) {
+        Some(deadline) => tokio::time::timeout(deadline, future).await.ok(),
+        None => Some(future.await),
+    }
+}
+
+/// `grpc-timeout`: up to eight digits and a unit.
+fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+    if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let count: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(match unit {
+        b'H' => Duration::from_secs(count * 3_600),
+        b'M' => Duration::from_secs(count * 60),
+        b'S' => Duration::from_secs(count),
+        b'm' => Duration::from_millis(count),
+        b'u' => Duration::from_micros(count),
+        b'n' => Duration::from_nanos(count),
+        _ => return None,
+    })
+}
+
+fn too_late() -> Response<AnswerBody> {
+    refused(Status::cancelled("the caller's deadline has passed"))
 }
 
 fn refused(status: Status) -> Response<AnswerBody> {
@@ -279,12 +345,60 @@ mod tests {
         crate::grpc::services(rls(policy), Readiness::default(), SIZE_MAX).unwrap()
     }
 
+    /// A body that is never ended.
+    fn endless(
+        bytes: &'static [u8],
+    ) -> impl http_body::Body<Data = Bytes, Error = Infallible> + Unpin + Send {
+        let first = tokio_stream::once(Ok(http_body::Frame::data(Bytes::from_static(bytes))));
+        http_body_util::StreamBody::new(tokio_stream::StreamExt::chain(
+            first,
+            tokio_stream::pending(),
+        ))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_does_not_go_on_ends_at_its_own_deadline() {
+        for body in [&b"\0\0\0\0\x05hel"[..], b"\0\0\0\0\x05hello"] {
+            let call = || Request::post(HOT_PATH).header("grpc-timeout", "20m").body(endless(body));
+            let (front, begun) = (front(), Instant::now());
+            let answer = seen(front.answer(call().unwrap()).await).await;
+            assert!(answer.contains("grpc-status Some(\"1\")"), "{answer}");
+            assert_eq!(begun.elapsed(), Duration::from_millis(20));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_message_is_refused_before_its_end() {
+        for body in [&b"\x07\0\0\0\x05hello"[..], b"\x01\0\0\0\x05hello", b"\0\xff\xff\xff\xff"] {
+            let call = Request::post(HOT_PATH).body(endless(body)).unwrap();
+            let answer = seen(front().answer(call).await).await;
+            assert!(!answer.contains("grpc-status Some(\"0\")"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn deadlines_are_read_as_the_protocol_has_them() {
+        let read = |text: &'static str| {
+            deadline(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-timeout"),
+                HeaderValue::from_static(text),
+            )]))
+        };
+        assert_eq!(read("20m"), Some(Duration::from_millis(20)));
+        assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(read("1M"), Some(Duration::from_secs(60)));
+        assert_eq!(read("7u"), Some(Duration::from_micros(7)));
+        for odd in ["", "m", "20", "+1m", "100000000S", "1x", "1 S"] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
+
     /// It is moved from one place to the next for every call.
     #[tokio::test]
     async fn an_answer_under_way_is_small() {
         let front = front();
         let answer = front.answer(Request::post(HOT_PATH).body(Full::new(Bytes::new())).unwrap());
-        assert!(size_of_val(&answer) <= 1_024, "{}", size_of_val(&answer));
+        assert!(size_of_val(&answer) <= 1_200, "{}", size_of_val(&answer));
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ use front::Front;
 use health::HealthFromReadiness;
 use refused::Named;
 use rls::Rls;
-pub use workers::{WORKERS_MAX, Workers};
+pub use workers::{Ends, WORKERS_MAX, Workers};
 
 /// Of all listeners together. An Envoy opens one for each of its worker threads.
 const CONNECTIONS_MAX: usize = 4096;

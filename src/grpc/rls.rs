@@ -23,8 +23,8 @@ use crate::pb::rls::rate_limit_response as wire;
 use crate::reports::Reports;
 use crate::request::{Descriptor, Entry, Request};
 use crate::source::{Active, Published};
-use crate::store::{Outcomes, Store, StoreError};
-use crate::time::{Span, Timestamp};
+use crate::store::{Moment, Outcomes, Store, StoreError};
+use crate::time::Span;
 use crate::usage::Usage;
 
 /// Answers `ShouldRateLimit`, over gRPC and as JSON alike.
@@ -73,7 +73,7 @@ impl From<Refusal> for tonic::Status {
 #[derive(Clone, Copy)]
 struct Begun {
     /// When it was decided.
-    now: Timestamp,
+    at: Moment,
     /// On the clock that only grows.
     since: Span,
 }
@@ -99,7 +99,7 @@ impl Rls {
             let published = self.active.current();
             let begun = self.begin(request)?;
             let plan = self.plan(&published, request, begun);
-            let outcomes = self.store.charge(&plan.charges, begun.now).await;
+            let outcomes = self.store.charge(&plan.charges, begun.at).await;
             self.finish((&published, request), begun, &plan, outcomes, write)
         };
         self.count(caught(decided).await.unwrap_or(Err(Refusal::Internal)))
@@ -119,7 +119,7 @@ impl Rls {
                 Err(refusal) => return Some(Err(refusal)),
             };
             let plan = self.plan(&published, request, begun);
-            let outcomes = self.store.charge_at_once(&plan.charges, begun.now)?;
+            let outcomes = self.store.charge_at_once(&plan.charges, begun.at)?;
             Some(self.finish((&published, request), begun, &plan, outcomes, write))
         };
         let decided = catch_unwind(AssertUnwindSafe(decide));
@@ -134,16 +134,12 @@ impl Rls {
         if request.descriptors.is_empty() {
             return Err(Refusal::NoDescriptors);
         }
-        Ok(Begun { now: self.clock.now(), since })
+        Ok(Begun { at: self.store.moment(&self.clock), since })
     }
 
     /// Also gives back the leases that the request names.
-    fn plan<'p>(
-        &self,
-        published: &'p Published,
-        request: &Request<'_>,
-        Begun { now, .. }: Begun,
-    ) -> Plan<'p> {
+    fn plan<'p>(&self, published: &'p Published, request: &Request<'_>, begun: Begun) -> Plan<'p> {
+        let now = begun.at.now;
         let reported = |domain: &str| self.reports.load_of(domain);
         let plan = decide::plan(&published.set, request, now, reported);
         // Once is as good as twice, where the charges then wait.
@@ -156,7 +152,7 @@ impl Rls {
     fn finish<A>(
         &self,
         (published, request): (&Published, &Request<'_>),
-        Begun { now, since }: Begun,
+        Begun { at, since }: Begun,
         plan: &Plan<'_>,
         outcomes: Result<Outcomes, StoreError>,
         write: impl FnOnce(&Decision<'_>, Answer<'_>) -> A,
@@ -166,6 +162,7 @@ impl Rls {
             tracing::error!(%error, "counters cannot be charged");
             Refusal::Internal
         })?;
+        let now = at.now;
         let decision = decide::conclude(plan, &outcomes);
         let held = Held::new(&decision.leases, &self.store, &self.clock);
         let answer = write(&decision, decide::answer(&decision, now));

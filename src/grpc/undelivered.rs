@@ -124,7 +124,7 @@ mod tests {
             group: 0,
             rule: None,
         };
-        let outcomes = store.charge(&[charge], now).await.unwrap();
+        let outcomes = store.charge(&[charge], store.counters().at(now)).await.unwrap();
         let lease = Lease { counter: charge.counter, id: outcomes[0].lease.unwrap() };
         assert_ne!(lease.id.0, NonZeroU64::MIN);
         let held = Held::new(&[lease], &store, &Clock::manual(now)).unwrap();

@@ -1,14 +1,14 @@
 //! The threads that answer calls, each with connections of its own.
 //!
-//! Nothing else runs on them, so nothing but a call delays a call. A runtime of several threads
+//! Nothing else runs on them, so what takes long delays no call. A runtime of several threads
 //! would wake a connection for every single answer, which takes half as much CPU again:
 //! `docs/decisions/0001-runtime.md` has the figures.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use smallvec::SmallVec;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,26 @@ pub const WORKERS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Workers {
     doors: Vec<Door>,
-    /// Ends when the last thread has.
-    at_work: mpsc::Receiver<Infallible>,
-    abort: CancellationToken,
+    ends: Ends,
+}
+
+/// How threads end, and that they have.
+#[derive(Clone, Debug)]
+pub struct Ends {
+    /// Told to end at once, whatever is on its way.
+    pub abort: CancellationToken,
+    /// Nothing is decided any more.
+    pub ended: CancellationToken,
+}
+
+/// Held by every thread until it has ended.
+#[derive(Debug)]
+struct AtWork(CancellationToken);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 /// Where one thread gets its connections.
@@ -46,8 +63,8 @@ struct Dealt {
 impl Workers {
     /// Starts so many threads, at least one.
     pub fn start(count: usize, front: &Front) -> io::Result<Self> {
-        let (at_work_sender, at_work) = mpsc::channel(1);
-        let abort = CancellationToken::new();
+        let ends = Ends { abort: CancellationToken::new(), ended: CancellationToken::new() };
+        let at_work = Arc::new(AtWork(ends.ended.clone()));
         let mut doors = Vec::with_capacity(count);
         for number in 0..count.max(1) {
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -55,14 +72,18 @@ impl Workers {
             let worker = Worker {
                 front: Arc::new(front.clone()),
                 connections,
-                abort: abort.clone(),
-                _at_work: at_work_sender.clone(),
+                abort: ends.abort.clone(),
+                at_work: Arc::clone(&at_work),
             };
             let name = format!("tollgate-work-{number}");
-            thread::Builder::new().name(name).spawn(move || worker.run(&runtime))?;
+            thread::Builder::new().name(name).spawn(move || worker.run(runtime))?;
             doors.push(Door { sender, open: Arc::default() });
         }
-        Ok(Self { doors, at_work, abort })
+        Ok(Self { doors, ends })
+    }
+
+    pub fn ends(&self) -> Ends {
+        self.ends.clone()
     }
 
     /// Whoever hands out connections.
@@ -73,14 +94,13 @@ impl Workers {
     /// Waits until all calls that were on their way have their answers, once no dealer is left.
     pub(super) async fn finish(mut self) {
         self.doors.clear();
-        // Nobody ever sends: what comes is that all senders are gone.
-        self.at_work.recv().await;
+        self.ends.ended.cancelled().await;
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.abort.cancel();
+        self.ends.abort.cancel();
     }
 }
 
@@ -93,14 +113,19 @@ pub(super) struct Dealer {
 
 impl Dealer {
     pub(super) fn deal(&self, connection: Connection) {
-        let fewest = self.doors.iter().min_by_key(|door| Arc::strong_count(&door.open));
-        let Some(door) = fewest else { return };
-        match connection.detach() {
-            Ok(connection) => {
-                // A thread that is gone has been told to abort.
-                let _ = door.sender.send(Dealt { connection, open: Arc::clone(&door.open) });
+        let mut connection = match connection.detach() {
+            Ok(connection) => connection,
+            Err(error) => return tracing::debug!(%error, "a connection broke down"),
+        };
+        let mut doors: SmallVec<[&Door; 4]> = self.doors.iter().collect();
+        doors.sort_by_key(|door| Arc::strong_count(&door.open));
+        for door in doors {
+            let dealt = Dealt { connection, open: Arc::clone(&door.open) };
+            match door.sender.send(dealt) {
+                Ok(()) => return,
+                // A thread that is gone takes none; whoever is left does.
+                Err(mpsc::error::SendError(dealt)) => connection = dealt.connection,
             }
-            Err(error) => tracing::debug!(%error, "a connection broke down"),
         }
     }
 }
@@ -109,13 +134,16 @@ struct Worker {
     front: Arc<Front>,
     connections: mpsc::UnboundedReceiver<Dealt>,
     abort: CancellationToken,
-    _at_work: mpsc::Sender<Infallible>,
+    at_work: Arc<AtWork>,
 }
 
 impl Worker {
-    fn run(self, runtime: &Runtime) {
-        let Self { front, connections, abort, _at_work } = self;
+    fn run(self, runtime: Runtime) {
+        let Self { front, connections, abort, at_work } = self;
         runtime.block_on(abort.run_until_cancelled(serve(&front, connections)));
+        // With it go the calls that are on their way.
+        drop(runtime);
+        drop(at_work);
     }
 }
 
@@ -138,4 +166,66 @@ async fn serve(front: &Arc<Front>, mut connections: mpsc::UnboundedReceiver<Deal
     leaving.cancel();
     open.close();
     open.wait().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::grpc::rls::tests::rls;
+    use crate::readiness::Readiness;
+
+    fn workers(count: usize) -> Workers {
+        let policy = "domain: d\nrules: [{ name: r, per: [user], limits: [2/day] }]";
+        let front = crate::grpc::services(rls(policy), Readiness::default(), 1_000).unwrap();
+        Workers::start(count, &front).unwrap()
+    }
+
+    fn connection() -> (Connection, UnixStream) {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        (ours.into(), peer)
+    }
+
+    #[tokio::test]
+    async fn connections_are_dealt_evenly_and_all_end_with_the_workers() {
+        let workers = workers(3);
+        let mut peers = Vec::new();
+        for _ in 0..6 {
+            let (ours, peer) = connection();
+            workers.dealer().deal(ours);
+            peers.push(peer);
+        }
+        for door in &workers.doors {
+            assert_eq!(Arc::strong_count(&door.open), 3, "two connections, and the door's own");
+        }
+        let ended = workers.ends().ended;
+        drop(workers);
+        ended.cancelled().await;
+        for mut peer in peers {
+            let mut rest = Vec::new();
+            // Closed by the other side, with or without a word.
+            let _ = peer.read_to_end(&mut rest).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_is_dealt_nothing() {
+        let mut workers = workers(2);
+        let (gone, _) = mpsc::unbounded_channel();
+        workers.doors[0].sender = gone;
+        for _ in 0..3 {
+            workers.dealer().deal(connection().0);
+        }
+        assert_eq!(Arc::strong_count(&workers.doors[0].open), 1);
+    }
+
+    #[tokio::test]
+    async fn workers_without_connections_finish_at_once() {
+        let workers = workers(2);
+        let ended = workers.ends().ended;
+        workers.finish().await;
+        assert!(ended.is_cancelled());
+    }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Outcomes;
 use super::bound::overflow_key;
-use super::memory::{MemoryStore, Waiting};
+use super::memory::{MemoryStore, Moment, Waiting};
 use super::shard::{Shard, ShortKey};
 use crate::decide::{Charge, CounterKey, Denial};
 use crate::limit::{ChargeWhen, Hits, Outcome, Verdict};
@@ -21,6 +21,8 @@ const GIVEN_UP_MAX: usize = 8;
 pub(super) struct Locked<'m> {
     store: &'m MemoryStore,
     shards: SmallVec<[(usize, MutexGuard<'m, Shard>); 8]>,
+    /// By how much their times were shifted.
+    shifted: i64,
 }
 
 impl Drop for Locked<'_> {
@@ -35,8 +37,35 @@ impl<'m> Locked<'m> {
             charges.iter().map(|charge| charge.counter.shard_index()).collect();
         indexes.sort_unstable();
         indexes.dedup();
-        let lock = |index: usize| (index, store.lock(index));
-        Self { store, shards: indexes.into_iter().map(lock).collect() }
+        loop {
+            let shifted = store.shifted();
+            let lock = |index: &usize| (*index, store.lock(*index));
+            let shards = indexes.iter().map(lock).collect();
+            // Where times were shifted meanwhile, some shards may not know.
+            if store.shifted() == shifted {
+                return Self { store, shards, shifted };
+            }
+        }
+    }
+
+    /// The time on the line that all of these shards are on.
+    pub(super) fn now(&self, at: Moment) -> Timestamp {
+        at.on(self.shifted)
+    }
+
+    /// Whether a charge is better waited with than made.
+    pub(super) fn is_to_wait(
+        &mut self,
+        charges: &[Charge<'_>],
+        has_disk: bool,
+        now: Timestamp,
+    ) -> bool {
+        charges.iter().any(|charge| {
+            (charge.takes_slots() && self.shard(charge.counter).is_just_full(charge, now))
+                || (has_disk
+                    && charge.is_strict
+                    && self.shard(charge.counter).lacks_reserve(charge, now))
+        })
     }
 
     pub(super) fn shard(&mut self, key: CounterKey) -> &mut Shard {

@@ -15,10 +15,10 @@ use super::Outcomes;
 use super::locked::Locked;
 use super::parts::Written;
 use super::shard::{Shard, ShortKey, held};
+use crate::clock::Clock;
 use crate::decide::{Charge, CounterKey, Lease, Trial};
 use crate::journal::{Kind, Stamp};
 use crate::limit::Hits;
-use crate::policy::model::Mode;
 use crate::time::Timestamp;
 
 pub(super) const SHARD_COUNT: usize = 256;
@@ -39,6 +39,29 @@ pub struct MemoryStore {
     pub(super) strict_weight: AtomicUsize,
     pub(super) counters_max: AtomicUsize,
     pub(super) evicted: AtomicU64,
+}
+
+/// A time, and by how much all times had been shifted when it was read. When it is put to use
+/// they may have been shifted further.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    pub now: Timestamp,
+    pub(super) shifted: i64,
+}
+
+impl Moment {
+    /// The same on the line as it is after another shift.
+    pub(super) fn on(self, shifted: i64) -> Timestamp {
+        self.now.shifted(shifted.saturating_sub(self.shifted))
+    }
+}
+
+#[cfg(test)]
+impl MemoryStore {
+    /// A moment on the line as it is.
+    pub(crate) fn at(&self, now: Timestamp) -> Moment {
+        Moment { now, shifted: self.shifted() }
+    }
 }
 
 /// What a request has asked the disk to count: every turn writes it, until this is dropped.
@@ -78,7 +101,43 @@ impl MemoryStore {
     }
 
     pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
-        self.charge_after(None, charges, now)
+        self.charge_after(None, charges, Moment { now, shifted: self.shifted() })
+    }
+
+    /// Reads a clock whose steps this store is told of.
+    pub(super) fn moment(&self, clock: &Clock) -> Moment {
+        loop {
+            let shifted = self.shifted();
+            let now = clock.now();
+            if self.shifted() == shifted {
+                return Moment { now, shifted };
+            }
+        }
+    }
+
+    /// [`Self::charge`], but for charges that are better waited with: of a concurrency limit that
+    /// is just full, and of strict rules without a reserve where there is a disk to have one.
+    pub(super) fn charge_at_once(
+        &self,
+        charges: &[Charge<'_>],
+        has_disk: bool,
+        at: Moment,
+    ) -> Option<Outcomes> {
+        let mut locked = Locked::new(self, charges);
+        let now = locked.now(at);
+        let Some(moved) = locked.make_room(charges, false, now) else {
+            let waits = locked.is_to_wait(charges, has_disk, now);
+            return (!waits).then(|| locked.charge(charges, now));
+        };
+        drop(locked);
+        let mut locked = Locked::new(self, &moved);
+        let now = locked.now(at);
+        if locked.is_to_wait(&moved, has_disk, now) {
+            return None;
+        }
+        let outcomes = locked.charge(&moved, now);
+        drop(locked);
+        Some(self.overflowed(charges, &moved, outcomes))
     }
 
     /// [`Self::charge`], for a request that has waited for the disk. What it asked for in other
@@ -87,9 +146,10 @@ impl MemoryStore {
         &self,
         mut waiting: Option<Waiting<'_>>,
         charges: &[Charge<'_>],
-        now: Timestamp,
+        at: Moment,
     ) -> Outcomes {
         let mut locked = Locked::new(self, charges);
+        let now = locked.now(at);
         let Some(moved) = locked.make_room(charges, false, now) else {
             locked.end_wait(waiting.as_mut());
             return locked.charge(charges, now);
@@ -98,9 +158,20 @@ impl MemoryStore {
         drop(locked);
         let mut locked = Locked::new(self, &moved);
         locked.end_wait(waiting.as_mut());
-        let mut outcomes = locked.charge(&moved, now);
+        let now = locked.now(at);
+        let outcomes = locked.charge(&moved, now);
         drop(locked);
-        for ((charge, moved), outcome) in charges.iter().zip(&moved).zip(&mut outcomes) {
+        self.overflowed(charges, &moved, outcomes)
+    }
+
+    /// Marks what was charged to the overflow counters of rules.
+    fn overflowed(
+        &self,
+        charges: &[Charge<'_>],
+        moved: &[Charge<'_>],
+        mut outcomes: Outcomes,
+    ) -> Outcomes {
+        for ((charge, moved), outcome) in charges.iter().zip(moved).zip(&mut outcomes) {
             if charge.counter != moved.counter {
                 outcome.is_overflow = true;
                 // Nobody could find it again by the counter that was asked for: it runs out.
@@ -238,17 +309,10 @@ impl MemoryStore {
     /// Where a concurrency limit that is enforced has no slot left for its charge, but would if
     /// one of those held were given back: what is told when one may have been.
     pub fn just_full(&self, charges: &[Charge<'_>], now: Timestamp) -> Option<Arc<Notify>> {
-        let full = |charge: &Charge<'_>| {
-            let Hits::Take(slots) = charge.hits else { return None };
+        charges.iter().find_map(|charge| {
             let mut shard = self.lock(charge.counter.shard_index());
-            let after = shard.held(charge.counter, now).saturating_add(slots);
-            // Where nothing is admitted nothing is waited for.
-            let amount = charge.limit.amount;
-            let is_full = amount > 0 && after == amount.saturating_add(1);
-            is_full.then(|| Arc::clone(&shard.given_back))
-        };
-        let enforced = charges.iter().filter(|charge| charge.mode == Mode::Enforce);
-        enforced.filter(|charge| charge.takes_slots()).find_map(full)
+            shard.is_just_full(charge, now).then(|| Arc::clone(&shard.given_back))
+        })
     }
 
     /// Whether there is too little on disk for a charge of a strict rule.

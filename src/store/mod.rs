@@ -20,11 +20,13 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::clock::Clock;
 use crate::decide::{Charge, Lease, Trial};
 use crate::limit::Outcome;
 use crate::time::{Span, Timestamp};
 use durable::DurableStore;
 use memory::MemoryStore;
+pub use memory::Moment;
 
 /// One per charge, in order.
 pub type Outcomes = SmallVec<[Outcome; 8]>;
@@ -46,31 +48,29 @@ impl Store {
         Self::Memory(MemoryStore::default())
     }
 
+    /// The time on the line on which counters are, with how far they had been moved by then.
+    pub fn moment(&self, clock: &Clock) -> Moment {
+        self.counters().moment(clock)
+    }
+
     /// The only await of the request path. What is in memory is ready at once, but for two things.
     /// Where the last slot of a concurrency limit is held its release may be on the way, because
     /// callers that send one request after the other send the next before we hear of the end of
     /// the last. And what a strict rule admits must be on disk before.
-    pub async fn charge(
-        &self,
-        charges: &[Charge<'_>],
-        now: Timestamp,
-    ) -> Result<Outcomes, StoreError> {
+    pub async fn charge(&self, charges: &[Charge<'_>], at: Moment) -> Result<Outcomes, StoreError> {
         let memory = self.counters();
-        let shifted = memory.shifted();
         let takes_slots = charges.iter().any(Charge::takes_slots);
         if takes_slots {
-            wait_for_slot(memory, charges, now).await;
+            wait_for_slot(memory, charges, at.now).await;
         }
         let waiting = match self {
             Self::Durable(store) if charges.iter().any(Charge::takes_strictly) => {
                 let patience = if takes_slots { PATIENCE - SLOT_PATIENCE } else { PATIENCE };
-                store.wait_for_reserves(charges, now, patience).await
+                store.wait_for_reserves(charges, at.now, patience).await
             }
             Self::Memory(_) | Self::Durable(_) => None,
         };
-        // While we waited the line of time may have been moved, and all times with it.
-        let now = now.shifted(memory.shifted().saturating_sub(shifted));
-        Ok(memory.charge_after(waiting, charges, now))
+        Ok(memory.charge_after(waiting, charges, at))
     }
 
     /// [`Self::charge`] where nothing is to be waited for; `None` where something is, and then
@@ -78,19 +78,16 @@ impl Store {
     pub fn charge_at_once(
         &self,
         charges: &[Charge<'_>],
-        now: Timestamp,
+        at: Moment,
     ) -> Option<Result<Outcomes, StoreError>> {
-        let memory = self.counters();
-        if charges.iter().any(Charge::takes_slots) && memory.just_full(charges, now).is_some() {
-            return None;
-        }
-        if let Self::Durable(store) = self
-            && charges.iter().any(Charge::takes_strictly)
-            && store.lacks_reserves(charges, now)
-        {
-            return None;
-        }
-        Some(Ok(memory.charge(charges, now)))
+        // A disk that fails will have no reserves in time: nothing is to be waited for.
+        let has_disk = match self {
+            Self::Memory(_) => false,
+            Self::Durable(store) => {
+                charges.iter().any(Charge::takes_strictly) && !store.is_failing()
+            }
+        };
+        self.counters().charge_at_once(charges, has_disk, at).map(Ok)
     }
 
     /// What charges would be told if they came now, without the patience for slots that are on

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use super::reserve::{Owed, Reserve};
 use crate::decide::{Charge, CounterKey, Standing};
 use crate::limit::{ChargeWhen, Hits, LeaseId, Limit, Outcome, State};
+use crate::policy::model::Mode;
 use crate::time::{Span, Timestamp};
 
 /// Buckets of the table that are looked at for a counter to make room.
@@ -299,6 +300,17 @@ impl Shard {
             self.given_back.notify_waiters();
         }
         was_held
+    }
+
+    /// Whether a limit lacks one slot for a charge, which may be on its way back.
+    pub(super) fn is_just_full(&mut self, charge: &Charge<'_>, now: Timestamp) -> bool {
+        let Hits::Take(slots) = charge.hits else { return false };
+        // Where nothing is admitted nothing is waited for.
+        charge.mode == Mode::Enforce
+            && charge.takes_slots()
+            && charge.limit.amount > 0
+            && self.held(charge.counter, now).saturating_add(slots)
+                == charge.limit.amount.saturating_add(1)
     }
 
     /// The slots held of a concurrency limit.

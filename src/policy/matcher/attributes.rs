@@ -270,12 +270,12 @@ impl Values<'_> {
     pub fn get(&self, slot: Slot) -> Option<&[u8]> {
         match self.made.is_empty() {
             true => self.by_slot[slot],
-            false => self.get_made(slot),
+            false => self.made(slot),
         }
     }
 
     #[cold]
-    fn get_made(&self, slot: Slot) -> Option<&[u8]> {
+    fn made(&self, slot: Slot) -> Option<&[u8]> {
         let made = self.made.iter().find(|(made, _)| *made == slot);
         made.map_or(self.by_slot[slot], |(_, value)| Some(value))
     }

@@ -69,12 +69,8 @@ impl DurableStore {
         self.status.lock().failed(why);
     }
 
-    /// Whether the disk has too little for charges of strict rules, and will have it soon.
-    pub(super) fn lacks_reserves(&self, charges: &[Charge<'_>], now: Timestamp) -> bool {
-        let moved = self.memory.moved(charges, now);
-        let charges = moved.as_deref().unwrap_or(charges);
-        // A disk that fails will not have them in time.
-        self.memory.lacks_reserves(charges, now) && !self.status.lock().is_failing()
+    pub(super) fn is_failing(&self) -> bool {
+        self.status.lock().is_failing()
     }
 
     /// Waits, but not for long, until the disk counts what strict rules are asked for. To be held
@@ -85,11 +81,12 @@ impl DurableStore {
         now: Timestamp,
         patience: Duration,
     ) -> Option<Waiting<'_>> {
-        if !self.lacks_reserves(charges, now) {
-            return None;
-        }
         let moved = self.memory.moved(charges, now);
         let charges = moved.as_deref().unwrap_or(charges);
+        // A disk that fails will not have them in time.
+        if !self.memory.lacks_reserves(charges, now) || self.is_failing() {
+            return None;
+        }
         let asked = self.memory.ask_for_reserves(charges, now);
         let waited = async {
             loop {

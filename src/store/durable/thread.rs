@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 
 use super::{DurableStore, TURN, Writer};
 use crate::clock::Clock;
-use crate::time::Timestamp;
 
 /// A writing thread, to be ended.
 #[derive(Debug)]
@@ -28,7 +27,8 @@ impl Writer {
             move || {
                 loop {
                     let began = clock.steady();
-                    let turn = || self.turn(store.now(&clock), &mut || clock.steady());
+                    let turn =
+                        || self.turn(store.memory.moment(&clock).now, &mut || clock.steady());
                     if catch_unwind(AssertUnwindSafe(turn)).is_err() {
                         store
                             .status
@@ -42,7 +42,7 @@ impl Writer {
                 }
                 // What was counted since the last turn, now that nobody asks any more.
                 let _ = catch_unwind(AssertUnwindSafe(|| {
-                    self.last_turn(store.now(&clock), &mut || clock.steady());
+                    self.last_turn(store.memory.moment(&clock).now, &mut || clock.steady());
                 }));
                 if let Some(why) = store.status.lock().failing() {
                     tracing::error!("the last hits are not on disk and are forgotten: {why}");
@@ -50,19 +50,6 @@ impl Writer {
             }
         })?;
         Ok(Closing { store, thread })
-    }
-}
-
-impl DurableStore {
-    /// The time on the line on which counters are: not one from before they were moved.
-    fn now(&self, clock: &Clock) -> Timestamp {
-        loop {
-            let shifted = self.memory.shifted();
-            let now = clock.now();
-            if self.memory.shifted() == shifted {
-                return now;
-            }
-        }
     }
 }
 

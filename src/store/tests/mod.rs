@@ -323,3 +323,19 @@ fn a_counter_takes_little_memory() {
     assert!(size_of::<State>() <= 16);
     assert!(size_of::<(CounterKey, State)>() <= 32);
 }
+
+/// The clock is followed back between the look at it and the charge.
+#[test]
+fn a_time_that_was_read_before_a_shift_is_moved_along() {
+    let store = Store::memory();
+    let now = Timestamp::from_seconds(1_000_000);
+    let take = |at| store.charge_at_once(&[charge(1, 5, 1)], at).unwrap().unwrap();
+    let before = store.counters().at(now);
+    for _ in 0..5 {
+        assert!(admitted(&take(before)));
+    }
+    store.shift(-3_600_000_000_000);
+    assert!(!admitted(&take(before)));
+    let after = store.counters().at(now.shifted(-3_600_000_000_000));
+    assert!(!admitted(&take(after)));
+}

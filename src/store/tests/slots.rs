@@ -231,18 +231,19 @@ fn is_admitted(outcomes: &Result<Outcomes, StoreError>) -> bool {
 async fn who_finds_the_last_slot_taken_waits_a_moment_for_it() {
     let store = Store::memory();
     let begun = tokio::time::Instant::now();
-    let first = store.charge(&[take(1, 1)], at(0)).await.unwrap()[0].lease.unwrap();
+    let first =
+        store.charge(&[take(1, 1)], store.counters().at(at(0))).await.unwrap()[0].lease.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
 
-    let denied = store.charge(&[take(1, 1)], at(0)).await;
+    let denied = store.charge(&[take(1, 1)], store.counters().at(at(0))).await;
     assert!(!is_admitted(&denied));
     assert_eq!(begun.elapsed(), Duration::from_millis(5));
 
     let (wanted, lease) = ([take(1, 1)], Lease { counter: take(1, 1).counter, id: first });
-    let (admitted, ()) = tokio::join!(store.charge(&wanted, at(0)), async {
+    let (admitted, ()) = tokio::join!(store.charge(&wanted, store.counters().at(at(0))), async {
         tokio::time::sleep(Duration::from_millis(2)).await;
         // Others go on meanwhile.
-        assert!(is_admitted(&store.charge(&[take(2, 1)], at(0)).await));
+        assert!(is_admitted(&store.charge(&[take(2, 1)], store.counters().at(at(0))).await));
         assert_eq!(store.release(&[lease], at(0)), 1);
     });
     assert!(is_admitted(&admitted));
@@ -252,11 +253,14 @@ async fn who_finds_the_last_slot_taken_waits_a_moment_for_it() {
 #[tokio::test(start_paused = true)]
 async fn of_many_that_wait_for_one_slot_exactly_one_gets_it() {
     let store = Arc::new(Store::memory());
-    let first = store.charge(&[take(1, 1)], at(0)).await.unwrap()[0].lease.unwrap();
+    let first =
+        store.charge(&[take(1, 1)], store.counters().at(at(0))).await.unwrap()[0].lease.unwrap();
     let mut waiting = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let store = Arc::clone(&store);
-        waiting.spawn(async move { is_admitted(&store.charge(&[take(1, 1)], at(0)).await) });
+        waiting.spawn(async move {
+            is_admitted(&store.charge(&[take(1, 1)], store.counters().at(at(0))).await)
+        });
     }
     tokio::task::yield_now().await;
     store.release(&[Lease { counter: take(1, 1).counter, id: first }], at(0));
@@ -269,10 +273,10 @@ async fn of_many_that_wait_for_one_slot_exactly_one_gets_it() {
 async fn only_a_limit_that_is_just_full_is_waited_for() {
     let store = Store::memory();
     let begun = tokio::time::Instant::now();
-    store.charge(&[slots(1, 2, Hits::Take(2))], at(0)).await.unwrap();
+    store.charge(&[slots(1, 2, Hits::Take(2))], store.counters().at(at(0))).await.unwrap();
     let shadow = Charge { mode: Mode::Shadow, ..take(1, 2) };
     for charge in [slots(1, 2, Hits::Take(2)), slots(1, 2, Hits::Take(9)), shadow] {
-        assert!(!is_admitted(&store.charge(&[charge], at(0)).await));
+        assert!(!is_admitted(&store.charge(&[charge], store.counters().at(at(0))).await));
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
@@ -280,11 +284,15 @@ async fn only_a_limit_that_is_just_full_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn who_leaves_while_waiting_has_taken_nothing_and_was_not_denied() {
     let store = Store::memory();
-    store.charge(&[take(1, 1)], at(0)).await.unwrap();
+    store.charge(&[take(1, 1)], store.counters().at(at(0))).await.unwrap();
     let wanted = [take(1, 1)];
-    let gone = tokio::time::timeout(Duration::from_millis(2), store.charge(&wanted, at(0))).await;
+    let gone = tokio::time::timeout(
+        Duration::from_millis(2),
+        store.charge(&wanted, store.counters().at(at(0))),
+    )
+    .await;
     assert!(gone.is_err());
     assert_eq!(store.counters().slots_held(at(0)), 1);
-    store.charge(&[slots(1, 1, Hits::GiveBack(1))], at(0)).await.unwrap();
+    store.charge(&[slots(1, 1, Hits::GiveBack(1))], store.counters().at(at(0))).await.unwrap();
     assert_eq!(store.counters().slots_held(at(0)), 0, "nothing is awaited of the one that left");
 }

@@ -55,7 +55,7 @@ impl Machine {
             let store = Arc::clone(&self.store);
             let waiting = store.ask_for_reserves(&charges, now);
             self.turn(now);
-            return store.charge_after(Some(waiting), &charges, now)[0];
+            return store.charge_after(Some(waiting), &charges, store.at(now))[0];
         }
         self.charge(charge, now)
     }
@@ -114,6 +114,21 @@ fn a_crash_costs_one_block_and_frees_nothing() {
     let left = machine.charge(strict(limit, 0), now).remaining;
     // One in a hundred of the amount.
     assert!((1_000 - 100 - 10..=900).contains(&left), "{left}");
+}
+
+/// What one takes between the look and the take of another must not deny it.
+#[test]
+fn what_lacks_a_reserve_is_waited_with_and_not_denied() {
+    let now = Timestamp::from_seconds(100);
+    let mut machine = Machine::new();
+    let one = [strict(day(100), 1)];
+    assert_eq!(machine.ask_and_charge(one[0], now).verdict, Verdict::Admitted);
+    machine.turn(now);
+    let at = machine.store.at(now);
+    let first = machine.store.charge_at_once(&one, true, at).unwrap();
+    assert_eq!(first[0].verdict, Verdict::Admitted);
+    assert!(machine.store.charge_at_once(&one, true, at).is_none());
+    assert_eq!(machine.charge(strict(day(100), 0), now).remaining, 98, "nothing was charged");
 }
 
 /// Those who asked after a turn had begun take what it wrote for others, and the next turn is not

@@ -264,7 +264,7 @@ impl Run {
             self.model.prepare(&asked, &store.memory, now)?;
         }
         let lacked = self.model.lacked;
-        let outcomes = store.memory.charge_after(waiting, &plan.charges, now);
+        let outcomes = store.memory.charge_after(waiting, &plan.charges, store.memory.at(now));
         self.trace(&format!("{:?}", outcomes.iter().map(short).collect::<Vec<_>>()));
         self.model.charge(&asked, &outcomes, (now, at))?;
         let mut keys: Vec<&str> = asked.iter().map(|asked| &*asked.name).collect();
