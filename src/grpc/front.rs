@@ -107,12 +107,13 @@ impl Front {
         if !is_plain(&parts) {
             return Box::pin(self.routed(Request::from_parts(parts, Body::new(body)))).await;
         }
-        match in_time(&parts.headers, message(body, self.message_size_max)).await {
+        match in_time(|| deadline(&parts.headers), message(body, self.message_size_max)).await {
             None => too_late(),
             Some(Ok(message)) => match self.decided_at_once(&message) {
                 Some(answer) => answer,
                 None => {
-                    let decided = Box::pin(in_time(&parts.headers, self.decided(message)));
+                    let decided =
+                        Box::pin(in_time(|| deadline(&parts.headers), self.decided(message)));
                     decided.await.unwrap_or_else(too_late)
                 }
             },
@@ -123,8 +124,8 @@ impl Front {
     }
 
     async fn routed(&self, call: Request<Body>) -> Response<AnswerBody> {
-        let headers = call.headers().clone();
-        match in_time(&headers, self.routes.clone().call(call)).await {
+        let deadline = deadline(call.headers());
+        match in_time(|| deadline, self.routes.clone().call(call)).await {
             None => too_late(),
             Some(Ok(answer)) => answer.map(AnswerBody::Routed),
             Some(Err(error)) => refused(Status::from_error(error.into())),
@@ -187,7 +188,10 @@ async fn left(leaving: &CancellationToken, called: &Notify) {
 
 /// Runs a future until the caller's own deadline, which only what waits has to look at. `None`
 /// when that has passed.
-async fn in_time<F: Future>(headers: &HeaderMap, future: F) -> Option<F::Output> {
+async fn in_time<F: Future>(
+    deadline: impl FnOnce() -> Option<Duration>,
+    future: F,
+) -> Option<F::Output> {
     let mut future = pin!(future);
     let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
@@ -196,7 +200,7 @@ async fn in_time<F: Future>(headers: &HeaderMap, future: F) -> Option<F::Output>
     if let Some(output) = at_once.await {
         return Some(output);
     }
-    match deadline(headers) {
+    match deadline() {
         Some(deadline) => tokio::time::timeout(deadline, future).await.ok(),
         None => Some(future.await),
     }

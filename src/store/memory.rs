@@ -4,6 +4,7 @@
 //! that several counters change together or not at all and no number of parallel callers can pass
 //! one limit twice.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
@@ -123,21 +124,10 @@ impl MemoryStore {
         has_disk: bool,
         at: Moment,
     ) -> Option<Outcomes> {
-        let mut locked = Locked::new(self, charges);
-        let now = locked.now(at);
-        let Some(moved) = locked.make_room(charges, false, now) else {
-            let waits = locked.is_to_wait(charges, has_disk, now);
-            return (!waits).then(|| locked.charge(charges, now));
-        };
-        drop(locked);
-        let mut locked = Locked::new(self, &moved);
-        let now = locked.now(at);
-        if locked.is_to_wait(&moved, has_disk, now) {
-            return None;
-        }
-        let outcomes = locked.charge(&moved, now);
-        drop(locked);
-        Some(self.overflowed(charges, &moved, outcomes))
+        let charged = self.charge_if(charges, at, |locked, charges, now| {
+            if locked.is_to_wait(charges, has_disk, now) { Err(()) } else { Ok(()) }
+        });
+        charged.ok()
     }
 
     /// [`Self::charge`], for a request that has waited for the disk. What it asked for in other
@@ -148,20 +138,35 @@ impl MemoryStore {
         charges: &[Charge<'_>],
         at: Moment,
     ) -> Outcomes {
+        let Ok(outcomes) = self.charge_if(charges, at, |locked, _, _| {
+            locked.end_wait(waiting.as_mut());
+            Ok::<_, Infallible>(())
+        });
+        outcomes
+    }
+
+    /// Charges unless `look` has something against it. That is asked right before, under all locks
+    /// and of the charges as they are made.
+    fn charge_if<E>(
+        &self,
+        charges: &[Charge<'_>],
+        at: Moment,
+        look: impl FnOnce(&mut Locked<'_>, &[Charge<'_>], Timestamp) -> Result<(), E>,
+    ) -> Result<Outcomes, E> {
         let mut locked = Locked::new(self, charges);
         let now = locked.now(at);
         let Some(moved) = locked.make_room(charges, false, now) else {
-            locked.end_wait(waiting.as_mut());
-            return locked.charge(charges, now);
+            look(&mut locked, charges, now)?;
+            return Ok(locked.charge(charges, now));
         };
         // Other shards are locked only after ours are let go.
         drop(locked);
         let mut locked = Locked::new(self, &moved);
-        locked.end_wait(waiting.as_mut());
         let now = locked.now(at);
+        look(&mut locked, &moved, now)?;
         let outcomes = locked.charge(&moved, now);
         drop(locked);
-        self.overflowed(charges, &moved, outcomes)
+        Ok(self.overflowed(charges, &moved, outcomes))
     }
 
     /// Marks what was charged to the overflow counters of rules.
