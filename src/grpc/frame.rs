@@ -2,7 +2,6 @@
 //!
 //! What is not one plain message is left as it came, for the library to judge.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
@@ -21,42 +20,58 @@ pub(super) const PREFIX: usize = 5;
 static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
     HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"))])
 });
-static TRAILERS: LazyLock<HeaderMap> =
+pub(super) static TRAILERS: LazyLock<HeaderMap> =
     LazyLock::new(|| HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]));
 
 /// The message of a call, or all of its body again where that is not one message as it is wanted:
 /// whole, uncompressed, no longer than `size_max`.
-pub(super) async fn message<B>(mut body: B, size_max: usize) -> Result<Bytes, Unread<B>>
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let size_max = size_max.saturating_add(PREFIX);
-    let mut read = Read::default();
-    let mut error = None;
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => read.push(data),
-            // Trailers of a call say nothing.
-            Ok(Err(_)) => {}
-            Err(broken) => {
-                error = Some(broken);
+pub(super) fn message<B>(body: B, size_max: usize) -> Reading<B> {
+    Reading { body: Some(body), read: Read::default(), size_max: size_max.saturating_add(PREFIX) }
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Reading<B> {
+    /// `None` when there is nothing more to say.
+    body: Option<B>,
+    read: Read,
+    /// With what stands in front of it.
+    size_max: usize,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Future for Reading<B> {
+    type Output = Result<Bytes, Unread<B>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { body: reading, read, size_max } = &mut *self;
+        let mut error = None;
+        while let Some(body) = reading {
+            match ready!(Pin::new(&mut *body).poll_frame(cx)).map(|it| it.map(Frame::into_data)) {
+                None => break,
+                Some(Ok(Ok(data))) => read.push(data),
+                // Trailers of a call say nothing.
+                Some(Ok(Err(_))) => {}
+                Some(Err(broken)) => {
+                    error = Some(broken);
+                    break;
+                }
+            }
+            // No more is held than a good call may be long.
+            let size = read.bytes().len().max(announced(read.bytes()).unwrap_or_default());
+            let is_odd = size > *size_max || read.bytes().first().is_some_and(|flag| *flag != 0);
+            if is_odd || body.is_end_stream() {
                 break;
             }
         }
-        // No more is held than a good call may be long.
-        let size = read.bytes().len().max(announced(read.bytes()).unwrap_or_default());
-        let is_odd = size > size_max || read.bytes().first().is_some_and(|flag| *flag != 0);
-        if is_odd || body.is_end_stream() {
-            break;
+        let Some(body) = reading.take() else { return Poll::Pending };
+        let mut read = std::mem::take(read).into_bytes();
+        let is_whole = announced(&read) == Some(read.len());
+        if !is_whole || read.first() != Some(&0) || read.len() > *size_max || error.is_some() {
+            return Poll::Ready(Err(Unread { read, error, body }));
         }
+        read.advance(PREFIX);
+        Poll::Ready(Ok(read))
     }
-    let mut read = read.into_bytes();
-    let is_whole = announced(&read) == Some(read.len());
-    if !is_whole || read.first() != Some(&0) || read.len() > size_max || error.is_some() {
-        return Err(Unread { read, error, body });
-    }
-    read.advance(PREFIX);
-    Ok(read)
 }
 
 /// What came of a body. Envoy sends all in one frame, which is not copied.

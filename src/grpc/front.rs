@@ -4,56 +4,24 @@
 //! library to say, so both ways answer alike.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::Arc;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response};
-use hyper::server::conn::http2;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message as _;
-use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
-use super::frame::{self, AnswerBody, message};
+use super::frame::{self, AnswerBody, Reading, message};
 use super::rls::{Decided, Refusal, Rls};
 use super::{metadata, wire};
 use crate::decide::{Answer, Decision};
 use crate::pb;
-use crate::socket::Connection;
-
-/// Envoy opens up to 1024 streams before it has seen our settings, and lets the requests of those
-/// that we refuse pass unlimited. So exactly as many are allowed.
-const STREAMS_MAX: u32 = 1024;
-const HEADER_LIST_SIZE_MAX: u32 = 16 * 1024;
-/// Streams that the client reset before we came to accept them. The library's default of 20 guards
-/// against floods of resets, and takes Envoy for one: it cancels every call after its 20 ms
-/// deadline, all on one connection, so a stall of 300 ms with all 1024 streams in use leaves
-/// 15 x 1024 resets. Closing the connection then would fail every call on it. A reset that waits
-/// costs a few hundred bytes, so this bound is some megabytes of a connection at worst.
-const PENDING_RESETS_MAX: usize = 16 * 1024;
-/// Also bounds what small frames may wait: the library closes a connection when the bytes by which
-/// waiting DATA frames fall short of 256 each come to half of this window. Envoy's calls are not
-/// counted, since their only frame ends the stream; clients that end it with a second frame are.
-/// So as many of theirs fit as resets may wait: 16384 x 256 x 2 bytes.
-const CONNECTION_WINDOW: u32 = 8 << 20;
-/// Streams that we had to reset for the client's fault; the library's own default, made explicit.
-const LOCAL_ERROR_RESETS_MAX: usize = 1024;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A connection that was accepted at the last moment has so long for its first call.
-const FIRST_CALL_WITHIN: Duration = Duration::from_millis(200);
 
 /// How the hot method is asked for.
 const HOT_PATH: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
@@ -66,66 +34,80 @@ pub struct Front {
     message_size_max: usize,
 }
 
+/// The body of a call, wherever it comes from.
+pub(super) trait CallBody:
+    http_body::Body<Data = Bytes, Error: Into<BoxError> + Unpin + Send> + Unpin + Send + 'static
+{
+}
+
+impl<B> CallBody for B where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError> + Unpin + Send> + Unpin + Send + 'static
+{
+}
+
+/// What is left to do for a call.
+#[derive(Debug)]
+pub(super) enum Rest<B: http_body::Body> {
+    /// The message has not come as a whole.
+    Reading(Parts, Reading<B>),
+    /// There is something to wait for.
+    Message(Parts, Bytes),
+    /// It is for the library.
+    Routed(Request<Body>),
+}
+
 impl Front {
     pub(super) fn new(rls: Rls, routes: Routes, message_size_max: usize) -> Self {
         Self { rls, routes: routes.prepare(), message_size_max }
     }
 
-    /// Serves a connection until it closes; from `leaving` on it takes no new calls.
-    pub(super) async fn serve(self: Arc<Self>, connection: Connection, leaving: CancellationToken) {
-        let called = Arc::new(Notify::new());
-        let service = service_fn({
-            let called = Arc::clone(&called);
-            move |call| {
-                called.notify_one();
-                let front = Arc::clone(&self);
-                async move { Ok::<_, Infallible>(front.answer(call).await) }
+    /// Answers a call that waits for nothing, as nearly all do; otherwise what is left of it. It
+    /// is polled again where the task of `cx` is.
+    pub(super) fn answer_at_once<B: CallBody>(
+        &self,
+        call: Request<B>,
+        cx: &mut Context<'_>,
+    ) -> Result<Response<AnswerBody>, Box<Rest<B>>> {
+        let (head, body) = call.into_parts();
+        if !is_plain(&head) {
+            return Err(Box::new(Rest::Routed(Request::from_parts(head, Body::new(body)))));
+        }
+        let mut reading = message(body, self.message_size_max);
+        match Pin::new(&mut reading).poll(cx) {
+            Poll::Pending => Err(Box::new(Rest::Reading(head, reading))),
+            Poll::Ready(Ok(message)) => match self.decided_at_once(&message) {
+                Some(answer) => Ok(answer),
+                None => Err(Box::new(Rest::Message(head, message))),
+            },
+            Poll::Ready(Err(unread)) => {
+                Err(Box::new(Rest::Routed(Request::from_parts(head, Body::new(unread)))))
             }
-        });
-        let mut serving =
-            pin!(http2_settings().serve_connection(TokioIo::new(connection), service));
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = left(&leaving, &called) => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke down");
         }
     }
 
-    async fn answer<B>(&self, call: Request<B>) -> Response<AnswerBody>
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError> + Unpin + Send>
-            + Unpin
-            + Send
-            + 'static,
-    {
-        let (parts, body) = call.into_parts();
-        if !is_plain(&parts) {
-            return Box::pin(self.routed(Request::from_parts(parts, Body::new(body)))).await;
-        }
-        match in_time(|| deadline(&parts.headers), message(body, self.message_size_max)).await {
-            None => too_late(),
-            Some(Ok(message)) => match self.decided_at_once(&message) {
-                Some(answer) => answer,
-                None => {
-                    let decided =
-                        Box::pin(in_time(|| deadline(&parts.headers), self.decided(message)));
-                    decided.await.unwrap_or_else(too_late)
+    /// Answers what is left of a call.
+    pub(super) async fn answer_rest<B: CallBody>(&self, rest: Rest<B>) -> Response<AnswerBody> {
+        let (head, message) = match rest {
+            Rest::Routed(call) => return self.routed(call).await,
+            Rest::Message(head, message) => (head, message),
+            Rest::Reading(head, reading) => match in_time(deadline(&head.headers), reading).await {
+                None => return too_late(),
+                Some(Ok(message)) => (head, message),
+                Some(Err(unread)) => {
+                    return self.routed(Request::from_parts(head, Body::new(unread))).await;
                 }
             },
-            Some(Err(unread)) => {
-                Box::pin(self.routed(Request::from_parts(parts, Body::new(unread)))).await
-            }
+        };
+        if let Some(answer) = self.decided_at_once(&message) {
+            return answer;
         }
+        let decided = Box::pin(in_time(deadline(&head.headers), self.decided(message)));
+        decided.await.unwrap_or_else(too_late)
     }
 
     async fn routed(&self, call: Request<Body>) -> Response<AnswerBody> {
         let deadline = deadline(call.headers());
-        match in_time(|| deadline, self.routes.clone().call(call)).await {
+        match in_time(deadline, self.routes.clone().call(call)).await {
             None => too_late(),
             Some(Ok(answer)) => answer.map(AnswerBody::Routed),
             Some(Err(error)) => refused(Status::from_error(error.into())),
@@ -175,32 +157,9 @@ fn answered(decided: Result<Decided<wire::Backwards>, Refusal>) -> Response<Answ
     }
 }
 
-/// When a connection is to be told to go: it may have waited to be accepted until now, and is to
-/// have its first call answered.
-async fn left(leaving: &CancellationToken, called: &Notify) {
-    let is_old = tokio::time::sleep(FIRST_CALL_WITHIN);
-    leaving.cancelled().await;
-    tokio::select! {
-        () = called.notified() => {}
-        () = is_old => {}
-    }
-}
-
-/// Runs a future until the caller's own deadline, which only what waits has to look at. `None`
-/// when that has passed.
-async fn in_time<F: Future>(
-    deadline: impl FnOnce() -> Option<Duration>,
-    future: F,
-) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let at_once = poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    });
-    if let Some(output) = at_once.await {
-        return Some(output);
-    }
-    match deadline() {
+/// Runs a future until the caller's own deadline. `None` when that has passed.
+async fn in_time<F: Future>(deadline: Option<Duration>, future: F) -> Option<F::Output> {
+    match deadline {
         Some(deadline) => tokio::time::timeout(deadline, future).await.ok(),
         None => Some(future.await),
     }
@@ -240,24 +199,11 @@ fn is_plain(call: &Parts) -> bool {
         && encoding.is_none_or(|encoding| encoding == b"identity")
 }
 
-fn http2_settings() -> http2::Builder<TokioExecutor> {
-    let mut settings = http2::Builder::new(TokioExecutor::new());
-    settings
-        .timer(TokioTimer::new())
-        // Callers do not ask for it, and it would be in every answer.
-        .auto_date_header(false)
-        .max_concurrent_streams(STREAMS_MAX)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEADER_LIST_SIZE_MAX)
-        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
-        .max_local_error_reset_streams(LOCAL_ERROR_RESETS_MAX)
-        .keep_alive_interval(KEEPALIVE_INTERVAL)
-        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
-    settings
-}
-
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::poll_fn;
+
     use http_body_util::{BodyExt as _, Full};
     use prost::Message as _;
 
@@ -268,6 +214,20 @@ mod tests {
     use crate::readiness::Readiness;
 
     const SIZE_MAX: usize = 1_000;
+
+    impl Front {
+        async fn answer<B: CallBody>(&self, call: Request<B>) -> Response<AnswerBody> {
+            let mut call = Some(call);
+            let at_once = poll_fn(|cx| match call.take() {
+                Some(call) => Poll::Ready(self.answer_at_once(call, cx)),
+                None => Poll::Pending,
+            });
+            match at_once.await {
+                Ok(answer) => answer,
+                Err(rest) => self.answer_rest(*rest).await,
+            }
+        }
+    }
 
     fn call() -> Vec<u8> {
         let entry = Entry { key: "user".into(), value: "ann".into() };
@@ -396,14 +356,6 @@ mod tests {
         for odd in ["", "m", "20", "+1m", "100000000S", "1x", "1 S"] {
             assert_eq!(read(odd), None, "{odd}");
         }
-    }
-
-    /// It is moved from one place to the next for every call.
-    #[tokio::test]
-    async fn an_answer_under_way_is_small() {
-        let front = front();
-        let answer = front.answer(Request::post(HOT_PATH).body(Full::new(Bytes::new())).unwrap());
-        assert!(size_of_val(&answer) <= 1_200, "{}", size_of_val(&answer));
     }
 
     #[tokio::test]

@@ -3,14 +3,17 @@
 //! Wire types end here: `rls` turns them into requests and decisions, and `json` does the same
 //! for people with curl.
 
+mod connection;
 mod frame;
 mod front;
+mod gathered;
 pub mod health;
 pub mod json;
 mod metadata;
 mod reflection;
 mod refused;
 pub mod rls;
+mod stream;
 pub mod undelivered;
 
 mod values;

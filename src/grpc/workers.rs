@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::connection;
 use super::front::Front;
 use crate::socket::{Connection, Detached};
 
@@ -153,7 +154,7 @@ async fn serve(front: &Arc<Front>, mut connections: mpsc::UnboundedReceiver<Deal
     while let Some(dealt) = connections.recv().await {
         match dealt.connection.attach() {
             Ok(connection) => {
-                let serving = Arc::clone(front).serve(connection, leaving.clone());
+                let serving = connection::serve(Arc::clone(front), connection, leaving.clone());
                 let counted = dealt.open;
                 open.spawn(async move {
                     serving.await;

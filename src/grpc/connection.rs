@@ -1,0 +1,210 @@
+//! One HTTP/2 connection: its calls in, their answers out, its silence and its end.
+//!
+//! Nearly all calls are decided right where they are accepted, and what is answered in one turn leaves in one
+//! write. Only what has to wait becomes a task.
+
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Ping, PingPong, Reason, RecvStream};
+use http::Request;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::front::Front;
+use super::gathered::Gathered;
+use super::stream::{self, Incoming};
+use crate::socket::Connection;
+
+/// Envoy opens up to 1024 streams before it has seen our settings, and lets the requests of those
+/// that we refuse pass unlimited. So exactly as many are allowed.
+const STREAMS_MAX: u32 = 1024;
+const HEADER_LIST_SIZE_MAX: u32 = 16 * 1024;
+/// Streams that the client reset before we came to accept them. The library's default of 20 guards
+/// against floods of resets, and takes Envoy for one: it cancels every call after its 20 ms
+/// deadline, all on one connection, so a stall of 300 ms with all 1024 streams in use leaves
+/// 15 x 1024 resets. Closing the connection then would fail every call on it. A reset that waits
+/// costs a few hundred bytes, so this bound is some megabytes of a connection at worst.
+const PENDING_RESETS_MAX: usize = 16 * 1024;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+const STREAM_WINDOW: u32 = 1 << 20;
+/// What small frames may wait: the library closes a connection when the bytes by which waiting DATA frames
+/// fall short of 256 each come to this. Envoy's calls are not counted, since their only frame
+/// ends the stream; clients that end it with a second frame are. So as many of theirs fit as resets
+/// may wait.
+const SMALL_FRAMES_BUDGET: usize = PENDING_RESETS_MAX * 256;
+/// Streams that we had to reset for the client's fault; the library's own default, made explicit.
+const LOCAL_ERROR_RESETS_MAX: usize = 1024;
+
+/// A peer that was silent for so long is asked whether it is there, and has so long to say so.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection that was accepted at the last moment has so long for its first call.
+const FIRST_CALL_WITHIN: Duration = Duration::from_millis(200);
+
+/// Serves a connection until it closes; from `leaving` on it takes no new calls.
+pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: CancellationToken) {
+    let io = Gathered::new(connection);
+    let first_call_due = tokio::time::sleep(FIRST_CALL_WITHIN);
+    let mut is_told = pin!(leaving.cancelled());
+    let mut first_call_due = pin!(first_call_due);
+    let opened = {
+        let mut opening = pin!(settings().handshake::<_, Bytes>(io.clone()));
+        let told = async {
+            is_told.as_mut().await;
+            first_call_due.as_mut().await;
+        };
+        tokio::select! {
+            opened = opening.as_mut() => opened,
+            () = told => return,
+        }
+    };
+    let mut h2 = match opened {
+        Ok(h2) => h2,
+        Err(error) => return tracing::debug!(%error, "a connection broke down"),
+    };
+    io.gather();
+    let Some(pings) = h2.ping_pong() else { return };
+    let keepalive = KeepAlive::new(pings, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT);
+    let mut serving = Serving { h2, io, front, keepalive, was_called: false };
+    let (mut is_leaving, mut has_left) = (false, false);
+    let ended = poll_fn(|cx| {
+        let ended = serving.poll(cx);
+        is_leaving = is_leaving || is_told.as_mut().poll(cx).is_ready();
+        let mut is_due = |cx: &mut Context<'_>| first_call_due.as_mut().poll(cx).is_ready();
+        if ended.is_pending() && is_leaving && !has_left && (serving.was_called || is_due(cx)) {
+            has_left = true;
+            serving.h2.graceful_shutdown();
+            return serving.poll(cx);
+        }
+        ended
+    });
+    if let Err(error) = ended.await {
+        tracing::debug!(%error, "a connection broke down");
+    }
+}
+
+/// Why a connection ended before it was closed.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+    #[error("nothing can be sent: {0}")]
+    Io(#[from] io::Error),
+    #[error("its peer does not answer")]
+    Silent,
+}
+
+struct Serving {
+    h2: server::Connection<Gathered, Bytes>,
+    io: Gathered,
+    front: Arc<Front>,
+    keepalive: KeepAlive,
+    was_called: bool,
+}
+
+impl Serving {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while let Poll::Ready(accepted) = pin!(self.h2.accept()).poll(cx)? {
+            let Some((call, respond)) = accepted else { return Poll::Ready(Ok(())) };
+            self.was_called = true;
+            answer(&self.front, call, respond, cx);
+        }
+        if let Poll::Ready(sent) = self.io.poll_send(cx) {
+            sent?;
+        }
+        if self.keepalive.poll_over(cx, &self.io).is_ready() {
+            self.h2.abrupt_shutdown(Reason::NO_ERROR);
+            // Who does not hear us is not waited for.
+            let _ = pin!(self.h2.accept()).poll(cx);
+            let _ = self.io.poll_send(cx);
+            return Poll::Ready(Err(Broken::Silent));
+        }
+        Poll::Pending
+    }
+}
+
+/// Answers a call at once, or has a task do it when that is to wait for something.
+fn answer(
+    front: &Arc<Front>,
+    call: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    cx: &mut Context<'_>,
+) {
+    let answer = match front.answer_at_once(call.map(Incoming::new), cx) {
+        Ok(answer) => match stream::send_at_once(answer, &mut respond) {
+            None => return,
+            Some(answer) => Ok(answer),
+        },
+        Err(rest) => Err(rest),
+    };
+    let front = Arc::clone(front);
+    tokio::spawn(async move {
+        let answer = match answer {
+            Ok(answer) => Some(*answer),
+            Err(rest) => stream::unless_reset(front.answer_rest(*rest), &mut respond).await,
+        };
+        if let Some(answer) = answer {
+            stream::log(stream::send(answer, respond).await);
+        }
+    });
+}
+
+/// Whether a silent peer is still there.
+struct KeepAlive {
+    pings: PingPong,
+    check: Pin<Box<Sleep>>,
+    is_asked: bool,
+    interval: Duration,
+    timeout: Duration,
+}
+
+impl KeepAlive {
+    fn new(pings: PingPong, interval: Duration, timeout: Duration) -> Self {
+        let check = Box::pin(tokio::time::sleep(interval));
+        Self { pings, check, is_asked: false, interval, timeout }
+    }
+
+    /// Ready when the peer is gone; else wakes the task when there is something to do.
+    fn poll_over(&mut self, cx: &mut Context<'_>, io: &Gathered) -> Poll<()> {
+        if self.is_asked && self.pings.poll_pong(cx).is_ready() {
+            self.is_asked = false;
+            self.check.set(tokio::time::sleep(self.interval));
+        }
+        while self.check.as_mut().poll(cx).is_ready() {
+            if self.is_asked {
+                return Poll::Ready(());
+            }
+            // From now on, not from when it was due: a process that was frozen starts afresh.
+            let next = match io.take_was_heard() {
+                true => self.interval,
+                false => {
+                    self.is_asked = self.pings.send_ping(Ping::opaque()).is_ok();
+                    self.timeout
+                }
+            };
+            self.check.set(tokio::time::sleep(next));
+        }
+        Poll::Pending
+    }
+}
+
+fn settings() -> server::Builder {
+    let mut settings = server::Builder::new();
+    settings
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(STREAM_WINDOW)
+        .data_frame_budget(SMALL_FRAMES_BUDGET)
+        .max_header_list_size(HEADER_LIST_SIZE_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX));
+    settings
+}
