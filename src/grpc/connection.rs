@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::front::Front;
 use super::gathered::Gathered;
 use super::stream::{self, Incoming};
+use super::turn::Turns;
 use crate::socket::Connection;
 
 /// Envoy opens up to 1024 streams before it has seen our settings, and lets the requests of those
@@ -73,7 +74,8 @@ pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: Ca
     io.gather();
     let Some(pings) = h2.ping_pong() else { return };
     let keepalive = KeepAlive::new(pings, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT);
-    let mut serving = Serving { h2, io, front, keepalive, was_called: false };
+    let mut serving =
+        Serving { h2, io, front, keepalive, turns: Turns::default(), was_called: false };
     let (mut is_leaving, mut has_left) = (false, false);
     let ended = poll_fn(|cx| {
         let ended = serving.poll(cx);
@@ -107,16 +109,26 @@ struct Serving {
     io: Gathered,
     front: Arc<Front>,
     keepalive: KeepAlive,
+    turns: Turns,
     was_called: bool,
 }
 
 impl Serving {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        while let Poll::Ready(accepted) = pin!(self.h2.accept()).poll(cx)? {
+        self.turns.begin(cx);
+        let polled = self.poll_turn();
+        self.turns.end();
+        polled
+    }
+
+    fn poll_turn(&mut self) -> Poll<Result<(), Broken>> {
+        // Each poll that accepts also takes in what was answered before.
+        while let Poll::Ready(accepted) = pin!(self.h2.accept()).poll(&mut self.turns.next())? {
             let Some((call, respond)) = accepted else { return Poll::Ready(Ok(())) };
             self.was_called = true;
-            answer(&self.front, call, respond, cx);
+            answer(&self.front, call, respond, &mut self.turns.context());
         }
+        let cx = &mut self.turns.context();
         if let Poll::Ready(sent) = self.io.poll_send(cx) {
             sent?;
         }
@@ -138,7 +150,9 @@ fn answer(
     mut respond: SendResponse<Bytes>,
     cx: &mut Context<'_>,
 ) {
-    let answer = match front.answer_at_once(call.map(Incoming::new), cx) {
+    let mut call = call.map(Incoming::new);
+    let come = call.body_mut().take_come(cx).unwrap_or_default();
+    let answer = match front.answer_at_once(call, come) {
         Ok(answer) => match stream::send_at_once(answer, &mut respond) {
             None => return,
             Some(answer) => Ok(answer),
@@ -207,4 +221,145 @@ fn settings() -> server::Builder {
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(Some(LOCAL_ERROR_RESETS_MAX));
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::grpc::rls::tests::rls;
+    use crate::readiness::Readiness;
+
+    /// What every client sends first, with settings that change nothing.
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    fn serving(leaving: &CancellationToken) -> (JoinHandle<()>, UnixStream) {
+        let policy = "domain: d\nrules: [{ name: r, limits: [concurrent 1] }]";
+        let front = crate::grpc::services(rls(policy), Readiness::default(), 1_000).unwrap();
+        let (ours, peer) = UnixStream::pair().unwrap();
+        (tokio::spawn(serve(Arc::new(front), ours.into(), leaving.clone())), peer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_ping_is_let_go() {
+        let (serving, mut peer) = serving(&CancellationToken::new());
+        let begun = Instant::now();
+        peer.write_all(PREFACE).await.unwrap();
+        serving.await.unwrap();
+        // It was heard of in the first interval.
+        assert_eq!(begun.elapsed(), 2 * KEEPALIVE_INTERVAL + KEEPALIVE_TIMEOUT);
+        peer.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_pings_stays_and_is_answered() {
+        let (serving, peer) = serving(&CancellationToken::new());
+        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
+        let connection = tokio::spawn(connection);
+        tokio::time::sleep(20 * KEEPALIVE_INTERVAL).await;
+        assert!(!serving.is_finished());
+        let mut calls = calls.ready().await.unwrap();
+        let call = http::Request::post("http://any/no.Service/Method").body(()).unwrap();
+        let (answer, _) = calls.send_request(call, true).unwrap();
+        let answer: Response<_> = answer.await.unwrap();
+        assert_eq!(answer.headers()["grpc-status"], "12");
+        drop((answer, calls));
+        connection.await.unwrap().unwrap();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_young_connection_that_is_to_leave_has_some_time_for_its_first_call() {
+        let leaving = CancellationToken::new();
+        leaving.cancel();
+        let (serving_idle, mut peer) = serving(&leaving);
+        let begun = Instant::now();
+        peer.write_all(PREFACE).await.unwrap();
+        let mut heard = Vec::new();
+        while !heard.ends_with(GOODBYE) {
+            heard.push(peer.read_u8().await.unwrap());
+        }
+        assert_eq!(begun.elapsed(), FIRST_CALL_WITHIN);
+        drop(peer);
+        serving_idle.await.unwrap();
+
+        let (serving_mute, peer) = serving(&leaving);
+        let begun = Instant::now();
+        serving_mute.await.unwrap();
+        assert_eq!(begun.elapsed(), FIRST_CALL_WITHIN);
+        drop(peer);
+    }
+
+    /// The only slot is held, so the second call waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_waits_is_answered_though_its_connection_is_to_leave() {
+        let leaving = CancellationToken::new();
+        let (serving, peer) = serving(&leaving);
+        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let mut calls = calls.ready().await.unwrap();
+        assert_eq!(asked(&mut calls).await.unwrap()[5..7], [8, 1], "OK");
+        let begun = Instant::now();
+        let waiting = asked(&mut calls);
+        let leaving = async {
+            tokio::task::yield_now().await;
+            leaving.cancel();
+        };
+        let (answer, ()) = tokio::join!(waiting, leaving);
+        assert_eq!(answer.unwrap()[5..7], [8, 2], "OVER_LIMIT");
+        assert!(!begun.elapsed().is_zero());
+        serving.await.unwrap();
+        connection.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_call_in_pieces_is_answered_like_any_other() {
+        let (_serving, peer) = serving(&CancellationToken::new());
+        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
+        tokio::spawn(connection);
+        let mut calls = calls.ready().await.unwrap();
+        let (answer, mut body) = calls.send_request(head(), false).unwrap();
+        for byte in call() {
+            body.send_data(Bytes::from(vec![byte]), false).unwrap();
+            tokio::task::yield_now().await;
+        }
+        body.send_data(Bytes::new(), true).unwrap();
+        let answer = answer.await.unwrap().into_body();
+        assert_eq!(whole(answer).await.unwrap()[5..7], [8, 1], "OK");
+    }
+
+    async fn asked(calls: &mut h2::client::SendRequest<Bytes>) -> Result<Vec<u8>, h2::Error> {
+        let (answer, mut body) = calls.send_request(head(), false)?;
+        body.send_data(call().into(), true)?;
+        whole(answer.await?.into_body()).await
+    }
+
+    async fn whole(mut body: RecvStream) -> Result<Vec<u8>, h2::Error> {
+        let mut whole = Vec::new();
+        while let Some(data) = body.data().await {
+            whole.extend_from_slice(&data?);
+        }
+        let trailers = body.trailers().await?.unwrap_or_default();
+        assert_eq!(trailers["grpc-status"], "0");
+        Ok(whole)
+    }
+
+    fn head() -> Request<()> {
+        let path = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
+        let call = Request::post(format!("http://any{path}"));
+        call.header("content-type", "application/grpc").header("te", "trailers").body(()).unwrap()
+    }
+
+    /// Domain `d`, and a descriptor without entries.
+    fn call() -> Vec<u8> {
+        b"\0\0\0\0\x05\x0a\x01d\x12\0".to_vec()
+    }
+
+    /// The end of a GOAWAY: no stream is refused yet, and there is no error.
+    const GOODBYE: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\x7f\xff\xff\xff\0\0\0\0";
 }

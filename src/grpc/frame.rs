@@ -2,11 +2,12 @@
 //!
 //! What is not one plain message is left as it came, for the library to judge.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
@@ -23,59 +24,55 @@ static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
 pub(super) static TRAILERS: LazyLock<HeaderMap> =
     LazyLock::new(|| HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]));
 
-/// The message of a call, or all of its body again where that is not one message as it is wanted:
-/// whole, uncompressed, no longer than `size_max`.
-pub(super) fn message<B>(body: B, size_max: usize) -> Reading<B> {
-    Reading { body: Some(body), read: Read::default(), size_max: size_max.saturating_add(PREFIX) }
+/// The message of a call whose whole body has come; `None` where that is not one message as it is
+/// wanted: whole, uncompressed, no longer than `size_max`.
+pub(super) fn whole(body: &Bytes, size_max: usize) -> Option<Bytes> {
+    let is_whole = announced(body) == Some(body.len()) && body.first() == Some(&0);
+    (is_whole && body.len() - PREFIX <= size_max).then(|| body.slice(PREFIX..))
 }
 
-/// A message on its way.
-#[derive(Debug)]
-pub(super) struct Reading<B> {
-    /// `None` when there is nothing more to say.
-    body: Option<B>,
-    read: Read,
-    /// With what stands in front of it.
+/// The message of a call of which some has come already, or all of its body again where that is not one message
+/// as it is wanted.
+pub(super) async fn message<B>(
+    come: Bytes,
+    mut body: B,
     size_max: usize,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Future for Reading<B> {
-    type Output = Result<Bytes, Unread<B>>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { body: reading, read, size_max } = &mut *self;
-        let mut error = None;
-        while let Some(body) = reading {
-            match ready!(Pin::new(&mut *body).poll_frame(cx)).map(|it| it.map(Frame::into_data)) {
-                None => break,
-                Some(Ok(Ok(data))) => read.push(data),
+) -> Result<Bytes, Unread<B>>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let mut read = Read { first: come, all: BytesMut::new() };
+    let mut error = None;
+    while !is_odd(read.bytes(), size_max) && !body.is_end_stream() {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => break,
+            Some(Ok(frame)) => {
                 // Trailers of a call say nothing.
-                Some(Ok(Err(_))) => {}
-                Some(Err(broken)) => {
-                    error = Some(broken);
-                    break;
+                if let Ok(data) = frame.into_data() {
+                    read.push(data);
                 }
             }
-            // No more is held than a good call may be long.
-            let size = read.bytes().len().max(announced(read.bytes()).unwrap_or_default());
-            let is_odd = size > *size_max || read.bytes().first().is_some_and(|flag| *flag != 0);
-            if is_odd || body.is_end_stream() {
+            Some(Err(broken)) => {
+                error = Some(broken);
                 break;
             }
         }
-        let Some(body) = reading.take() else { return Poll::Pending };
-        let mut read = std::mem::take(read).into_bytes();
-        let is_whole = announced(&read) == Some(read.len());
-        if !is_whole || read.first() != Some(&0) || read.len() > *size_max || error.is_some() {
-            return Poll::Ready(Err(Unread { read, error, body }));
-        }
-        read.advance(PREFIX);
-        Poll::Ready(Ok(read))
+    }
+    let read = read.into_bytes();
+    match whole(&read, size_max).filter(|_| error.is_none()) {
+        Some(message) => Ok(message),
+        None => Err(Unread { read, error, body }),
     }
 }
 
+/// Whether no good call begins like this. No more is held than a good one may be long.
+fn is_odd(read: &[u8], size_max: usize) -> bool {
+    let size = read.len().max(announced(read).unwrap_or_default());
+    size > size_max.saturating_add(PREFIX) || read.first().is_some_and(|flag| *flag != 0)
+}
+
 /// What came of a body. Envoy sends all in one frame, which is not copied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Read {
     first: Bytes,
     /// With the first, from the second frame on.
@@ -113,6 +110,13 @@ pub(super) struct Unread<B: Body> {
     read: Bytes,
     error: Option<B::Error>,
     body: B,
+}
+
+impl<B: Body<Data = Bytes>> Unread<B> {
+    /// Of a body of which this has come.
+    pub(super) fn of(read: Bytes, body: B) -> Self {
+        Self { read, error: None, body }
+    }
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for Unread<B>
@@ -226,7 +230,7 @@ mod tests {
         let frames: Vec<_> = frames.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
         let frames = frames.into_iter().map(|data| Ok::<_, Infallible>(Frame::data(data)));
         let body = StreamBody::new(tokio_stream::iter(frames));
-        match message(body, size_max).await {
+        match message(Bytes::new(), body, size_max).await {
             Ok(message) => Ok(message.to_vec()),
             Err(unread) => Err(unread.collect().await.unwrap().to_bytes().to_vec()),
         }
@@ -272,7 +276,7 @@ mod tests {
             Ok::<_, Infallible>(Frame::data(Bytes::from_static(HELLO)))
         });
         let body = StreamBody::new(tokio_stream::iter(frames));
-        assert!(message(body, 4).await.is_err());
+        assert!(message(Bytes::new(), body, 4).await.is_err());
         assert_eq!(polled, 1);
         assert_eq!(read(&[HELLO], 4).await.unwrap_err(), HELLO);
     }
@@ -280,7 +284,9 @@ mod tests {
     #[tokio::test]
     async fn an_error_comes_after_what_was_read_before() {
         let frames = [Ok(Frame::data(Bytes::from_static(&HELLO[..7]))), Err("gone")];
-        let mut unread = message(StreamBody::new(tokio_stream::iter(frames)), 9).await.unwrap_err();
+        let mut unread = message(Bytes::new(), StreamBody::new(tokio_stream::iter(frames)), 9)
+            .await
+            .unwrap_err();
         assert_eq!(unread.frame().await.unwrap().unwrap().into_data().unwrap(), HELLO[..7]);
         assert_eq!(unread.frame().await.unwrap().unwrap_err(), "gone");
     }

@@ -4,20 +4,17 @@
 //! library to say, so both ways answer alike.
 
 use std::borrow::Cow;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use prost::Message as _;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
-use super::frame::{self, AnswerBody, Reading, message};
+use super::frame::{self, AnswerBody, Unread, message};
 use super::rls::{Decided, Refusal, Rls};
 use super::{metadata, wire};
 use crate::decide::{Answer, Decision};
@@ -47,11 +44,11 @@ impl<B> CallBody for B where
 
 /// What is left to do for a call.
 #[derive(Debug)]
-pub(super) enum Rest<B: http_body::Body> {
-    /// The message has not come as a whole.
-    Reading(Parts, Reading<B>),
-    /// There is something to wait for.
-    Message(Parts, Bytes),
+pub(super) enum Rest<B> {
+    /// Its message is to be read to the end; so much has come.
+    Reading(Request<B>, Bytes),
+    /// There is something to wait for, until its deadline.
+    Message(Option<Duration>, Bytes),
     /// It is for the library.
     Routed(Request<Body>),
 }
@@ -61,53 +58,52 @@ impl Front {
         Self { rls, routes: routes.prepare(), message_size_max }
     }
 
-    /// Answers a call that waits for nothing, as nearly all do; otherwise what is left of it. It
-    /// is polled again where the task of `cx` is.
+    /// Answers a call that waits for nothing, as nearly all do; otherwise returns what is left of
+    /// it. `come` is what has come of its body, which may be all.
     pub(super) fn answer_at_once<B: CallBody>(
         &self,
         call: Request<B>,
-        cx: &mut Context<'_>,
+        come: Bytes,
     ) -> Result<Response<AnswerBody>, Box<Rest<B>>> {
-        let (head, body) = call.into_parts();
-        if !is_plain(&head) {
-            return Err(Box::new(Rest::Routed(Request::from_parts(head, Body::new(body)))));
+        if !is_plain(&call) {
+            let call = call.map(|body| Body::new(Unread::of(come, body)));
+            return Err(Box::new(Rest::Routed(call)));
         }
-        let mut reading = message(body, self.message_size_max);
-        match Pin::new(&mut reading).poll(cx) {
-            Poll::Pending => Err(Box::new(Rest::Reading(head, reading))),
-            Poll::Ready(Ok(message)) => match self.decided_at_once(&message) {
-                Some(answer) => Ok(answer),
-                None => Err(Box::new(Rest::Message(head, message))),
-            },
-            Poll::Ready(Err(unread)) => {
-                Err(Box::new(Rest::Routed(Request::from_parts(head, Body::new(unread)))))
-            }
+        if call.body().is_end_stream()
+            && let Some(message) = frame::whole(&come, self.message_size_max)
+        {
+            let answer = self.decided_at_once(&message);
+            return answer.ok_or_else(|| Box::new(Rest::Message(deadline(&call), message)));
         }
+        Err(Box::new(Rest::Reading(call, come)))
     }
 
     /// Answers what is left of a call.
     pub(super) async fn answer_rest<B: CallBody>(&self, rest: Rest<B>) -> Response<AnswerBody> {
-        let (head, message) = match rest {
+        let (deadline, message) = match rest {
             Rest::Routed(call) => return self.routed(call).await,
-            Rest::Message(head, message) => (head, message),
-            Rest::Reading(head, reading) => match in_time(deadline(&head.headers), reading).await {
-                None => return too_late(),
-                Some(Ok(message)) => (head, message),
-                Some(Err(unread)) => {
-                    return self.routed(Request::from_parts(head, Body::new(unread))).await;
+            Rest::Message(deadline, message) => (deadline, message),
+            Rest::Reading(call, come) => {
+                let deadline = deadline(&call);
+                let (head, body) = call.into_parts();
+                let message = message(come, body, self.message_size_max);
+                match in_time(deadline, message).await {
+                    None => return too_late(),
+                    Some(Ok(message)) => (deadline, message),
+                    Some(Err(unread)) => {
+                        return self.routed(Request::from_parts(head, Body::new(unread))).await;
+                    }
                 }
-            },
+            }
         };
         if let Some(answer) = self.decided_at_once(&message) {
             return answer;
         }
-        let decided = Box::pin(in_time(deadline(&head.headers), self.decided(message)));
-        decided.await.unwrap_or_else(too_late)
+        in_time(deadline, self.decided(message)).await.unwrap_or_else(too_late)
     }
 
     async fn routed(&self, call: Request<Body>) -> Response<AnswerBody> {
-        let deadline = deadline(call.headers());
-        match in_time(deadline, self.routes.clone().call(call)).await {
+        match in_time(deadline(&call), self.routes.clone().call(call)).await {
             None => too_late(),
             Some(Ok(answer)) => answer.map(AnswerBody::Routed),
             Some(Err(error)) => refused(Status::from_error(error.into())),
@@ -166,8 +162,8 @@ async fn in_time<F: Future>(deadline: Option<Duration>, future: F) -> Option<F::
 }
 
 /// `grpc-timeout`: up to eight digits and a unit.
-fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    let (unit, digits) = headers.get("grpc-timeout")?.as_bytes().split_last()?;
+fn deadline<B>(call: &Request<B>) -> Option<Duration> {
+    let (unit, digits) = call.headers().get("grpc-timeout")?.as_bytes().split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -192,17 +188,16 @@ fn refused(status: Status) -> Response<AnswerBody> {
 }
 
 /// Whether a call is for the hot method and its message is not compressed.
-fn is_plain(call: &Parts) -> bool {
-    let encoding = call.headers.get("grpc-encoding").map(HeaderValue::as_bytes);
-    call.uri.path() == HOT_PATH
-        && call.method == Method::POST
+fn is_plain<B>(call: &Request<B>) -> bool {
+    let encoding = call.headers().get("grpc-encoding").map(HeaderValue::as_bytes);
+    call.uri().path() == HOT_PATH
+        && call.method() == Method::POST
         && encoding.is_none_or(|encoding| encoding == b"identity")
 }
 
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
-    use std::future::poll_fn;
 
     use http_body_util::{BodyExt as _, Full};
     use prost::Message as _;
@@ -216,13 +211,8 @@ mod tests {
     const SIZE_MAX: usize = 1_000;
 
     impl Front {
-        async fn answer<B: CallBody>(&self, call: Request<B>) -> Response<AnswerBody> {
-            let mut call = Some(call);
-            let at_once = poll_fn(|cx| match call.take() {
-                Some(call) => Poll::Ready(self.answer_at_once(call, cx)),
-                None => Poll::Pending,
-            });
-            match at_once.await {
+        async fn answer<B: CallBody>(&self, call: Request<B>, come: Bytes) -> Response<AnswerBody> {
+            match self.answer_at_once(call, come) {
                 Ok(answer) => answer,
                 Err(rest) => self.answer_rest(*rest).await,
             }
@@ -298,9 +288,13 @@ mod tests {
                         head.iter().fold(request, |it, (name, value)| it.header(*name, *value));
                     request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()
                 };
-                let ours = seen(front().answer(request()).await).await;
+                let ours = seen(front().answer(request(), Bytes::new()).await).await;
                 let theirs = seen(front().routed(request().map(Body::new)).await).await;
                 assert_eq!(ours, theirs, "{method} {head:?} {body:?}");
+                // Nearly always all of it has come.
+                let come = request().map(|_| http_body_util::Empty::new());
+                let ours = seen(front().answer(come, Bytes::copy_from_slice(body)).await).await;
+                assert_eq!(ours, theirs, "{method} {head:?} {body:?}, come");
             }
         }
     }
@@ -326,7 +320,7 @@ mod tests {
         for body in [&b"\0\0\0\0\x05hel"[..], b"\0\0\0\0\x05hello"] {
             let call = || Request::post(HOT_PATH).header("grpc-timeout", "20m").body(endless(body));
             let (front, begun) = (front(), tokio::time::Instant::now());
-            let answer = seen(front.answer(call().unwrap()).await).await;
+            let answer = seen(front.answer(call().unwrap(), Bytes::new()).await).await;
             assert!(answer.contains("grpc-status Some(\"1\")"), "{answer}");
             assert_eq!(begun.elapsed(), Duration::from_millis(20));
         }
@@ -336,7 +330,7 @@ mod tests {
     async fn what_is_no_message_is_refused_before_its_end() {
         for body in [&b"\x07\0\0\0\x05hello"[..], b"\x01\0\0\0\x05hello", b"\0\xff\xff\xff\xff"] {
             let call = Request::post(HOT_PATH).body(endless(body)).unwrap();
-            let answer = seen(front().answer(call).await).await;
+            let answer = seen(front().answer(call, Bytes::new()).await).await;
             assert!(!answer.contains("grpc-status Some(\"0\")"), "{answer}");
         }
     }
@@ -344,10 +338,7 @@ mod tests {
     #[test]
     fn deadlines_are_read_as_the_protocol_has_them() {
         let read = |text: &'static str| {
-            deadline(&HeaderMap::from_iter([(
-                http::HeaderName::from_static("grpc-timeout"),
-                HeaderValue::from_static(text),
-            )]))
+            deadline(&Request::post(HOT_PATH).header("grpc-timeout", text).body(()).unwrap())
         };
         assert_eq!(read("20m"), Some(Duration::from_millis(20)));
         assert_eq!(read("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
@@ -364,7 +355,7 @@ mod tests {
             [("/no.Service/Method", "12"), ("/grpc.health.v1.Health/Nothing", "12")]
         {
             let request = Request::post(path).body(Full::new(Bytes::new())).unwrap();
-            let answer = seen(front().answer(request).await).await;
+            let answer = seen(front().answer(request, Bytes::new()).await).await;
             assert!(answer.contains(status), "{path}: {answer}");
         }
     }

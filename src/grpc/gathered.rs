@@ -42,9 +42,11 @@ impl Gathered {
         })))
     }
 
-    /// From now on output waits to be sent.
+    /// From now on output waits to be sent, and silent peers are for who gathers to find.
     pub(super) fn gather(&self) {
-        self.0.lock().is_gathering = true;
+        let mut shared = self.0.lock();
+        shared.is_gathering = true;
+        shared.connection.expect_silence();
     }
 
     /// Sends what waits; ready when none is left.

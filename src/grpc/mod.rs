@@ -14,6 +14,7 @@ mod reflection;
 mod refused;
 pub mod rls;
 mod stream;
+mod turn;
 pub mod undelivered;
 
 mod values;

@@ -25,6 +25,26 @@ impl Incoming {
     pub(super) fn new(stream: RecvStream) -> Self {
         Self { stream, is_data_read: false }
     }
+
+    /// What has come of it, where anything has, which is then read. Nearly always that is all.
+    pub(super) fn take_come(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
+        match self.stream.poll_data(cx) {
+            Poll::Ready(Some(Ok(data))) => {
+                // The window of a stream that has ended is taken back with it.
+                if !self.stream.is_end_stream() {
+                    self.release(data.len());
+                }
+                Some(data)
+            }
+            // It will be told again, as the end of the data is.
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+        }
+    }
+
+    fn release(&mut self, length: usize) {
+        // A stream that is gone has no window.
+        let _ = self.stream.flow_control().release_capacity(length);
+    }
 }
 
 impl http_body::Body for Incoming {
@@ -38,8 +58,7 @@ impl http_body::Body for Incoming {
         if !self.is_data_read {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
-                    // A stream that is gone has no window.
-                    let _ = self.stream.flow_control().release_capacity(data.len());
+                    self.release(data.len());
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(ended_early(error)),

@@ -22,7 +22,8 @@ const SILENCE_CHECK: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    silence: Silence,
+    /// `None` where whoever reads looks after silent peers.
+    silence: Option<Silence>,
     /// Set while the connection counts as open.
     place: Option<Place>,
 }
@@ -37,13 +38,19 @@ impl From<TcpStream> for Connection {
     fn from(stream: TcpStream) -> Self {
         // A peer that is gone already fails here; reading from it will say so.
         let _ = stream.set_nodelay(true);
-        Self { stream: Stream::Tcp(stream), silence: Silence::new(SILENCE_CHECK), place: None }
+        Stream::Tcp(stream).into()
     }
 }
 
 impl From<UnixStream> for Connection {
     fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), silence: Silence::new(SILENCE_CHECK), place: None }
+        Stream::Unix(stream).into()
+    }
+}
+
+impl From<Stream> for Connection {
+    fn from(stream: Stream) -> Self {
+        Self { stream, silence: Some(Silence::new(SILENCE_CHECK)), place: None }
     }
 }
 
@@ -79,6 +86,11 @@ impl Connection {
             Stream::Unix(stream) => DetachedStream::Unix(stream.into_std()?),
         };
         Ok(Detached { stream, place: self.place })
+    }
+
+    /// From now on whoever reads is to find out by itself whether its peer is still there.
+    pub fn expect_silence(&mut self) {
+        self.silence = None;
     }
 
     /// Keeps a place for as long as the connection is open.
@@ -126,11 +138,12 @@ impl AsyncRead for Connection {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
+        let Some(silence) = &mut connection.silence else { return read };
         if read.is_ready() {
-            connection.silence.was_heard = true;
+            silence.was_heard = true;
             return read;
         }
-        connection.silence.poll_over(cx).map(Err)
+        silence.poll_over(cx).map(Err)
     }
 }
 
@@ -185,7 +198,7 @@ mod tests {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let (ours, mut peer) = UnixStream::pair().unwrap();
         let mut connection = Connection::from(ours);
-        connection.silence = Silence::new(Duration::from_millis(1));
+        connection.silence = Some(Silence::new(Duration::from_millis(1)));
         peer.write_all(b"hello").await.unwrap();
         let mut heard = [0; 5];
         connection.read_exact(&mut heard).await.unwrap();
