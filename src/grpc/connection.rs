@@ -264,7 +264,7 @@ mod tests {
         tokio::time::sleep(20 * KEEPALIVE_INTERVAL).await;
         assert!(!serving.is_finished());
         let mut calls = calls.ready().await.unwrap();
-        let call = http::Request::post("http://any/no.Service/Method").body(()).unwrap();
+        let call = Request::post("http://any/no.Service/Method").body(()).unwrap();
         let (answer, _) = calls.send_request(call, true).unwrap();
         let answer: Response<_> = answer.await.unwrap();
         assert_eq!(answer.headers()["grpc-status"], "12");

@@ -288,15 +288,33 @@ mod tests {
                         head.iter().fold(request, |it, (name, value)| it.header(*name, *value));
                     request.body(Full::new(Bytes::copy_from_slice(body))).unwrap()
                 };
-                let ours = seen(front().answer(request(), Bytes::new()).await).await;
-                let theirs = seen(front().routed(request().map(Body::new)).await).await;
+                let (in_pieces, come, routed) = (front(), front(), front());
+                let theirs = seen(routed.routed(request().map(Body::new)).await).await;
+                let ours = seen(in_pieces.answer(request(), Bytes::new()).await).await;
                 assert_eq!(ours, theirs, "{method} {head:?} {body:?}");
+                assert_eq!(counted(&in_pieces), counted(&routed), "{method} {head:?} {body:?}");
                 // Nearly always all of it has come.
-                let come = request().map(|_| http_body_util::Empty::new());
-                let ours = seen(front().answer(come, Bytes::copy_from_slice(body)).await).await;
+                let request = request().map(|_| http_body_util::Empty::new());
+                let ours = seen(come.answer(request, Bytes::copy_from_slice(body)).await).await;
                 assert_eq!(ours, theirs, "{method} {head:?} {body:?}, come");
+                assert_eq!(counted(&come), counted(&routed), "{method} {head:?} {body:?}, come");
             }
         }
+    }
+
+    /// Metrics, but for those of time.
+    fn counted(front: &Front) -> Vec<String> {
+        let text = front.rls.metrics.render();
+        let lines = text.lines().filter(|line| !line.contains("_seconds"));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines
+    }
+
+    #[test]
+    fn the_hot_path_is_that_of_the_generated_service() {
+        use pb::rls::rate_limit_service_server::SERVICE_NAME;
+        assert_eq!(HOT_PATH, format!("/{SERVICE_NAME}/ShouldRateLimit"));
     }
 
     fn front() -> Front {
