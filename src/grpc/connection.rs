@@ -151,7 +151,7 @@ fn answer(
     cx: &mut Context<'_>,
 ) {
     let mut call = call.map(Incoming::new);
-    let come = call.body_mut().take_come(cx).unwrap_or_default();
+    let come = call.body_mut().take_come(cx);
     let answer = match front.answer_at_once(call, come) {
         Ok(answer) => match stream::send_at_once(answer, &mut respond) {
             None => return,

@@ -18,27 +18,36 @@ use super::frame::{AnswerBody, TRAILERS};
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: RecvStream,
+    /// What was read too early.
+    next: Option<Bytes>,
     is_data_read: bool,
 }
 
 impl Incoming {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, is_data_read: false }
+        Self { stream, next: None, is_data_read: false }
     }
 
-    /// What has come of it, where anything has, which is then read. Nearly always that is all.
-    pub(super) fn take_come(&mut self, cx: &mut Context<'_>) -> Option<Bytes> {
-        match self.stream.poll_data(cx) {
-            Poll::Ready(Some(Ok(data))) => {
-                // The window of a stream that has ended is taken back with it.
-                if !self.stream.is_end_stream() {
-                    self.release(data.len());
-                }
-                Some(data)
+    /// The first of what has come of it, which is then read. Nearly always that is all: callers
+    /// send a message in one frame, and end it with that or with an empty one.
+    pub(super) fn take_come(&mut self, cx: &mut Context<'_>) -> Bytes {
+        let mut come = Bytes::new();
+        while let Poll::Ready(Some(Ok(data))) = self.stream.poll_data(cx) {
+            // The window of a stream that has ended is taken back with it.
+            if !self.stream.is_end_stream() {
+                self.release(data.len());
             }
-            // It will be told again, as the end of the data is.
-            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+            if data.is_empty() {
+                continue;
+            }
+            if !come.is_empty() {
+                self.next = Some(data);
+                break;
+            }
+            come = data;
         }
+        // An error or the end will be told again.
+        come
     }
 
     fn release(&mut self, length: usize) {
@@ -55,6 +64,9 @@ impl http_body::Body for Incoming {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if let Some(data) = self.next.take() {
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
         if !self.is_data_read {
             match ready!(self.stream.poll_data(cx)) {
                 Some(Ok(data)) => {
@@ -72,7 +84,7 @@ impl http_body::Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_end_stream()
+        self.next.is_none() && self.stream.is_end_stream()
     }
 }
 
@@ -182,5 +194,50 @@ async fn send_data(stream: &mut SendStream<Bytes>, data: Bytes) -> Result<(), h2
 pub(super) fn log(sent: Result<(), h2::Error>) {
     if let Err(error) = sent {
         tracing::debug!(%error, "an answer was not sent");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::BodyExt as _;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// What comes of a body of these frames, of which the last is the end: at once, whether that is
+    /// all, and the rest.
+    async fn read(frames: &'static [&'static [u8]]) -> (Bytes, bool, Bytes) {
+        let (ours, peer) = UnixStream::pair().unwrap();
+        let calling = tokio::spawn(async move {
+            let (mut calls, connection) = h2::client::handshake(peer).await.unwrap();
+            let (answer, mut body) =
+                calls.send_request(Request::post("http://any/").body(()).unwrap(), false).unwrap();
+            for (frame, position) in frames.iter().zip(1..) {
+                body.send_data(Bytes::from_static(frame), position == frames.len()).unwrap();
+            }
+            tokio::spawn(connection);
+            drop(answer.await.unwrap());
+        });
+        let mut connection = h2::server::handshake(ours).await.unwrap();
+        let (call, mut respond) = connection.accept().await.unwrap().unwrap();
+        let mut body = Incoming::new(call.into_body());
+        let come = poll_fn(|cx| Poll::Ready(body.take_come(cx))).await;
+        let (is_all, rest) = (body.is_end_stream(), body.collect().await.unwrap().to_bytes());
+        respond.send_response(Response::new(()), true).unwrap();
+        assert!(poll_fn(|cx| connection.poll_closed(cx)).await.is_ok());
+        calling.await.unwrap();
+        (come, is_all, rest)
+    }
+
+    #[tokio::test]
+    async fn what_comes_in_one_piece_is_read_at_once() {
+        let none = Bytes::new();
+        assert_eq!(read(&[b"hello"]).await, ("hello".into(), true, none.clone()));
+        assert_eq!(read(&[b"hello", b""]).await, ("hello".into(), true, none.clone()));
+        assert_eq!(read(&[b""]).await, (none.clone(), true, none));
+        assert_eq!(read(&[b"hel", b"lo"]).await, ("hel".into(), false, "lo".into()));
+        let pieces = read(&[b"", b"h", b"e", b"", b"l", b"l", b"o", b""]).await;
+        assert_eq!(pieces, ("h".into(), false, "ello".into()));
     }
 }
