@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
-use h2::{Ping, PingPong, Reason, RecvStream};
+use h2::{Ping, PingPong, Reason};
 use http::Request;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,15 @@ pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: Ca
     io.gather();
     let Some(pings) = h2.ping_pong() else { return };
     let keepalive = KeepAlive::new(pings, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT);
-    let mut serving =
-        Serving { h2, io, front, keepalive, turns: Turns::default(), was_called: false };
+    let mut serving = Serving {
+        h2,
+        io,
+        front,
+        keepalive,
+        turns: Turns::default(),
+        was_called: false,
+        unfinished: Vec::new(),
+    };
     let (mut is_leaving, mut has_left) = (false, false);
     let ended = poll_fn(|cx| {
         let ended = serving.poll(cx);
@@ -111,6 +118,15 @@ struct Serving {
     keepalive: KeepAlive,
     turns: Turns,
     was_called: bool,
+    /// Calls of which not all has come. They are looked at again in the next turn, which comes
+    /// when more of them does; then tasks wait for them.
+    unfinished: Vec<Unfinished>,
+}
+
+struct Unfinished {
+    call: Request<Incoming>,
+    respond: SendResponse<Bytes>,
+    is_old: bool,
 }
 
 impl Serving {
@@ -122,12 +138,22 @@ impl Serving {
     }
 
     fn poll_turn(&mut self) -> Poll<Result<(), Broken>> {
-        // Each poll that accepts also takes in what was answered before.
-        while let Poll::Ready(accepted) = pin!(self.h2.accept()).poll(&mut self.turns.next())? {
-            let Some((call, respond)) = accepted else { return Poll::Ready(Ok(())) };
-            self.was_called = true;
-            answer(&self.front, call, respond, &mut self.turns.context());
+        loop {
+            // Each poll that accepts also takes in what was answered before.
+            while let Poll::Ready(accepted) = pin!(self.h2.accept()).poll(&mut self.turns.next())? {
+                let Some((call, respond)) = accepted else { return Poll::Ready(Ok(())) };
+                self.was_called = true;
+                let mut call = call.map(Incoming::new);
+                match call.body_mut().take_whole() {
+                    Some(whole) => answer(&self.front, call, Some(whole), respond),
+                    None => self.unfinished.push(Unfinished { call, respond, is_old: false }),
+                }
+            }
+            if !self.finish_calls() {
+                break;
+            }
         }
+        self.hand_over_old_calls();
         let cx = &mut self.turns.context();
         if let Poll::Ready(sent) = self.io.poll_send(cx) {
             sent?;
@@ -141,18 +167,35 @@ impl Serving {
         }
         Poll::Pending
     }
+
+    /// Answers the calls of which the rest has come; whether there were any.
+    fn finish_calls(&mut self) -> bool {
+        let before = self.unfinished.len();
+        let finished = self.unfinished.extract_if(.., |it| it.call.body_mut().is_all_here());
+        for Unfinished { mut call, respond, .. } in finished {
+            let whole = call.body_mut().take_whole();
+            answer(&self.front, call, whole, respond);
+        }
+        self.unfinished.len() < before
+    }
+
+    /// From here on tasks wait for what is left of calls, and for their deadlines.
+    fn hand_over_old_calls(&mut self) {
+        for Unfinished { call, respond, .. } in self.unfinished.extract_if(.., |it| it.is_old) {
+            answer(&self.front, call, None, respond);
+        }
+        self.unfinished.iter_mut().for_each(|it| it.is_old = true);
+    }
 }
 
 /// Answers a call at once, or has a task do it when that is to wait for something.
 fn answer(
     front: &Arc<Front>,
-    call: Request<RecvStream>,
+    call: Request<Incoming>,
+    whole: Option<Bytes>,
     mut respond: SendResponse<Bytes>,
-    cx: &mut Context<'_>,
 ) {
-    let mut call = call.map(Incoming::new);
-    let come = call.body_mut().take_come(cx);
-    let answer = match front.answer_at_once(call, come) {
+    let answer = match front.answer_at_once(call, whole) {
         Ok(answer) => match stream::send_at_once(answer, &mut respond) {
             None => return,
             Some(answer) => Ok(answer),
@@ -225,6 +268,7 @@ fn settings() -> server::Builder {
 
 #[cfg(test)]
 mod tests {
+    use h2::RecvStream;
     use http::Response;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::UnixStream;

@@ -24,24 +24,19 @@ static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
 pub(super) static TRAILERS: LazyLock<HeaderMap> =
     LazyLock::new(|| HeaderMap::from_iter([(Status::GRPC_STATUS, HeaderValue::from_static("0"))]));
 
-/// The message of a call whose whole body has come; `None` where that is not one message as it is
-/// wanted: whole, uncompressed, no longer than `size_max`.
-pub(super) fn whole(body: &Bytes, size_max: usize) -> Option<Bytes> {
+/// The message in the body of a call; `None` where that is not one message as it is wanted: whole,
+/// uncompressed, no longer than `size_max`.
+pub(super) fn message(body: &Bytes, size_max: usize) -> Option<Bytes> {
     let is_whole = announced(body) == Some(body.len()) && body.first() == Some(&0);
     (is_whole && body.len() - PREFIX <= size_max).then(|| body.slice(PREFIX..))
 }
 
-/// The message of a call of which some has come already, or all of its body again where that is not one message
-/// as it is wanted.
-pub(super) async fn message<B>(
-    come: Bytes,
-    mut body: B,
-    size_max: usize,
-) -> Result<Bytes, Unread<B>>
+/// Reads the message of a call, or returns all of its body again where that is not one message as it is wanted.
+pub(super) async fn read<B>(mut body: B, size_max: usize) -> Result<Bytes, Unread<B>>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    let mut read = Read { first: come, all: BytesMut::new() };
+    let mut read = Read::default();
     let mut error = None;
     while !is_odd(read.bytes(), size_max) && !body.is_end_stream() {
         match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -59,7 +54,7 @@ where
         }
     }
     let read = read.into_bytes();
-    match whole(&read, size_max).filter(|_| error.is_none()) {
+    match message(&read, size_max).filter(|_| error.is_none()) {
         Some(message) => Ok(message),
         None => Err(Unread { read, error, body }),
     }
@@ -72,7 +67,7 @@ fn is_odd(read: &[u8], size_max: usize) -> bool {
 }
 
 /// What came of a body. Envoy sends all in one frame, which is not copied.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Read {
     first: Bytes,
     /// With the first, from the second frame on.
@@ -230,7 +225,7 @@ mod tests {
         let frames: Vec<_> = frames.iter().map(|bytes| Bytes::copy_from_slice(bytes)).collect();
         let frames = frames.into_iter().map(|data| Ok::<_, Infallible>(Frame::data(data)));
         let body = StreamBody::new(tokio_stream::iter(frames));
-        match message(Bytes::new(), body, size_max).await {
+        match super::read(body, size_max).await {
             Ok(message) => Ok(message.to_vec()),
             Err(unread) => Err(unread.collect().await.unwrap().to_bytes().to_vec()),
         }
@@ -276,7 +271,7 @@ mod tests {
             Ok::<_, Infallible>(Frame::data(Bytes::from_static(HELLO)))
         });
         let body = StreamBody::new(tokio_stream::iter(frames));
-        assert!(message(Bytes::new(), body, 4).await.is_err());
+        assert!(super::read(body, 4).await.is_err());
         assert_eq!(polled, 1);
         assert_eq!(read(&[HELLO], 4).await.unwrap_err(), HELLO);
     }
@@ -284,9 +279,8 @@ mod tests {
     #[tokio::test]
     async fn an_error_comes_after_what_was_read_before() {
         let frames = [Ok(Frame::data(Bytes::from_static(&HELLO[..7]))), Err("gone")];
-        let mut unread = message(Bytes::new(), StreamBody::new(tokio_stream::iter(frames)), 9)
-            .await
-            .unwrap_err();
+        let mut unread =
+            super::read(StreamBody::new(tokio_stream::iter(frames)), 9).await.unwrap_err();
         assert_eq!(unread.frame().await.unwrap().unwrap().into_data().unwrap(), HELLO[..7]);
         assert_eq!(unread.frame().await.unwrap().unwrap_err(), "gone");
     }

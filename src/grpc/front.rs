@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{BoxError, Service as _};
 
-use super::frame::{self, AnswerBody, Unread, message};
+use super::frame::{self, AnswerBody, Unread};
 use super::rls::{Decided, Refusal, Rls};
 use super::{metadata, wire};
 use crate::decide::{Answer, Decision};
@@ -45,8 +45,8 @@ impl<B> CallBody for B where
 /// What is left to do for a call.
 #[derive(Debug)]
 pub(super) enum Rest<B> {
-    /// Its message is to be read to the end; so much has come.
-    Reading(Request<B>, Bytes),
+    /// Its message is to be read to the end.
+    Reading(Request<B>),
     /// There is something to wait for, until its deadline.
     Message(Option<Duration>, Bytes),
     /// It is for the library.
@@ -59,23 +59,28 @@ impl Front {
     }
 
     /// Answers a call that waits for nothing, as nearly all do; otherwise returns what is left of
-    /// it. `come` is what has come of its body, which may be all.
+    /// it. `whole` is what was taken of its body, where that was all.
     pub(super) fn answer_at_once<B: CallBody>(
         &self,
         call: Request<B>,
-        come: Bytes,
+        whole: Option<Bytes>,
     ) -> Result<Response<AnswerBody>, Box<Rest<B>>> {
-        if !is_plain(&call) {
-            let call = call.map(|body| Body::new(Unread::of(come, body)));
-            return Err(Box::new(Rest::Routed(call)));
+        let is_plain = is_plain(&call);
+        let Some(whole) = whole else {
+            let rest =
+                if is_plain { Rest::Reading(call) } else { Rest::Routed(call.map(Body::new)) };
+            return Err(Box::new(rest));
+        };
+        match frame::message(&whole, self.message_size_max).filter(|_| is_plain) {
+            Some(message) => {
+                let answer = self.decided_at_once(&message);
+                answer.ok_or_else(|| Box::new(Rest::Message(deadline(&call), message)))
+            }
+            None => {
+                let call = call.map(|body| Body::new(Unread::of(whole, body)));
+                Err(Box::new(Rest::Routed(call)))
+            }
         }
-        if call.body().is_end_stream()
-            && let Some(message) = frame::whole(&come, self.message_size_max)
-        {
-            let answer = self.decided_at_once(&message);
-            return answer.ok_or_else(|| Box::new(Rest::Message(deadline(&call), message)));
-        }
-        Err(Box::new(Rest::Reading(call, come)))
     }
 
     /// Answers what is left of a call.
@@ -83,10 +88,10 @@ impl Front {
         let (deadline, message) = match rest {
             Rest::Routed(call) => return self.routed(call).await,
             Rest::Message(deadline, message) => (deadline, message),
-            Rest::Reading(call, come) => {
+            Rest::Reading(call) => {
                 let deadline = deadline(&call);
                 let (head, body) = call.into_parts();
-                let message = message(come, body, self.message_size_max);
+                let message = frame::read(body, self.message_size_max);
                 match in_time(deadline, message).await {
                     None => return too_late(),
                     Some(Ok(message)) => (deadline, message),
@@ -211,8 +216,12 @@ mod tests {
     const SIZE_MAX: usize = 1_000;
 
     impl Front {
-        async fn answer<B: CallBody>(&self, call: Request<B>, come: Bytes) -> Response<AnswerBody> {
-            match self.answer_at_once(call, come) {
+        async fn answer<B: CallBody>(
+            &self,
+            call: Request<B>,
+            whole: Option<Bytes>,
+        ) -> Response<AnswerBody> {
+            match self.answer_at_once(call, whole) {
                 Ok(answer) => answer,
                 Err(rest) => self.answer_rest(*rest).await,
             }
@@ -290,12 +299,13 @@ mod tests {
                 };
                 let (in_pieces, come, routed) = (front(), front(), front());
                 let theirs = seen(routed.routed(request().map(Body::new)).await).await;
-                let ours = seen(in_pieces.answer(request(), Bytes::new()).await).await;
+                let ours = seen(in_pieces.answer(request(), None).await).await;
                 assert_eq!(ours, theirs, "{method} {head:?} {body:?}");
                 assert_eq!(counted(&in_pieces), counted(&routed), "{method} {head:?} {body:?}");
                 // Nearly always all of it has come.
                 let request = request().map(|_| http_body_util::Empty::new());
-                let ours = seen(come.answer(request, Bytes::copy_from_slice(body)).await).await;
+                let whole = Some(Bytes::copy_from_slice(body));
+                let ours = seen(come.answer(request, whole).await).await;
                 assert_eq!(ours, theirs, "{method} {head:?} {body:?}, come");
                 assert_eq!(counted(&come), counted(&routed), "{method} {head:?} {body:?}, come");
             }
@@ -338,7 +348,7 @@ mod tests {
         for body in [&b"\0\0\0\0\x05hel"[..], b"\0\0\0\0\x05hello"] {
             let call = || Request::post(HOT_PATH).header("grpc-timeout", "20m").body(endless(body));
             let (front, begun) = (front(), tokio::time::Instant::now());
-            let answer = seen(front.answer(call().unwrap(), Bytes::new()).await).await;
+            let answer = seen(front.answer(call().unwrap(), None).await).await;
             assert!(answer.contains("grpc-status Some(\"1\")"), "{answer}");
             assert_eq!(begun.elapsed(), Duration::from_millis(20));
         }
@@ -348,7 +358,7 @@ mod tests {
     async fn what_is_no_message_is_refused_before_its_end() {
         for body in [&b"\x07\0\0\0\x05hello"[..], b"\x01\0\0\0\x05hello", b"\0\xff\xff\xff\xff"] {
             let call = Request::post(HOT_PATH).body(endless(body)).unwrap();
-            let answer = seen(front().answer(call, Bytes::new()).await).await;
+            let answer = seen(front().answer(call, None).await).await;
             assert!(!answer.contains("grpc-status Some(\"0\")"), "{answer}");
         }
     }
@@ -373,7 +383,7 @@ mod tests {
             [("/no.Service/Method", "12"), ("/grpc.health.v1.Health/Nothing", "12")]
         {
             let request = Request::post(path).body(Full::new(Bytes::new())).unwrap();
-            let answer = seen(front().answer(request, Bytes::new()).await).await;
+            let answer = seen(front().answer(request, None).await).await;
             assert!(answer.contains(status), "{path}: {answer}");
         }
     }

@@ -4,7 +4,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use h2::server::SendResponse;
@@ -18,36 +18,37 @@ use super::frame::{AnswerBody, TRAILERS};
 #[derive(Debug)]
 pub(super) struct Incoming {
     stream: RecvStream,
-    /// What was read too early.
-    next: Option<Bytes>,
+    /// What was read of it ahead, in order; empty is nothing.
+    ahead: [Bytes; 2],
     is_data_read: bool,
 }
 
 impl Incoming {
     pub(super) fn new(stream: RecvStream) -> Self {
-        Self { stream, next: None, is_data_read: false }
+        Self { stream, ahead: Default::default(), is_data_read: false }
     }
 
-    /// The first of what has come of it, which is then read. Nearly always that is all: callers
-    /// send a message in one frame, and end it with that or with an empty one.
-    pub(super) fn take_come(&mut self, cx: &mut Context<'_>) -> Bytes {
-        let mut come = Bytes::new();
-        while let Poll::Ready(Some(Ok(data))) = self.stream.poll_data(cx) {
+    /// All of it, if all has come and in one piece. Nearly always it has: callers send a message in one frame,
+    /// and end it with that or with an empty one. Wakes nobody when more comes.
+    pub(super) fn take_whole(&mut self) -> Option<Bytes> {
+        self.is_all_here().then(|| std::mem::take(&mut self.ahead[0]))
+    }
+
+    /// Whether [`Self::take_whole`] would take it.
+    pub(super) fn is_all_here(&mut self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        while self.ahead[1].is_empty()
+            && let Poll::Ready(Some(Ok(data))) = self.stream.poll_data(&mut cx)
+        {
             // The window of a stream that has ended is taken back with it.
             if !self.stream.is_end_stream() {
                 self.release(data.len());
             }
-            if data.is_empty() {
-                continue;
-            }
-            if !come.is_empty() {
-                self.next = Some(data);
-                break;
-            }
-            come = data;
+            let place = usize::from(!self.ahead[0].is_empty());
+            self.ahead[place] = data;
         }
         // An error or the end will be told again.
-        come
+        self.ahead[1].is_empty() && self.stream.is_end_stream()
     }
 
     fn release(&mut self, length: usize) {
@@ -64,8 +65,9 @@ impl http_body::Body for Incoming {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        if let Some(data) = self.next.take() {
-            return Poll::Ready(Some(Ok(Frame::data(data))));
+        let ahead = self.ahead.iter_mut().find(|ahead| !ahead.is_empty());
+        if let Some(ahead) = ahead.map(std::mem::take) {
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
         }
         if !self.is_data_read {
             match ready!(self.stream.poll_data(cx)) {
@@ -84,7 +86,7 @@ impl http_body::Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.next.is_none() && self.stream.is_end_stream()
+        self.ahead.iter().all(Bytes::is_empty) && self.stream.is_end_stream()
     }
 }
 
@@ -205,9 +207,9 @@ mod tests {
 
     use super::*;
 
-    /// What comes of a body of these frames, of which the last is the end: at once, whether that is
-    /// all, and the rest.
-    async fn read(frames: &'static [&'static [u8]]) -> (Bytes, bool, Bytes) {
+    /// What comes of a body of these frames, of which the last is the end: all of it at once, or
+    /// piece by piece.
+    async fn read(frames: &'static [&'static [u8]]) -> Result<Bytes, Bytes> {
         let (ours, peer) = UnixStream::pair().unwrap();
         let calling = tokio::spawn(async move {
             let (mut calls, connection) = h2::client::handshake(peer).await.unwrap();
@@ -222,22 +224,24 @@ mod tests {
         let mut connection = h2::server::handshake(ours).await.unwrap();
         let (call, mut respond) = connection.accept().await.unwrap().unwrap();
         let mut body = Incoming::new(call.into_body());
-        let come = poll_fn(|cx| Poll::Ready(body.take_come(cx))).await;
-        let (is_all, rest) = (body.is_end_stream(), body.collect().await.unwrap().to_bytes());
+        let come = match body.take_whole() {
+            Some(whole) => Ok(whole),
+            None => Err(body.collect().await.unwrap().to_bytes()),
+        };
         respond.send_response(Response::new(()), true).unwrap();
         assert!(poll_fn(|cx| connection.poll_closed(cx)).await.is_ok());
         calling.await.unwrap();
-        (come, is_all, rest)
+        come
     }
 
     #[tokio::test]
     async fn what_comes_in_one_piece_is_read_at_once() {
-        let none = Bytes::new();
-        assert_eq!(read(&[b"hello"]).await, ("hello".into(), true, none.clone()));
-        assert_eq!(read(&[b"hello", b""]).await, ("hello".into(), true, none.clone()));
-        assert_eq!(read(&[b""]).await, (none.clone(), true, none));
-        assert_eq!(read(&[b"hel", b"lo"]).await, ("hel".into(), false, "lo".into()));
+        assert_eq!(read(&[b"hello"]).await, Ok("hello".into()));
+        assert_eq!(read(&[b"hello", b""]).await, Ok("hello".into()));
+        assert_eq!(read(&[b"", b"hello", b"", b""]).await, Ok("hello".into()));
+        assert_eq!(read(&[b""]).await, Ok("".into()));
+        assert_eq!(read(&[b"hel", b"lo"]).await, Err("hello".into()));
         let pieces = read(&[b"", b"h", b"e", b"", b"l", b"l", b"o", b""]).await;
-        assert_eq!(pieces, ("h".into(), false, "ello".into()));
+        assert_eq!(pieces, Err("hello".into()));
     }
 }
