@@ -4,20 +4,18 @@
 //! position in a file, so that a reload keeps the counters of unchanged rules.
 
 use std::fmt;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use siphasher::sip128::{Hasher128, SipHasher13};
-
 use crate::limit::{ChargeWhen, Kind, Limit, WindowIdentity};
+use crate::policy::fingerprint::SipHash;
 use crate::policy::load::Load;
-use crate::policy::matcher::native::NativeMatcher;
+use crate::policy::matcher::native::{Facts, NativeMatcher};
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::model::{self, Counting, DescriptorHeaders, Metadata, Mode, Options};
 use crate::policy::path_text;
 use crate::policy::respond::Respond;
+use crate::policy::words::ByText;
 use crate::request::Entry;
 use crate::time::Timestamp;
 
@@ -110,21 +108,23 @@ impl LimitSalt {
 
 /// Makes counter keys: a keyed hash over parts, each with its length, so that no two lists of
 /// parts are fed alike.
-#[derive(Clone, Debug)]
-pub struct CounterHasher(SipHasher13);
+#[derive(Clone, Copy, Debug)]
+pub struct CounterHasher(SipHash);
 
 impl CounterHasher {
     pub fn new(seed: CounterSeed) -> Self {
-        Self(SipHasher13::new_with_keys(seed.0[0], seed.0[1]))
+        Self(SipHash::new(seed.0))
     }
 
+    #[inline]
     pub fn feed(&mut self, part: &[u8]) {
-        self.0.write(&part.len().to_le_bytes());
-        self.0.write(part);
+        self.0.feed_word(part.len() as u64);
+        self.0.feed(part);
     }
 
-    pub fn finish(&self) -> CounterBase {
-        CounterBase(self.0.finish128().as_u128())
+    #[inline]
+    pub fn finish(self) -> CounterBase {
+        CounterBase(self.0.finish())
     }
 }
 
@@ -134,7 +134,7 @@ pub struct PolicySet {
     pub version: u64,
     /// By name.
     pub domains: Vec<Domain>,
-    by_name: HashMap<Box<[u8]>, usize>,
+    by_name: ByText<usize>,
     pub(crate) seed: CounterSeed,
     pub(crate) mode: Mode,
     has_metadata: bool,
@@ -149,6 +149,8 @@ pub struct Domain {
     /// Descriptors of the envoyproxy/ratelimit format without a limit of their own, as operators
     /// know them: they exempt a value or only lead further down.
     pub limitless: Vec<String>,
+    /// Whether some rule replaces others.
+    pub has_replacing: bool,
     /// For limits that the caller brings along.
     pub respond: Arc<Respond>,
     /// When the domain sheds load, where it does.
@@ -183,6 +185,13 @@ impl DescriptorDomain {
 pub enum Matcher {
     Native(Box<NativeMatcher>),
     Tree(Tree),
+}
+
+/// What finds the rules of a domain for the descriptors of a request.
+#[derive(Debug)]
+pub enum Finder<'v> {
+    Native(Facts<'v>),
+    Tree(&'v Tree),
 }
 
 #[derive(Debug)]
@@ -285,6 +294,12 @@ impl RuleLimit {
         Self { limit, salt, amounts, formula: Some(formula.into()), is_burst_amount }
     }
 
+    /// The limit, where it is the same for all rows.
+    #[inline]
+    pub fn fixed(&self) -> Option<&Limit> {
+        self.amounts.is_empty().then_some(&self.limit)
+    }
+
     /// The limit for a combination of rows; `None` where it has no amount.
     pub fn at(&self, rows: u32) -> Option<Limit> {
         if self.amounts.is_empty() {
@@ -335,6 +350,7 @@ impl PolicySet {
         domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
         for domain in &mut domains {
             let Domain { name, rules, .. } = domain;
+            domain.has_replacing = rules.iter().any(|rule| !rule.replaces.is_empty());
             for rule in rules {
                 let mut hasher = CounterHasher::new(seed);
                 hasher.feed(b"overflow");
@@ -343,8 +359,10 @@ impl PolicySet {
                 rule.overflow = hasher.finish();
             }
         }
-        let by_name =
-            domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
+        let mut by_name = ByText::default();
+        for domain in &domains {
+            *by_name.or_default(domain.name.as_bytes()) = domain.index;
+        }
         let has_metadata = options.descriptors.has_metadata;
         Self { version: 0, domains, by_name, seed, mode: options.mode, has_metadata }
     }
@@ -370,26 +388,16 @@ impl PolicySet {
 }
 
 impl Domain {
-    /// Adds the rules that apply to a descriptor, in the order they were written in.
-    pub fn find(&self, entries: &[Entry<'_>], now: Timestamp, matches: &mut Matches) {
+    /// Finds the rules for one descriptor after the other.
+    #[inline]
+    pub fn finder(&self, now: Timestamp) -> Finder<'_> {
         match &self.matcher {
-            Matcher::Native(matcher) => {
-                let facts = matcher.facts(entries, now);
-                facts.find(matches);
-                matches.is_exempt |= facts.is_exempt();
-            }
-            Matcher::Tree(tree) => matches.found.extend(tree.find(entries)),
+            Matcher::Native(matcher) => Finder::Native(matcher.no_facts(now)),
+            Matcher::Tree(tree) => Finder::Tree(tree),
         }
     }
 
-    /// Whether the policy exempts a descriptor from being shed.
-    pub fn is_exempt(&self, entries: &[Entry<'_>], now: Timestamp) -> bool {
-        match &self.matcher {
-            Matcher::Native(matcher) => matcher.facts(entries, now).is_exempt(),
-            Matcher::Tree(_) => false,
-        }
-    }
-
+    #[inline]
     pub fn rule(&self, found: Match) -> &Rule {
         &self.rules[found.rule as usize]
     }
@@ -409,6 +417,32 @@ impl Domain {
                 position.map(|it| matcher.facts(entries, now).counted_by(it)).unwrap_or_default()
             }
             Matcher::Tree(tree) => tree.walk(entries).1.map(|it| it.values).unwrap_or_default(),
+        }
+    }
+}
+
+impl<'v> Finder<'v> {
+    /// Adds the rules that apply to a descriptor, in the order they were written in.
+    #[inline]
+    pub fn find(&mut self, entries: &[Entry<'v>], matches: &mut Matches) {
+        match self {
+            Self::Native(facts) => {
+                facts.read(entries);
+                facts.find(matches);
+                matches.is_exempt |= facts.is_exempt();
+            }
+            Self::Tree(tree) => matches.found.extend(tree.find(entries)),
+        }
+    }
+
+    /// Whether the policy exempts a descriptor from being shed.
+    pub fn is_exempt(&mut self, entries: &[Entry<'v>]) -> bool {
+        match self {
+            Self::Native(facts) => {
+                facts.read(entries);
+                facts.is_exempt()
+            }
+            Self::Tree(_) => false,
         }
     }
 }

@@ -42,6 +42,7 @@ pub(super) fn domain(
         name: name.into(),
         rules,
         limitless,
+        has_replacing: false,
         respond: Arc::new(Respond::BARE),
         load: None,
         descriptors: Some(Box::new(DescriptorDomain {

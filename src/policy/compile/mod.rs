@@ -29,6 +29,7 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> D
                 name: name.into(),
                 rules: native_rules(name, native, &respond, seed),
                 limitless: Vec::new(),
+                has_replacing: false,
                 respond,
                 load: load.map(Box::new),
                 descriptors: None,

@@ -3,9 +3,6 @@
 //! Matchers never read rules that cannot match: native rules hang on their rarest exact value or
 //! on a path tree, envoyproxy/ratelimit descriptors on a tree of keys. What does not belong here:
 //! limits, charges, and anything that remembers a request.
-//!
-//! Maps here hold what operators write, and requests only look things up: a quick hash that is not
-//! proof against chosen keys is enough.
 
 pub mod attributes;
 pub mod details;

@@ -3,9 +3,8 @@
 //! Every node is visited at most once per path, so the work is bounded by the tree, whatever the
 //! path; nothing is compared with templates that differ in an earlier segment.
 
-use hashbrown::HashMap;
-
 use super::pattern::{CompiledSegment, CompiledTemplate};
+use crate::policy::words::ByText;
 
 #[derive(Debug, Default)]
 pub struct PathTree {
@@ -14,7 +13,7 @@ pub struct PathTree {
 
 #[derive(Debug, Default)]
 struct PathNode {
-    literals: HashMap<Box<[u8]>, PathNode>,
+    literals: ByText<PathNode>,
     capture: Option<Box<PathNode>>,
     /// What hangs on a template that ends here.
     exact: Vec<u32>,
@@ -28,12 +27,17 @@ impl PathTree {
         let mut node = &mut self.root;
         for segment in &template.segments {
             node = match segment {
-                CompiledSegment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                CompiledSegment::Literal(text) => node.literals.or_default(text),
                 CompiledSegment::Capture(_) => node.capture.get_or_insert_default(),
             };
         }
         let numbers = if template.has_rest { &mut node.rest } else { &mut node.exact };
         numbers.push(number);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let PathNode { literals, capture, exact, rest } = &self.root;
+        literals.is_empty() && capture.is_none() && exact.is_empty() && rest.is_empty()
     }
 
     /// Calls `found` with each number one of whose templates matches.
