@@ -74,10 +74,10 @@ fn fill<'s>(
     }
     plan_load(plan, domain, (request, matches.is_exempt), reported, now);
     let replaced = replaced_rules(domain, &matches);
-    let mut all = matches.found.iter();
+    let (replaced, all) = (replaced.as_slice(), matches.found.as_slice());
     let (mut start, mut group) = (0, 0);
-    for ((descriptor, end), position) in request.descriptors.iter().zip(ends).zip(0..) {
-        let charges_before = plan.charges.len();
+    let mut charges_before = plan.charges.len();
+    for ((descriptor, end), position) in request.descriptors.iter().zip(&ends).zip(0..) {
         let is_release = release(descriptor, &mut plan.releases);
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
@@ -85,7 +85,7 @@ fn fill<'s>(
             plan.series.push(SeriesKey(0));
             group += 1;
         }
-        for found in all.by_ref().take(end - start) {
+        for found in &all[start..*end] {
             if !replaced.is_empty() && replaced.binary_search(&found.rule).is_ok() {
                 continue;
             }
@@ -94,8 +94,10 @@ fn fill<'s>(
             is_unlimited |= plan_rule(plan, rule, found, asked, (is_release, group));
             group += 1;
         }
-        start = end;
-        let charge_count = plan.charges.len() - charges_before;
+        start = *end;
+        let charges = plan.charges.len();
+        let charge_count = charges - charges_before;
+        charges_before = charges;
         is_unlimited &= charge_count == 0;
         plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
@@ -105,6 +107,7 @@ fn fill<'s>(
 }
 
 /// Adds the charges of a rule that applies to a descriptor; whether it is unlimited for that.
+#[inline(always)]
 fn plan_rule<'s>(
     plan: &mut Plan<'s>,
     rule: &'s Rule,
@@ -214,7 +217,7 @@ fn times(hits: Hits, cost: u64) -> Hits {
 /// number.
 fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
     let mut replaced = SmallVec::new();
-    if !domain.has_replacing {
+    if !matches.has_replacing {
         return replaced;
     }
     let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();

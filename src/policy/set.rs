@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::limit::{ChargeWhen, Kind, Limit, WindowIdentity};
 use crate::policy::fingerprint::SipHash;
 use crate::policy::load::Load;
@@ -149,8 +151,6 @@ pub struct Domain {
     /// Descriptors of the envoyproxy/ratelimit format without a limit of their own, as operators
     /// know them: they exempt a value or only lead further down.
     pub limitless: Vec<String>,
-    /// Whether some rule replaces others.
-    pub has_replacing: bool,
     /// For limits that the caller brings along.
     pub respond: Arc<Respond>,
     /// When the domain sheds load, where it does.
@@ -189,30 +189,51 @@ pub enum Matcher {
 
 /// What finds the rules of a domain for the descriptors of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a request has one, and it is never moved")]
 pub enum Finder<'v> {
-    Native(Facts<'v>),
-    Tree(&'v Tree),
+    Native(Facts<'v>, &'v [Rule]),
+    Tree(&'v Tree, &'v [Rule]),
 }
 
+/// Of one rule; most have one, which then lies beside the rest of what a request asks for.
+pub type RuleLimits = SmallVec<[RuleLimit; 1]>;
+
+/// In the order of its fields: what every request asks for comes first and together, because of many
+/// rules each request meets another one, which then comes from far in memory.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Rule {
+    pub salt: RuleSalt,
+    pub limits: RuleLimits,
+    /// Of the envoyproxy/ratelimit format: answers then speak of the limit although it is in
+    /// shadow, as that server does.
+    pub descriptor: Option<Box<DescriptorRule>>,
+    pub charge: ChargeWhen,
+    pub mode: Mode,
+    /// Whether negative hits give back.
+    pub has_refund: bool,
+    /// Whether hits must be on disk before they are admitted.
+    pub is_strict: bool,
+    pub is_unlimited: bool,
+    /// Whether it replaces others.
+    pub is_replacing: bool,
+    pub respond: Arc<Respond>,
     /// Position among all rules of the set; what metrics cache their handles by.
     pub index: usize,
-    /// As operators know it; of an envoyproxy/ratelimit descriptor the path of keys and values.
-    pub name: Arc<str>,
-    pub salt: RuleSalt,
     /// What leaves in `current_limit.name`: sanitised, and empty where the format has no name.
     pub wire_name: Arc<str>,
+    /// As operators know it; of an envoyproxy/ratelimit descriptor the path of keys and values.
+    pub name: Arc<str>,
+    /// What counts new keys when there is no room for counters of their own.
+    pub overflow: CounterBase,
     /// Its match as an operator would read it; empty for every request.
     pub applies_to: String,
     /// The attributes that its counters are chosen by.
     pub per: Vec<String>,
-    pub limits: Vec<RuleLimit>,
     /// What may stand in for the limits; the matcher says when.
     pub overrides: Vec<RuleOverride>,
     /// The rule with the table of endpoints that this is a row of.
     pub row_of: Option<Arc<str>>,
-    pub is_unlimited: bool,
     /// The condition that must hold besides its match, as it was written.
     pub when: Option<Box<str>>,
     /// What hits are multiplied by, as it was written.
@@ -220,18 +241,6 @@ pub struct Rule {
     /// Positions, in the domain, of the rules that are dropped when this one matches: for each
     /// name those that carry it.
     pub replaces: Vec<Arc<[u32]>>,
-    pub charge: ChargeWhen,
-    pub mode: Mode,
-    /// Of the envoyproxy/ratelimit format: answers then speak of the limit although it is in
-    /// shadow, as that server does.
-    pub descriptor: Option<Box<DescriptorRule>>,
-    /// Whether negative hits give back.
-    pub has_refund: bool,
-    /// Whether hits must be on disk before they are admitted.
-    pub is_strict: bool,
-    /// What counts new keys when there is no room for counters of their own.
-    pub overflow: CounterBase,
-    pub respond: Arc<Respond>,
 }
 
 /// What only rules of the envoyproxy/ratelimit format have.
@@ -258,10 +267,16 @@ pub struct RuleLimit {
     /// Where the amount differs from row to row of a table, that of the first row that has one.
     limit: Limit,
     pub salt: LimitSalt,
-    /// The amount for each combination of rows; empty where it is the same for all.
+    by_row: Option<Box<ByRow>>,
+}
+
+/// An amount that differs from row to row.
+#[derive(Clone, Debug, PartialEq)]
+struct ByRow {
+    /// For each combination of rows.
     amounts: Box<[Option<u64>]>,
     /// How the rows choose it, for people.
-    pub formula: Option<Box<str>>,
+    formula: Box<str>,
     /// Of a bucket without a burst of its own: as many as the amount may come at once.
     is_burst_amount: bool,
 }
@@ -269,7 +284,7 @@ pub struct RuleLimit {
 /// Limits that stand in for those of a rule; none at all exempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleOverride {
-    pub limits: Vec<RuleLimit>,
+    pub limits: RuleLimits,
     pub until: Option<Timestamp>,
     pub reason: Box<str>,
 }
@@ -277,7 +292,7 @@ pub struct RuleOverride {
 impl RuleLimit {
     pub(super) fn new(seed: CounterSeed, limit: Limit) -> Self {
         let salt = LimitSalt::new(seed, limit);
-        Self { limit, salt, amounts: Box::default(), formula: None, is_burst_amount: false }
+        Self { limit, salt, by_row: None }
     }
 
     /// A limit whose amount is worked out for each combination of rows.
@@ -291,28 +306,32 @@ impl RuleLimit {
         let first = amounts.iter().flatten().next().copied();
         let limit = limit.of(first.unwrap_or_default());
         let salt = LimitSalt::new(seed, limit);
-        Self { limit, salt, amounts, formula: Some(formula.into()), is_burst_amount }
+        let by_row = ByRow { amounts, formula: formula.into(), is_burst_amount };
+        Self { limit, salt, by_row: Some(Box::new(by_row)) }
     }
 
     /// The limit, where it is the same for all rows.
     #[inline]
     pub fn fixed(&self) -> Option<&Limit> {
-        self.amounts.is_empty().then_some(&self.limit)
+        self.by_row.is_none().then_some(&self.limit)
     }
 
     /// The limit for a combination of rows; `None` where it has no amount.
     pub fn at(&self, rows: u32) -> Option<Limit> {
-        if self.amounts.is_empty() {
-            return Some(self.limit);
-        }
-        let amount = self.amounts.get(rows as usize).copied().flatten()?;
+        let Some(by_row) = &self.by_row else { return Some(self.limit) };
+        let amount = by_row.amounts.get(rows as usize).copied().flatten()?;
         let kind = match self.limit.kind {
-            Kind::Bucket { window, .. } if self.is_burst_amount => {
+            Kind::Bucket { window, .. } if by_row.is_burst_amount => {
                 Kind::Bucket { window, burst: amount }
             }
             kind => kind,
         };
         Some(Limit { amount, kind, ..self.limit })
+    }
+
+    /// How the rows choose the amount, for people.
+    pub fn formula(&self) -> Option<&str> {
+        self.by_row.as_ref().map(|by_row| by_row.formula.as_ref())
     }
 
     /// The limit whatever the rows; its amount is that of one row.
@@ -324,9 +343,10 @@ impl RuleLimit {
 /// As a policy writes it.
 impl fmt::Display for RuleLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.formula {
+        match &self.by_row {
             None => self.limit.fmt(f),
-            Some(formula) => {
+            Some(by_row) => {
+                let formula = &by_row.formula;
                 let text = self.limit.to_string();
                 let amount = self.limit.amount.to_string();
                 let rest = text.strip_prefix(&amount).unwrap_or(&text);
@@ -350,13 +370,13 @@ impl PolicySet {
         domains.iter_mut().zip(0..).for_each(|(domain, index)| domain.index = index);
         for domain in &mut domains {
             let Domain { name, rules, .. } = domain;
-            domain.has_replacing = rules.iter().any(|rule| !rule.replaces.is_empty());
             for rule in rules {
                 let mut hasher = CounterHasher::new(seed);
                 hasher.feed(b"overflow");
                 hasher.feed(name.as_bytes());
                 hasher.feed(rule.name.as_bytes());
                 rule.overflow = hasher.finish();
+                rule.is_replacing = !rule.replaces.is_empty();
             }
         }
         let mut by_name = ByText::default();
@@ -392,8 +412,8 @@ impl Domain {
     #[inline]
     pub fn finder(&self, now: Timestamp) -> Finder<'_> {
         match &self.matcher {
-            Matcher::Native(matcher) => Finder::Native(matcher.no_facts(now)),
-            Matcher::Tree(tree) => Finder::Tree(tree),
+            Matcher::Native(matcher) => Finder::Native(matcher.no_facts(now), &self.rules),
+            Matcher::Tree(tree) => Finder::Tree(tree, &self.rules),
         }
     }
 
@@ -426,23 +446,32 @@ impl<'v> Finder<'v> {
     #[inline]
     pub fn find(&mut self, entries: &[Entry<'v>], matches: &mut Matches) {
         match self {
-            Self::Native(facts) => {
+            Self::Native(facts, rules) => {
                 facts.read(entries);
-                facts.find(matches);
+                // Asked before a rule is checked, so that of a rule that lies far in memory the matcher's
+                // part and this one come at the same time.
+                let mut has_replacing = false;
+                facts.find_met(matches, |rule| has_replacing |= rules[rule as usize].is_replacing);
+                matches.has_replacing |= has_replacing;
                 matches.is_exempt |= facts.is_exempt();
             }
-            Self::Tree(tree) => matches.found.extend(tree.find(entries)),
+            Self::Tree(tree, rules) => {
+                if let Some(found) = tree.find(entries) {
+                    matches.has_replacing |= rules[found.rule as usize].is_replacing;
+                    matches.found.push(found);
+                }
+            }
         }
     }
 
     /// Whether the policy exempts a descriptor from being shed.
     pub fn is_exempt(&mut self, entries: &[Entry<'v>]) -> bool {
         match self {
-            Self::Native(facts) => {
+            Self::Native(facts, _) => {
                 facts.read(entries);
                 facts.is_exempt()
             }
-            Self::Tree(_) => false,
+            Self::Tree(..) => false,
         }
     }
 }

@@ -42,7 +42,6 @@ pub(super) fn domain(
         name: name.into(),
         rules,
         limitless,
-        has_replacing: false,
         respond: Arc::new(Respond::BARE),
         load: None,
         descriptors: Some(Box::new(DescriptorDomain {
@@ -151,6 +150,7 @@ impl<'p> Forest<'p> {
             overrides: Vec::new(),
             row_of: None,
             is_unlimited: limit.limit.is_none(),
+            is_replacing: false,
             when: None,
             cost: None,
             replaces: Vec::new(),

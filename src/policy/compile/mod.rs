@@ -29,7 +29,6 @@ pub(super) fn domain(policy: &Policy, seed: CounterSeed, options: &Options) -> D
                 name: name.into(),
                 rules: native_rules(name, native, &respond, seed),
                 limitless: Vec::new(),
-                has_replacing: false,
                 respond,
                 load: load.map(Box::new),
                 descriptors: None,
@@ -72,6 +71,7 @@ fn native_rules(
         overrides: tables.overrides(rule),
         row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
+        is_replacing: false,
         when: rule.when.as_ref().map(|when| when.value.to_string().into()),
         cost: rule.cost.as_ref().map(|cost| cost.value.to_string().into()),
         replaces: rule

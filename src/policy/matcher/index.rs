@@ -29,6 +29,8 @@ pub(super) struct Index {
     by_slot: Vec<(Slot, SlotIndex)>,
     networks: Networks,
     paths: PathTree,
+    /// Whether any rule hangs on those.
+    has_paths: bool,
     /// Rules that nothing leads to, such as those for every request.
     unindexed: Vec<u32>,
 }
@@ -161,7 +163,10 @@ impl Index {
             }
             Hook::Path(slot, Shape(template)) => match &template.path {
                 Some(path) => self.slot(slot).exact.or_default(path),
-                None => return self.paths.insert(template, rule),
+                None => {
+                    self.has_paths = true;
+                    return self.paths.insert(template, rule);
+                }
             },
         };
         rules.push(rule);
@@ -184,7 +189,7 @@ impl Index {
         if let Some(ip) = values.ip() {
             self.networks.find(ip, found);
         }
-        if !self.paths.is_empty()
+        if self.has_paths
             && let Some(path) = path()
         {
             self.paths.find(path, &mut |rule| found.push(rule));
@@ -193,7 +198,7 @@ impl Index {
 }
 
 impl SlotIndex {
-    #[inline]
+    #[inline(always)]
     fn find(&self, value: &[u8], found: &mut Candidates) {
         self.present.iter().for_each(|rule| found.push(*rule));
         if let Some(rules) = self.exact.get(value) {

@@ -27,6 +27,8 @@ pub struct Matches {
     pub found: SmallVec<[Match; 8]>,
     /// Positions of the rules of which an expression could not be worked out.
     pub failures: SmallVec<[u32; 2]>,
+    /// Whether one of the rules may replace others.
+    pub has_replacing: bool,
     /// Whether one of the descriptors is never shed for load.
     pub is_exempt: bool,
 }

@@ -104,6 +104,12 @@ impl<'v> Facts<'v> {
 impl Facts<'_> {
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
+        self.find_met(matches, |_| {});
+    }
+
+    /// The same; `meet` is told of each rule that may apply before it is checked.
+    #[inline]
+    pub fn find_met(&self, matches: &mut Matches, mut meet: impl FnMut(u32)) {
         let mut segments = SmallVec::new();
         self.split(&mut segments);
         let mut candidates = Candidates::new();
@@ -111,6 +117,7 @@ impl Facts<'_> {
         let before = matches.found.len();
         let mut has_rows = false;
         for position in candidates.iter().copied() {
+            meet(position);
             let rule = &self.matcher.rules[position as usize];
             match self.check_with((rule, position), &segments, rule.proven) {
                 Ok((found, is_cost_guessed)) => {
@@ -311,11 +318,10 @@ impl Facts<'_> {
             }
         }
         let mut asked = conditions.iter().zip(0_u32..);
-        let missed = asked.position(|(condition, position)| {
+        asked.position(|(condition, position)| {
             proven != Proven::One(position)
                 && !condition.pattern.holds(self.subject(condition.slot, captures, segments))
-        });
-        missed
+        })
     }
 
     /// The first condition that does not hold.

@@ -35,11 +35,6 @@ impl PathTree {
         numbers.push(number);
     }
 
-    pub fn is_empty(&self) -> bool {
-        let PathNode { literals, capture, exact, rest } = &self.root;
-        literals.is_empty() && capture.is_none() && exact.is_empty() && rest.is_empty()
-    }
-
     /// Calls `found` with each number one of whose templates matches.
     pub fn find(&self, path: &[&[u8]], found: &mut impl FnMut(u32)) {
         self.root.find(path, found);
@@ -58,7 +53,7 @@ impl PathNode {
             self.exact.iter().copied().for_each(found);
             return;
         };
-        if let Some(node) = self.literals.get(*first) {
+        if let Some(node) = self.literals.get(first) {
             node.find(rest, found);
         }
         if let Some(node) = &self.capture {
@@ -72,7 +67,7 @@ impl PathNode {
         let Some((first, rest)) = path.split_first() else {
             return here.into_iter().chain(self.exact.first().copied()).min();
         };
-        let literal = self.literals.get(*first).and_then(|node| node.first(rest));
+        let literal = self.literals.get(first).and_then(|node| node.first(rest));
         let captured = self.capture.as_ref().and_then(|node| node.first(rest));
         [here, literal, captured].into_iter().flatten().min()
     }

@@ -17,6 +17,7 @@ use crate::time::Timestamp;
 
 /// Small, because of many rules each request meets another one, which then comes from far in memory.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct CompiledRule {
     /// Knows the domain, the rule and the names of `per`, but no value yet.
     pub(super) counters: CounterHasher,
