@@ -15,7 +15,7 @@ use crate::policy::model::Mode;
 use crate::policy::set::{
     CounterHasher, DescriptorDomain, Domain, LimitSalt, Matcher, PolicySet, Rule,
 };
-use crate::request::{Descriptor, Request};
+use crate::request::{Descriptor, Entry, Request};
 use crate::time::Timestamp;
 
 /// Plans a request. A domain that no policy has, and a descriptor that no rule matches, charge
@@ -38,31 +38,46 @@ pub fn plan<'s>(
         failures: SmallVec::new(),
         has_metadata: set.has_metadata(domain),
     };
-    let Some(domain) = domain else {
-        for descriptor in &request.descriptors {
-            release(descriptor, &mut plan.releases);
+    match domain {
+        Some(domain) => fill(&mut plan, (set, domain), request, now, reported),
+        None => {
+            for descriptor in &request.descriptors {
+                release(descriptor, &mut plan.releases);
+            }
+            plan.descriptors.resize(request.descriptors.len(), DescriptorPlan::BARE);
         }
-        plan.descriptors.resize(request.descriptors.len(), DescriptorPlan::BARE);
-        return plan;
-    };
+    }
+    plan
+}
+
+/// Plans a request to a domain.
+fn fill<'s>(
+    plan: &mut Plan<'s>,
+    (set, domain): (&'s PolicySet, &'s Domain),
+    request: &Request<'_>,
+    now: Timestamp,
+    reported: impl FnOnce(&str) -> Option<Reported>,
+) {
+    let mut finder = domain.finder(now);
     let mut matches = Matches::default();
     let mut ends: SmallVec<[usize; 4]> = SmallVec::new();
     for descriptor in &request.descriptors {
         if descriptor.limit.is_none() {
-            domain.find(&descriptor.entries, now, &mut matches);
+            finder.find(&descriptor.entries, &mut matches);
         } else if domain.load.is_some() {
-            matches.is_exempt |= domain.is_exempt(&descriptor.entries, now);
+            matches.is_exempt |= finder.is_exempt(&descriptor.entries);
         }
         ends.push(matches.found.len());
     }
     for rule in &matches.failures {
         plan.failures.push(&domain.rules[*rule as usize]);
     }
-    plan_load(&mut plan, domain, (request, matches.is_exempt), reported, now);
+    plan_load(plan, domain, (request, matches.is_exempt), reported, now);
     let replaced = replaced_rules(domain, &matches);
+    let (replaced, all) = (replaced.as_slice(), matches.found.as_slice());
     let (mut start, mut group) = (0, 0);
-    for ((descriptor, end), position) in request.descriptors.iter().zip(ends).zip(0..) {
-        let charges_before = plan.charges.len();
+    let mut charges_before = plan.charges.len();
+    for ((descriptor, end), position) in request.descriptors.iter().zip(&ends).zip(0..) {
         let is_release = release(descriptor, &mut plan.releases);
         let mut is_unlimited = false;
         if let Some(limit) = descriptor.limit {
@@ -70,27 +85,29 @@ pub fn plan<'s>(
             plan.series.push(SeriesKey(0));
             group += 1;
         }
-        for found in &matches.found[start..end] {
-            if replaced.binary_search(&found.rule).is_ok() {
+        for found in &all[start..*end] {
+            if !replaced.is_empty() && replaced.binary_search(&found.rule).is_ok() {
                 continue;
             }
             let rule = domain.rule(*found);
             let asked = (descriptor.hits, position);
-            is_unlimited |= plan_rule(&mut plan, rule, found, asked, (is_release, group));
+            is_unlimited |= plan_rule(plan, rule, found, asked, (is_release, group));
             group += 1;
         }
-        start = end;
-        let charge_count = plan.charges.len() - charges_before;
+        start = *end;
+        let charges = plan.charges.len();
+        let charge_count = charges - charges_before;
+        charges_before = charges;
         is_unlimited &= charge_count == 0;
         plan.descriptors.push(DescriptorPlan { charge_count, is_unlimited });
     }
     if let Some(format) = &domain.descriptors {
-        follow(&mut plan, format);
+        follow(plan, format);
     }
-    plan
 }
 
 /// Adds the charges of a rule that applies to a descriptor; whether it is unlimited for that.
+#[inline(always)]
 fn plan_rule<'s>(
     plan: &mut Plan<'s>,
     rule: &'s Rule,
@@ -106,7 +123,17 @@ fn plan_rule<'s>(
     }
     for limit in limits {
         let counter = found.base.with_limit(limit.salt);
-        let Some(limit) = limit.at(found.rows) else { continue };
+        let by_row;
+        let limit = match limit.fixed() {
+            Some(limit) => limit,
+            None => match limit.at(found.rows) {
+                Some(limit) => {
+                    by_row = limit;
+                    &by_row
+                }
+                None => continue,
+            },
+        };
         plan.charges.push(charge(rule, limit, counter, hits, (is_release, group)));
     }
     plan.series.push(series);
@@ -146,17 +173,18 @@ fn plan_load<'s>(
     }
 }
 
-fn charge(
-    rule: &Rule,
-    limit: Limit,
+#[inline]
+fn charge<'s>(
+    rule: &'s Rule,
+    limit: &Limit,
     counter: CounterKey,
     hits: Hits,
     (is_release, group): (bool, u32),
-) -> Charge<'_> {
+) -> Charge<'s> {
     let is_concurrent = limit.kind.is_concurrent();
     Charge {
         counter,
-        limit,
+        limit: *limit,
         hits: match is_release && is_concurrent {
             true => Hits::GiveBack(0),
             false => hits_for(rule.has_refund, limit.kind, hits),
@@ -188,15 +216,15 @@ fn times(hits: Hits, cost: u64) -> Hits {
 /// exemptions work. Sorted, each once, so that a call of many descriptors costs no more than their
 /// number.
 fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
+    let mut replaced = SmallVec::new();
+    if !matches.has_replacing {
+        return replaced;
+    }
     let mut replacing: SmallVec<[u32; 8]> = SmallVec::new();
     let replaces = |found: &&Match| !domain.rule(**found).replaces.is_empty();
     replacing.extend(matches.found.iter().filter(replaces).map(|found| found.rule));
-    if replacing.is_empty() {
-        return SmallVec::new();
-    }
     replacing.sort_unstable();
     replacing.dedup();
-    let mut replaced = SmallVec::new();
     for rule in replacing {
         for positions in &domain.rules[rule as usize].replaces {
             if positions.len() <= matches.found.len() {
@@ -215,6 +243,7 @@ fn replaced_rules(domain: &Domain, matches: &Matches) -> SmallVec<[u32; 8]> {
 
 /// Notes the leases that a descriptor gives back; whether it names any. Slots are then given back
 /// by name alone, so that giving back twice frees nothing of others.
+#[inline(always)]
 fn release(descriptor: &Descriptor<'_>, releases: &mut SmallVec<[Lease; 1]>) -> bool {
     let Some(named) = released(descriptor) else { return false };
     releases.extend(lease::read(named));
@@ -222,9 +251,17 @@ fn release(descriptor: &Descriptor<'_>, releases: &mut SmallVec<[Lease; 1]>) -> 
 }
 
 /// The text that names the leases of a descriptor that gives back.
+#[inline(always)]
 fn released<'r>(descriptor: &Descriptor<'r>) -> Option<&'r [u8]> {
-    let Hits::GiveBack(_) = descriptor.hits else { return None };
-    let named = descriptor.entries.iter().find(|entry| entry.key == lease::ENTRY);
+    match descriptor.hits {
+        Hits::GiveBack(_) => named(&descriptor.entries),
+        Hits::Take(_) => None,
+    }
+}
+
+#[inline(never)]
+fn named<'r>(entries: &[Entry<'r>]) -> Option<&'r [u8]> {
+    let named = entries.iter().find(|entry| entry.key == lease::ENTRY);
     named.map(|entry| entry.value)
 }
 

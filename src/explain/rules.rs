@@ -42,7 +42,7 @@ pub(super) fn replacements<'s>(
 ) -> Replacements<'s> {
     let mut matches = Matches::default();
     for descriptor in request.descriptors.iter().filter(|descriptor| descriptor.limit.is_none()) {
-        domain.find(&descriptor.entries, now, &mut matches);
+        domain.finder(now).find(&descriptor.entries, &mut matches);
     }
     let mut replaced_by = Replacements::new();
     for found in matches.found {

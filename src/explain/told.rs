@@ -134,7 +134,7 @@ impl Told<'_, '_> {
             capacity: limit.capacity(),
             kind: limit.kind.name().to_owned(),
             window: limit.window().map(|window| window.to_string()),
-            formula: of.and_then(|of| of.formula.as_deref()).map(str::to_owned),
+            formula: of.and_then(|of| of.formula()).map(str::to_owned),
             hits: hits(charge.hits),
             left: standing.look.remaining,
             resets: standing.look.reset.filter(|_| !is_paused).map(|span| self.after(span)),

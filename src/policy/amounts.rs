@@ -5,7 +5,7 @@
 
 use super::model::{Amount, Limit, Override, Placed, Row, Rule, Table};
 use super::native::{amount_of, number_of};
-use super::set::{CounterSeed, RuleLimit, RuleOverride};
+use super::set::{CounterSeed, RuleLimit, RuleLimits, RuleOverride};
 
 /// The tables, by position, that the amounts of a rule and of its overrides ask; `tables` are in
 /// the order of their names.
@@ -48,7 +48,7 @@ impl Amounts<'_> {
         }
     }
 
-    pub(super) fn limits(&self, limits: &[Placed<Limit>], asked: &[usize]) -> Vec<RuleLimit> {
+    pub(super) fn limits(&self, limits: &[Placed<Limit>], asked: &[usize]) -> RuleLimits {
         limits.iter().map(|limit| self.limit(&limit.value, asked)).collect()
     }
 

@@ -71,6 +71,7 @@ impl Load {
             overrides: Vec::new(),
             row_of: None,
             is_unlimited: false,
+            is_replacing: false,
             when: None,
             cost: None,
             replaces: Vec::new(),

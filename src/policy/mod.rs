@@ -11,6 +11,7 @@ pub mod diagnostic;
 pub mod diff;
 mod envoy;
 pub(crate) mod findings;
+mod fingerprint;
 pub mod formula;
 pub mod load;
 pub mod matcher;
@@ -27,6 +28,7 @@ pub mod tables;
 pub mod template;
 mod units;
 pub mod when;
+mod words;
 
 pub(crate) use native::is_more_than_text;
 

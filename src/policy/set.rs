@@ -4,20 +4,20 @@
 //! position in a file, so that a reload keeps the counters of unchanged rules.
 
 use std::fmt;
-use std::hash::Hasher;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
 
 use crate::limit::{ChargeWhen, Kind, Limit, WindowIdentity};
+use crate::policy::fingerprint::SipHash;
 use crate::policy::load::Load;
-use crate::policy::matcher::native::NativeMatcher;
+use crate::policy::matcher::native::{Facts, NativeMatcher};
 use crate::policy::matcher::tree::Tree;
 use crate::policy::matcher::{Match, Matches};
 use crate::policy::model::{self, Counting, DescriptorHeaders, Metadata, Mode, Options};
 use crate::policy::path_text;
 use crate::policy::respond::Respond;
+use crate::policy::words::ByText;
 use crate::request::Entry;
 use crate::time::Timestamp;
 
@@ -110,21 +110,23 @@ impl LimitSalt {
 
 /// Makes counter keys: a keyed hash over parts, each with its length, so that no two lists of
 /// parts are fed alike.
-#[derive(Clone, Debug)]
-pub struct CounterHasher(SipHasher13);
+#[derive(Clone, Copy, Debug)]
+pub struct CounterHasher(SipHash);
 
 impl CounterHasher {
     pub fn new(seed: CounterSeed) -> Self {
-        Self(SipHasher13::new_with_keys(seed.0[0], seed.0[1]))
+        Self(SipHash::new(seed.0))
     }
 
+    #[inline]
     pub fn feed(&mut self, part: &[u8]) {
-        self.0.write(&part.len().to_le_bytes());
-        self.0.write(part);
+        self.0.feed_word(part.len() as u64);
+        self.0.feed(part);
     }
 
-    pub fn finish(&self) -> CounterBase {
-        CounterBase(self.0.finish128().as_u128())
+    #[inline]
+    pub fn finish(self) -> CounterBase {
+        CounterBase(self.0.finish())
     }
 }
 
@@ -134,7 +136,7 @@ pub struct PolicySet {
     pub version: u64,
     /// By name.
     pub domains: Vec<Domain>,
-    by_name: HashMap<Box<[u8]>, usize>,
+    by_name: ByText<usize>,
     pub(crate) seed: CounterSeed,
     pub(crate) mode: Mode,
     has_metadata: bool,
@@ -185,25 +187,53 @@ pub enum Matcher {
     Tree(Tree),
 }
 
+/// What finds the rules of a domain for the descriptors of a request.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a request has one, and it is never moved")]
+pub enum Finder<'v> {
+    Native(Facts<'v>, &'v [Rule]),
+    Tree(&'v Tree, &'v [Rule]),
+}
+
+/// Of one rule; most have one, which then lies beside the rest of what a request asks for.
+pub type RuleLimits = SmallVec<[RuleLimit; 1]>;
+
+/// In the order of its fields: what every request asks for comes first and together, because of many
+/// rules each request meets another one, which then comes from far in memory.
+#[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Rule {
+    pub salt: RuleSalt,
+    pub limits: RuleLimits,
+    /// Of the envoyproxy/ratelimit format: answers then speak of the limit although it is in
+    /// shadow, as that server does.
+    pub descriptor: Option<Box<DescriptorRule>>,
+    pub charge: ChargeWhen,
+    pub mode: Mode,
+    /// Whether negative hits give back.
+    pub has_refund: bool,
+    /// Whether hits must be on disk before they are admitted.
+    pub is_strict: bool,
+    pub is_unlimited: bool,
+    /// Whether it replaces others.
+    pub is_replacing: bool,
+    pub respond: Arc<Respond>,
     /// Position among all rules of the set; what metrics cache their handles by.
     pub index: usize,
-    /// As operators know it; of an envoyproxy/ratelimit descriptor the path of keys and values.
-    pub name: Arc<str>,
-    pub salt: RuleSalt,
     /// What leaves in `current_limit.name`: sanitised, and empty where the format has no name.
     pub wire_name: Arc<str>,
+    /// As operators know it; of an envoyproxy/ratelimit descriptor the path of keys and values.
+    pub name: Arc<str>,
+    /// What counts new keys when there is no room for counters of their own.
+    pub overflow: CounterBase,
     /// Its match as an operator would read it; empty for every request.
     pub applies_to: String,
     /// The attributes that its counters are chosen by.
     pub per: Vec<String>,
-    pub limits: Vec<RuleLimit>,
     /// What may stand in for the limits; the matcher says when.
     pub overrides: Vec<RuleOverride>,
     /// The rule with the table of endpoints that this is a row of.
     pub row_of: Option<Arc<str>>,
-    pub is_unlimited: bool,
     /// The condition that must hold besides its match, as it was written.
     pub when: Option<Box<str>>,
     /// What hits are multiplied by, as it was written.
@@ -211,18 +241,6 @@ pub struct Rule {
     /// Positions, in the domain, of the rules that are dropped when this one matches: for each
     /// name those that carry it.
     pub replaces: Vec<Arc<[u32]>>,
-    pub charge: ChargeWhen,
-    pub mode: Mode,
-    /// Of the envoyproxy/ratelimit format: answers then speak of the limit although it is in
-    /// shadow, as that server does.
-    pub descriptor: Option<Box<DescriptorRule>>,
-    /// Whether negative hits give back.
-    pub has_refund: bool,
-    /// Whether hits must be on disk before they are admitted.
-    pub is_strict: bool,
-    /// What counts new keys when there is no room for counters of their own.
-    pub overflow: CounterBase,
-    pub respond: Arc<Respond>,
 }
 
 /// What only rules of the envoyproxy/ratelimit format have.
@@ -249,10 +267,16 @@ pub struct RuleLimit {
     /// Where the amount differs from row to row of a table, that of the first row that has one.
     limit: Limit,
     pub salt: LimitSalt,
-    /// The amount for each combination of rows; empty where it is the same for all.
+    by_row: Option<Box<ByRow>>,
+}
+
+/// An amount that differs from row to row.
+#[derive(Clone, Debug, PartialEq)]
+struct ByRow {
+    /// For each combination of rows.
     amounts: Box<[Option<u64>]>,
     /// How the rows choose it, for people.
-    pub formula: Option<Box<str>>,
+    formula: Box<str>,
     /// Of a bucket without a burst of its own: as many as the amount may come at once.
     is_burst_amount: bool,
 }
@@ -260,7 +284,7 @@ pub struct RuleLimit {
 /// Limits that stand in for those of a rule; none at all exempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RuleOverride {
-    pub limits: Vec<RuleLimit>,
+    pub limits: RuleLimits,
     pub until: Option<Timestamp>,
     pub reason: Box<str>,
 }
@@ -268,7 +292,7 @@ pub struct RuleOverride {
 impl RuleLimit {
     pub(super) fn new(seed: CounterSeed, limit: Limit) -> Self {
         let salt = LimitSalt::new(seed, limit);
-        Self { limit, salt, amounts: Box::default(), formula: None, is_burst_amount: false }
+        Self { limit, salt, by_row: None }
     }
 
     /// A limit whose amount is worked out for each combination of rows.
@@ -282,22 +306,32 @@ impl RuleLimit {
         let first = amounts.iter().flatten().next().copied();
         let limit = limit.of(first.unwrap_or_default());
         let salt = LimitSalt::new(seed, limit);
-        Self { limit, salt, amounts, formula: Some(formula.into()), is_burst_amount }
+        let by_row = ByRow { amounts, formula: formula.into(), is_burst_amount };
+        Self { limit, salt, by_row: Some(Box::new(by_row)) }
+    }
+
+    /// The limit, where it is the same for all rows.
+    #[inline]
+    pub fn fixed(&self) -> Option<&Limit> {
+        self.by_row.is_none().then_some(&self.limit)
     }
 
     /// The limit for a combination of rows; `None` where it has no amount.
     pub fn at(&self, rows: u32) -> Option<Limit> {
-        if self.amounts.is_empty() {
-            return Some(self.limit);
-        }
-        let amount = self.amounts.get(rows as usize).copied().flatten()?;
+        let Some(by_row) = &self.by_row else { return Some(self.limit) };
+        let amount = by_row.amounts.get(rows as usize).copied().flatten()?;
         let kind = match self.limit.kind {
-            Kind::Bucket { window, .. } if self.is_burst_amount => {
+            Kind::Bucket { window, .. } if by_row.is_burst_amount => {
                 Kind::Bucket { window, burst: amount }
             }
             kind => kind,
         };
         Some(Limit { amount, kind, ..self.limit })
+    }
+
+    /// How the rows choose the amount, for people.
+    pub fn formula(&self) -> Option<&str> {
+        self.by_row.as_ref().map(|by_row| by_row.formula.as_ref())
     }
 
     /// The limit whatever the rows; its amount is that of one row.
@@ -309,9 +343,10 @@ impl RuleLimit {
 /// As a policy writes it.
 impl fmt::Display for RuleLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.formula {
+        match &self.by_row {
             None => self.limit.fmt(f),
-            Some(formula) => {
+            Some(by_row) => {
+                let formula = &by_row.formula;
                 let text = self.limit.to_string();
                 let amount = self.limit.amount.to_string();
                 let rest = text.strip_prefix(&amount).unwrap_or(&text);
@@ -341,10 +376,13 @@ impl PolicySet {
                 hasher.feed(name.as_bytes());
                 hasher.feed(rule.name.as_bytes());
                 rule.overflow = hasher.finish();
+                rule.is_replacing = !rule.replaces.is_empty();
             }
         }
-        let by_name =
-            domains.iter().map(|domain| (domain.name.as_bytes().into(), domain.index)).collect();
+        let mut by_name = ByText::default();
+        for domain in &domains {
+            *by_name.or_default(domain.name.as_bytes()) = domain.index;
+        }
         let has_metadata = options.descriptors.has_metadata;
         Self { version: 0, domains, by_name, seed, mode: options.mode, has_metadata }
     }
@@ -370,26 +408,16 @@ impl PolicySet {
 }
 
 impl Domain {
-    /// Adds the rules that apply to a descriptor, in the order they were written in.
-    pub fn find(&self, entries: &[Entry<'_>], now: Timestamp, matches: &mut Matches) {
+    /// Finds the rules for one descriptor after the other.
+    #[inline]
+    pub fn finder(&self, now: Timestamp) -> Finder<'_> {
         match &self.matcher {
-            Matcher::Native(matcher) => {
-                let facts = matcher.facts(entries, now);
-                facts.find(matches);
-                matches.is_exempt |= facts.is_exempt();
-            }
-            Matcher::Tree(tree) => matches.found.extend(tree.find(entries)),
+            Matcher::Native(matcher) => Finder::Native(matcher.no_facts(now), &self.rules),
+            Matcher::Tree(tree) => Finder::Tree(tree, &self.rules),
         }
     }
 
-    /// Whether the policy exempts a descriptor from being shed.
-    pub fn is_exempt(&self, entries: &[Entry<'_>], now: Timestamp) -> bool {
-        match &self.matcher {
-            Matcher::Native(matcher) => matcher.facts(entries, now).is_exempt(),
-            Matcher::Tree(_) => false,
-        }
-    }
-
+    #[inline]
     pub fn rule(&self, found: Match) -> &Rule {
         &self.rules[found.rule as usize]
     }
@@ -409,6 +437,41 @@ impl Domain {
                 position.map(|it| matcher.facts(entries, now).counted_by(it)).unwrap_or_default()
             }
             Matcher::Tree(tree) => tree.walk(entries).1.map(|it| it.values).unwrap_or_default(),
+        }
+    }
+}
+
+impl<'v> Finder<'v> {
+    /// Adds the rules that apply to a descriptor, in the order they were written in.
+    #[inline]
+    pub fn find(&mut self, entries: &[Entry<'v>], matches: &mut Matches) {
+        match self {
+            Self::Native(facts, rules) => {
+                facts.read(entries);
+                // Asked before a rule is checked, so that of a rule that lies far in memory the matcher's
+                // part and this one come at the same time.
+                let mut has_replacing = false;
+                facts.find_met(matches, |rule| has_replacing |= rules[rule as usize].is_replacing);
+                matches.has_replacing |= has_replacing;
+                matches.is_exempt |= facts.is_exempt();
+            }
+            Self::Tree(tree, rules) => {
+                if let Some(found) = tree.find(entries) {
+                    matches.has_replacing |= rules[found.rule as usize].is_replacing;
+                    matches.found.push(found);
+                }
+            }
+        }
+    }
+
+    /// Whether the policy exempts a descriptor from being shed.
+    pub fn is_exempt(&mut self, entries: &[Entry<'v>]) -> bool {
+        match self {
+            Self::Native(facts, _) => {
+                facts.read(entries);
+                facts.is_exempt()
+            }
+            Self::Tree(..) => false,
         }
     }
 }

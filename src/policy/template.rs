@@ -72,6 +72,12 @@ impl Template {
             Segment::Literal(_) | Segment::Rest => None,
         })
     }
+
+    /// The one path that matches, in its canonical spelling; `None` where others match too.
+    pub fn only_path(&self) -> Option<String> {
+        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+        self.segments.iter().all(is_literal).then(|| self.to_string())
+    }
 }
 
 impl fmt::Display for Template {

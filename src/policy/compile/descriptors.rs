@@ -150,6 +150,7 @@ impl<'p> Forest<'p> {
             overrides: Vec::new(),
             row_of: None,
             is_unlimited: limit.limit.is_none(),
+            is_replacing: false,
             when: None,
             cost: None,
             replaces: Vec::new(),

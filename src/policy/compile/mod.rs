@@ -71,6 +71,7 @@ fn native_rules(
         overrides: tables.overrides(rule),
         row_of: rule.row.as_ref().map(|row| row.of.value.as_str().into()),
         is_unlimited: rule.unlimited,
+        is_replacing: false,
         when: rule.when.as_ref().map(|when| when.value.to_string().into()),
         cost: rule.cost.as_ref().map(|cost| cost.value.to_string().into()),
         replaces: rule

@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use crate::policy::model::{AttributeKeys, FieldValue, Row, Rows, Table};
 use crate::policy::template;
+use crate::policy::words::ByText;
 use crate::request::Entry;
 
 /// Keys that feed the well-known attributes unless a policy says otherwise.
@@ -36,7 +37,7 @@ pub struct Attributes {
     names: Vec<String>,
     slots: HashMap<String, Slot>,
     /// Which slots an entry key may fill, each with its rank: the lowest rank present wins.
-    feeds: HashMap<Box<[u8]>, SmallVec<[Feed; 1]>>,
+    feeds: ByText<Feeds>,
     endpoint: Option<Slot>,
     ip: Option<Slot>,
     declared: Vec<AttributeKeys>,
@@ -91,6 +92,13 @@ impl CompiledTable {
             Some(position) => self.rows.named.get(position as usize).map(|(_, row)| row),
         }
     }
+}
+
+/// What one key may fill: mostly one slot.
+#[derive(Debug, Default)]
+struct Feeds {
+    first: Option<Feed>,
+    more: Vec<Feed>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -169,7 +177,12 @@ impl Attributes {
         }
         // Of more keys than that the last ones would never be read.
         for (rank, key) in (0..u16::MAX).zip(self.keys_of(name)) {
-            self.feeds.entry(key.into_bytes().into()).or_default().push(Feed { slot, rank });
+            let feeds = self.feeds.or_default(key.as_bytes());
+            let feed = Feed { slot, rank };
+            match feeds.first {
+                None => feeds.first = Some(feed),
+                Some(_) => feeds.more.push(feed),
+            }
         }
         match name {
             ENDPOINT => self.endpoint = Some(slot),
@@ -203,52 +216,68 @@ impl Attributes {
         keys
     }
 
-    /// The values that one descriptor gives to the attributes.
-    pub fn read<'v>(&'v self, entries: &[Entry<'v>]) -> Values<'v> {
-        let mut values = Values {
-            by_slot: SmallVec::from_elem(None, self.names.len()),
+    /// Makes room for the values of one descriptor after the other.
+    #[inline]
+    pub fn values<'v>(&self) -> Values<'v> {
+        Values {
+            by_slot: SmallVec::from_elem(Seat::EMPTY, self.names.len()),
             made: SmallVec::new(),
+            has_made: false,
             ip: None,
-            entry_count: entries.len(),
-        };
-        let mut ranks: SmallVec<[u16; 16]> = SmallVec::from_elem(u16::MAX, self.names.len());
+            entry_count: 0,
+        }
+    }
+
+    /// Puts the values that one descriptor gives to the attributes in the place of those before.
+    pub fn read<'v>(&'v self, entries: &[Entry<'v>], values: &mut Values<'v>) {
+        let seats = values.by_slot.as_mut_slice();
+        seats.fill(Seat::EMPTY);
+        if values.has_made {
+            values.made.clear();
+            values.has_made = false;
+        }
+        values.ip = None;
+        values.entry_count = entries.len();
         for entry in entries {
             let Some(feeds) = self.feeds.get(entry.key) else { continue };
-            for feed in feeds {
-                if feed.rank < ranks[feed.slot] {
-                    ranks[feed.slot] = feed.rank;
-                    values.by_slot[feed.slot] = Some(entry.value);
-                }
+            if let Some(feed) = feeds.first {
+                seats[feed.slot].offer(entry.value, feed.rank);
+            }
+            for feed in &feeds.more {
+                seats[feed.slot].offer(entry.value, feed.rank);
             }
         }
         if let Some(slot) = self.endpoint
-            && let Some(path) = values.by_slot[slot]
+            && let Some(path) = seats[slot].value
         {
             match template::canonical(path) {
-                Cow::Borrowed(path) => values.by_slot[slot] = Some(path),
-                Cow::Owned(path) => values.made.push((slot, path)),
+                Cow::Borrowed(path) => seats[slot].value = Some(path),
+                Cow::Owned(path) => values.make(slot, path),
             }
         }
         if let Some(slot) = self.ip
-            && let Some(network) = values.get(slot).and_then(parse_network)
+            && values.by_slot[slot].value.is_some()
         {
-            values.ip = Some(network);
-            // A lone IPv4 address that parses has no other spelling.
-            if values.get(slot).is_some_and(|text| !text.iter().all(is_plain_ipv4)) {
-                values.made.push((slot, canonical_address(network).into_bytes()));
-            }
+            values.read_address(slot);
         }
+        if !self.field_slots.is_empty() {
+            self.read_fields(values);
+        }
+    }
+
+    #[inline(never)]
+    fn read_fields<'v>(&'v self, values: &mut Values<'v>) {
         for slot in self.field_slots.iter().copied() {
             if let Some(field) = self.field(slot)
                 && let Some(key) = values.get(field.key)
                 && let Some(value) = self.field_value(field, key)
             {
-                values.by_slot[slot] = Some(value.text.as_bytes());
+                values.by_slot[slot].value = Some(value.text.as_bytes());
             }
         }
-        values
     }
 
+    #[inline]
     pub fn endpoint<'v>(&self, values: &'v Values<'_>) -> Option<&'v [u8]> {
         self.endpoint.and_then(|slot| values.get(slot))
     }
@@ -257,27 +286,64 @@ impl Attributes {
 /// What one descriptor says, by slot.
 #[derive(Debug)]
 pub struct Values<'r> {
-    by_slot: SmallVec<[Option<&'r [u8]>; 8]>,
+    by_slot: SmallVec<[Seat<'r>; 8]>,
     /// Those that are not as they came, and take the place of what did.
     made: SmallVec<[(Slot, Vec<u8>); 1]>,
+    has_made: bool,
     /// The address, or the masked network, that the attribute `ip` names.
     ip: Option<IpNet>,
     pub entry_count: usize,
 }
 
+/// The value of one slot.
+#[derive(Clone, Copy, Debug)]
+struct Seat<'r> {
+    value: Option<&'r [u8]>,
+    /// Of the key that it came from; nothing has a rank as high as this one without.
+    rank: u16,
+}
+
+impl<'r> Seat<'r> {
+    const EMPTY: Self = Self { value: None, rank: u16::MAX };
+
+    /// Of several keys that of the lowest rank has the seat, of several entries with it the first.
+    #[inline]
+    fn offer(&mut self, value: &'r [u8], rank: u16) {
+        if rank < self.rank {
+            *self = Self { value: Some(value), rank };
+        }
+    }
+}
+
 impl Values<'_> {
     #[inline]
     pub fn get(&self, slot: Slot) -> Option<&[u8]> {
-        match self.made.is_empty() {
-            true => self.by_slot[slot],
-            false => self.made(slot),
+        match self.has_made {
+            false => self.by_slot[slot].value,
+            true => self.made(slot),
         }
+    }
+
+    /// What the address says; it then has the one spelling.
+    #[inline(never)]
+    fn read_address(&mut self, slot: Slot) {
+        let Some(network) = self.get(slot).and_then(parse_network) else { return };
+        self.ip = Some(network);
+        // A lone IPv4 address that parses has no other spelling.
+        if self.get(slot).is_some_and(|text| !text.iter().all(is_plain_ipv4)) {
+            self.make(slot, canonical_address(network).into_bytes());
+        }
+    }
+
+    fn make(&mut self, slot: Slot, value: Vec<u8>) {
+        self.made.push((slot, value));
+        self.has_made = true;
     }
 
     #[cold]
     fn made(&self, slot: Slot) -> Option<&[u8]> {
         let made = self.made.iter().find(|(made, _)| *made == slot);
-        made.map_or(self.by_slot[slot], |(_, value)| Some(value))
+        made.map_or(self.by_slot[slot].value, |(_, value)| Some(value))
     }
 
     pub fn ip(&self) -> Option<&IpNet> {

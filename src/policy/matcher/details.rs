@@ -2,9 +2,8 @@
 //!
 //! It asks the same conditions, rows and formulas that matching asks, so it cannot say otherwise.
 
-use smallvec::SmallVec;
-
 use super::attributes::{ENDPOINT, METHOD, Slot};
+use super::index::Candidates;
 use super::native::{Facts, Miss};
 use super::pattern::Captures;
 use super::readable;
@@ -47,7 +46,7 @@ impl Facts<'_> {
     pub fn reasons(&self, rule: u32) -> Reasons {
         let segments = self.segments();
         let compiled = &self.matcher.rules[rule as usize];
-        let Ok(captures) = self.conditions_hold(&compiled.conditions, &segments) else {
+        let Ok(captures) = self.captured(&compiled.conditions, &segments) else {
             return Reasons::default();
         };
         Reasons {
@@ -55,7 +54,7 @@ impl Facts<'_> {
             rows: self.rows_used(compiled, &captures),
             ended_overrides: self.ended_overrides(compiled, &segments, &captures),
             cost: self.cost_used(compiled, &captures),
-            when: compiled.when.as_ref().map(|(when, _)| when.to_string()),
+            when: compiled.extras().when.as_ref().map(|(when, _)| when.to_string()),
         }
     }
 
@@ -64,7 +63,7 @@ impl Facts<'_> {
     pub fn counted_by(&self, rule: u32) -> Vec<(String, String)> {
         let segments = self.segments();
         let Some(compiled) = self.matcher.rules.get(rule as usize) else { return Vec::new() };
-        let captures = self.conditions_hold(&compiled.conditions, &segments);
+        let captures = self.captured(&compiled.conditions, &segments);
         captures.map(|captures| self.per(compiled, &captures)).unwrap_or_default()
     }
 
@@ -78,11 +77,13 @@ impl Facts<'_> {
     fn rows_used<'v>(&'v self, rule: &CompiledRule, captures: &Captures<'v>) -> Vec<RowUsed> {
         let attributes = &self.matcher.attributes;
         let mut tables: Vec<(usize, Slot)> =
-            rule.amount_tables.iter().map(|table| (table.table, table.key)).collect();
+            rule.extras().amount_tables.iter().map(|table| (table.table, table.key)).collect();
         let asked = rule.conditions.iter().map(|condition| condition.slot);
         let asked = asked.chain(rule.per.iter().copied());
-        let asked = asked.chain(rule.when.iter().flat_map(|(_, slots)| slots.iter().copied()));
-        let asked = asked.chain(rule.cost.iter().flat_map(|(_, slots)| slots.iter().copied()));
+        let asked =
+            asked.chain(rule.extras().when.iter().flat_map(|(_, slots)| slots.iter().copied()));
+        let asked =
+            asked.chain(rule.extras().cost.iter().flat_map(|(_, slots)| slots.iter().copied()));
         let fields = asked.filter_map(|slot| attributes.field(slot));
         tables.extend(fields.map(|field| (field.table, field.key)));
         tables.sort_unstable();
@@ -107,8 +108,8 @@ impl Facts<'_> {
         segments: &'v [&'v [u8]],
         captures: &Captures<'v>,
     ) -> Vec<u32> {
-        let Some(overrides) = rule.overrides.as_ref() else { return Vec::new() };
-        let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
+        let Some(overrides) = rule.extras().overrides.as_ref() else { return Vec::new() };
+        let mut candidates = Candidates::new();
         self.search(&overrides.index, segments, &mut candidates);
         candidates.retain(|candidate| {
             let over = &overrides.all[*candidate as usize];
@@ -119,7 +120,7 @@ impl Facts<'_> {
     }
 
     fn cost_used<'v>(&'v self, rule: &CompiledRule, captures: &Captures<'v>) -> Option<CostUsed> {
-        let (formula, slots) = rule.cost.as_ref()?;
+        let (formula, slots) = rule.extras().cost.as_ref()?;
         let seen = |position: usize| self.seen(*slots.get(position)?, captures);
         let failure = match formula.eval(|position| Number::parse(seen(position)?)) {
             Ok(cost) if cost.is_negative() => Some("it comes to less than 0".to_owned()),
@@ -156,7 +157,7 @@ impl Facts<'_> {
             Miss::Others => "it has entries that the rule does not name, and the rule wants \
                              `others: absent`"
                 .to_owned(),
-            Miss::When => match &rule.when {
+            Miss::When => match &rule.extras().when {
                 Some((when, _)) => format!("`when: {when}` is not true"),
                 None => String::new(),
             },
@@ -188,9 +189,9 @@ impl Facts<'_> {
     /// What the names of a condition stand for, as far as `told` does not say.
     fn asked_by_when(&self, rule: &CompiledRule, told: &str) -> String {
         const MOST: usize = 4;
-        let Some((when, slots)) = &rule.when else { return String::new() };
+        let Some((when, slots)) = &rule.extras().when else { return String::new() };
         let segments = self.segments();
-        let captures = self.conditions_hold(&rule.conditions, &segments).unwrap_or_default();
+        let captures = self.captured(&rule.conditions, &segments).unwrap_or_default();
         let named = when.names().iter().map(|name| format!("`{name}`"));
         let pairs = named.zip(slots).filter(|(name, _)| !told.contains(name.as_str()));
         let shown = pairs.take(MOST).map(|(name, slot)| match self.seen(*slot, &captures) {

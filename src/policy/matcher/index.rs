@@ -9,10 +9,19 @@ use std::hash::{Hash, Hasher};
 
 use hashbrown::HashMap;
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use super::attributes::{Slot, Values};
 use super::paths::PathTree;
 use super::pattern::{CompiledPattern, CompiledSegment, CompiledTemplate};
+use super::rule::Condition;
+use crate::policy::words::ByText;
+
+/// The rules that a descriptor may meet.
+pub(super) type Candidates = SmallVec<[u32; 16]>;
+
+/// Their positions, held in place while they are few.
+type Rules = SmallVec<[u32; 4]>;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -20,6 +29,8 @@ pub(super) struct Index {
     by_slot: Vec<(Slot, SlotIndex)>,
     networks: Networks,
     paths: PathTree,
+    /// Whether any rule hangs on those.
+    has_paths: bool,
     /// Rules that nothing leads to, such as those for every request.
     unindexed: Vec<u32>,
 }
@@ -27,53 +38,16 @@ pub(super) struct Index {
 /// The rules that hang on the value of one attribute.
 #[derive(Debug, Default)]
 struct SlotIndex {
-    exact: ByText,
-    prefixes: HashMap<Box<[u8]>, Vec<u32>>,
+    exact: ByText<Rules>,
+    prefixes: ByText<Rules>,
     prefix_lengths: BTreeSet<usize>,
     /// Rules that need the attribute, whatever its value.
     present: Vec<u32>,
 }
 
-/// Rules by exact values.
-#[derive(Debug, Default)]
-struct ByText {
-    /// While they are so few that comparing all of them is sooner done than hashing one.
-    few: Vec<(Box<[u8]>, Vec<u32>)>,
-    /// All of them, when they are more.
-    many: HashMap<Box<[u8]>, Vec<u32>>,
-}
-
-impl ByText {
-    const FEW: usize = 4;
-
-    fn hang(&mut self, text: &[u8], rule: u32) {
-        if self.many.is_empty() {
-            if let Some((_, rules)) = self.few.iter_mut().find(|(held, _)| held.as_ref() == text) {
-                rules.push(rule);
-            } else if self.few.len() < Self::FEW {
-                self.few.push((text.into(), vec![rule]));
-            } else {
-                self.many = std::mem::take(&mut self.few).into_iter().collect();
-                self.many.insert(text.into(), vec![rule]);
-            }
-            return;
-        }
-        self.many.entry(text.into()).or_default().push(rule);
-    }
-
-    #[inline]
-    fn get(&self, text: &[u8]) -> &[u32] {
-        if self.many.is_empty() {
-            let found = self.few.iter().find(|(held, _)| held.as_ref() == text);
-            return found.map_or(&[], |(_, rules)| rules);
-        }
-        self.many.get(text).map_or(&[], |rules| rules)
-    }
-}
-
 #[derive(Debug, Default)]
 struct Networks {
-    rules: HashMap<IpNet, Vec<u32>>,
+    rules: HashMap<IpNet, Rules>,
     prefix_lengths: BTreeSet<u8>,
 }
 
@@ -83,22 +57,34 @@ pub(super) enum Hook<'m> {
     Value(Slot, &'m [u8]),
     Prefix(Slot, &'m [u8]),
     Network(IpNet),
-    Path(Shape<'m>),
+    Path(Slot, Shape<'m>),
     Present(Slot),
 }
 
-/// The ways to find one rule: each is a complete set of hooks, of which a request that the rule
-/// applies to meets one. `is_own` says which attributes are among the descriptor's own values, and
-/// not captured by the rule.
+/// One way to find a rule: a complete set of hooks, of which a request that the rule applies to meets
+/// one.
+#[derive(Debug)]
+pub(super) struct Choice<'m> {
+    hooks: Vec<Hook<'m>>,
+    /// The condition that holds exactly where one of them is met.
+    condition: Option<u32>,
+}
+
+/// The ways to find one rule. `is_own` says which attributes are among the descriptor's own values,
+/// and not captured by the rule.
 pub(super) fn hook_choices<'m>(
-    conditions: impl Iterator<Item = (Slot, &'m CompiledPattern)>,
+    conditions: &'m [Condition],
     per: &[Slot],
     is_own: impl Fn(&Slot) -> bool,
-) -> Vec<Vec<Hook<'m>>> {
-    let matched = conditions.filter(|(slot, _)| is_own(slot));
-    let mut choices: Vec<Vec<Hook<'_>>> =
-        matched.filter_map(|(slot, pattern)| hooks(slot, pattern)).collect();
-    choices.extend(per.iter().copied().filter(&is_own).map(|slot| vec![Hook::Present(slot)]));
+) -> Vec<Choice<'m>> {
+    let matched = conditions.iter().zip(0..).filter(|(condition, _)| is_own(&condition.slot));
+    let choice = |(condition, position): (&'m Condition, u32)| {
+        let hooks = hooks(condition.slot, &condition.pattern)?;
+        Some(Choice { hooks, condition: Some(position) })
+    };
+    let mut choices: Vec<Choice<'_>> = matched.filter_map(choice).collect();
+    let present = |slot| Choice { hooks: vec![Hook::Present(slot)], condition: None };
+    choices.extend(per.iter().copied().filter(&is_own).map(present));
     choices
 }
 
@@ -111,7 +97,7 @@ fn hooks(slot: Slot, pattern: &CompiledPattern) -> Option<Vec<Hook<'_>>> {
         CompiledPattern::Prefix(prefix) => vec![Hook::Prefix(slot, prefix)],
         CompiledPattern::Network(network) => vec![Hook::Network(network.trunc())],
         CompiledPattern::Endpoints(templates) => {
-            templates.iter().map(|template| Hook::Path(Shape(template))).collect()
+            templates.iter().map(|template| Hook::Path(slot, Shape(template))).collect()
         }
         CompiledPattern::Present => vec![Hook::Present(slot)],
         CompiledPattern::Any(patterns) => {
@@ -123,25 +109,31 @@ fn hooks(slot: Slot, pattern: &CompiledPattern) -> Option<Vec<Hook<'_>>> {
 }
 
 impl Index {
-    /// Hangs each rule, numbered by position, on that of its choices which is shared least. Of
-    /// equals it is the paths, because more requests share a method than a path.
-    pub(super) fn new(rules: &[Vec<Vec<Hook<'_>>>]) -> Self {
+    /// Hangs each rule, numbered by position, on that of its choices which is shared least; of
+    /// each also the condition that is thereby known to hold. Of equals it is the paths, because
+    /// more requests share a method than a path.
+    pub(super) fn new(rules: &[Vec<Choice<'_>>]) -> (Self, Vec<Option<u32>>) {
         let mut index = Self::default();
         let mut shared: HashMap<Hook<'_>, usize> = HashMap::new();
-        for hook in rules.iter().flatten().flatten() {
+        for hook in rules.iter().flatten().flat_map(|choice| &choice.hooks) {
             *shared.entry(*hook).or_default() += 1;
         }
-        let busiest = |choice: &&Vec<Hook<'_>>| {
-            choice.iter().filter_map(|hook| shared.get(hook)).max().copied().unwrap_or_default()
+        let busiest = |choice: &Choice<'_>| {
+            let hooks = choice.hooks.iter();
+            hooks.filter_map(|hook| shared.get(hook)).max().copied().unwrap_or_default()
         };
+        let mut proven = Vec::with_capacity(rules.len());
         for (choices, rule) in rules.iter().zip(0_u32..) {
-            let is_path = |choice: &Vec<_>| choice.iter().all(|it| matches!(it, Hook::Path(_)));
-            match choices.iter().min_by_key(|choice| (busiest(choice), !is_path(choice))) {
-                Some(choice) => choice.iter().for_each(|hook| index.hang(*hook, rule)),
+            let is_path =
+                |choice: &Choice<'_>| choice.hooks.iter().all(|it| matches!(it, Hook::Path(..)));
+            let chosen = choices.iter().min_by_key(|choice| (busiest(choice), !is_path(choice)));
+            match chosen {
+                Some(choice) => choice.hooks.iter().for_each(|hook| index.hang(*hook, rule)),
                 None => index.unindexed.push(rule),
             }
+            proven.push(chosen.and_then(|choice| choice.condition));
         }
-        index
+        (index, proven)
     }
 
     /// What hangs on one attribute, made at its first use.
@@ -158,30 +150,37 @@ impl Index {
 
     fn hang(&mut self, hook: Hook<'_>, rule: u32) {
         let rules = match hook {
-            Hook::Value(slot, value) => return self.slot(slot).exact.hang(value, rule),
+            Hook::Present(slot) => return self.slot(slot).present.push(rule),
+            Hook::Value(slot, value) => self.slot(slot).exact.or_default(value),
             Hook::Prefix(slot, prefix) => {
                 let index = self.slot(slot);
                 index.prefix_lengths.insert(prefix.len());
-                index.prefixes.entry(prefix.into()).or_default()
+                index.prefixes.or_default(prefix)
             }
             Hook::Network(network) => {
                 self.networks.prefix_lengths.insert(network.prefix_len());
                 self.networks.rules.entry(network).or_default()
             }
-            Hook::Present(slot) => &mut self.slot(slot).present,
-            Hook::Path(Shape(template)) => return self.paths.insert(template, rule),
+            Hook::Path(slot, Shape(template)) => match &template.path {
+                Some(path) => self.slot(slot).exact.or_default(path),
+                None => {
+                    self.has_paths = true;
+                    return self.paths.insert(template, rule);
+                }
+            },
         };
         rules.push(rule);
     }
 
-    /// Calls `found` with every rule that may apply; with some more than once.
-    pub(super) fn find(
+    /// Adds every rule that may apply; some more than once.
+    #[inline(always)]
+    pub(super) fn find<'p>(
         &self,
         values: &Values<'_>,
-        path: Option<&[&[u8]]>,
-        found: &mut impl FnMut(u32),
+        path: impl FnOnce() -> Option<&'p [&'p [u8]]>,
+        found: &mut Candidates,
     ) {
-        self.unindexed.iter().copied().for_each(&mut *found);
+        self.unindexed.iter().for_each(|rule| found.push(*rule));
         for (slot, index) in &self.by_slot {
             if let Some(value) = values.get(*slot) {
                 index.find(value, found);
@@ -190,22 +189,31 @@ impl Index {
         if let Some(ip) = values.ip() {
             self.networks.find(ip, found);
         }
-        if let Some(path) = path {
-            self.paths.find(path, found);
+        if self.has_paths
+            && let Some(path) = path()
+        {
+            self.paths.find(path, &mut |rule| found.push(rule));
         }
     }
 }
 
 impl SlotIndex {
-    fn find(&self, value: &[u8], found: &mut impl FnMut(u32)) {
-        self.present.iter().copied().for_each(&mut *found);
-        self.exact.get(value).iter().copied().for_each(&mut *found);
-        if self.prefixes.is_empty() {
-            return;
+    #[inline(always)]
+    fn find(&self, value: &[u8], found: &mut Candidates) {
+        self.present.iter().for_each(|rule| found.push(*rule));
+        if let Some(rules) = self.exact.get(value) {
+            rules.iter().for_each(|rule| found.push(*rule));
         }
+        if !self.prefixes.is_empty() {
+            self.find_prefixes(value, found);
+        }
+    }
+
+    #[inline(never)]
+    fn find_prefixes(&self, value: &[u8], found: &mut Candidates) {
         for length in self.prefix_lengths.range(..=value.len()) {
             if let Some(rules) = self.prefixes.get(&value[..*length]) {
-                rules.iter().copied().for_each(&mut *found);
+                rules.iter().for_each(|rule| found.push(*rule));
             }
         }
     }
@@ -213,11 +221,12 @@ impl SlotIndex {
 
 impl Networks {
     /// The networks that hold all of `ip`, which may be a network itself.
-    fn find(&self, ip: &IpNet, found: &mut impl FnMut(u32)) {
+    #[inline(never)]
+    fn find(&self, ip: &IpNet, found: &mut Candidates) {
         for length in self.prefix_lengths.range(..=ip.prefix_len()) {
             let around = IpNet::new(ip.addr(), *length).map(|network| network.trunc());
             if let Some(rules) = around.ok().and_then(|network| self.rules.get(&network)) {
-                rules.iter().copied().for_each(&mut *found);
+                rules.iter().for_each(|rule| found.push(*rule));
             }
         }
     }
@@ -261,12 +270,9 @@ mod tests {
 
     #[test]
     fn an_index_holds_only_attributes_that_rules_hang_on() {
-        let choices = [
-            vec![vec![Hook::Value(900, b"x")]],
-            vec![vec![Hook::Present(7)]],
-            vec![vec![Hook::Prefix(900, b"y")]],
-        ];
-        let index = Index::new(&choices);
+        let hooks = [Hook::Value(900, b"x"), Hook::Present(7), Hook::Prefix(900, b"y")];
+        let choices = hooks.map(|hook| vec![Choice { hooks: vec![hook], condition: None }]);
+        let (index, _) = Index::new(&choices);
         let slots: Vec<Slot> = index.by_slot.iter().map(|(slot, _)| *slot).collect();
         assert_eq!(slots, [7, 900]);
     }

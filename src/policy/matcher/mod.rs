@@ -3,9 +3,6 @@
 //! Matchers never read rules that cannot match: native rules hang on their rarest exact value or
 //! on a path tree, envoyproxy/ratelimit descriptors on a tree of keys. What does not belong here:
 //! limits, charges, and anything that remembers a request.
-//!
-//! Maps here hold what operators write, and requests only look things up: a quick hash that is not
-//! proof against chosen keys is enough.
 
 pub mod attributes;
 pub mod details;
@@ -30,6 +27,8 @@ pub struct Matches {
     pub found: SmallVec<[Match; 8]>,
     /// Positions of the rules of which an expression could not be worked out.
     pub failures: SmallVec<[u32; 2]>,
+    /// Whether one of the rules may replace others.
+    pub has_replacing: bool,
     /// Whether one of the descriptors is never shed for load.
     pub is_exempt: bool,
 }

@@ -7,12 +7,13 @@
 use smallvec::SmallVec;
 
 use super::attributes::{Attributes, Slot, Values};
-use super::index::{Index, hook_choices};
+use super::index::{Candidates, Index, hook_choices};
 use super::pattern::{Captures, CompiledPattern, Subject};
-use super::rule::{CompiledRule, Condition, compile_conditions};
+use super::rule::{CompiledRule, Condition, Extras, Overrides, Proven, compile_conditions};
 use super::{Match, Matches};
 use crate::policy::model::{self, FieldValue};
 use crate::policy::set::CounterSeed;
+use crate::policy::template::segments;
 use crate::policy::when::Value;
 use crate::request::Entry;
 use crate::time::Timestamp;
@@ -25,7 +26,7 @@ pub struct NativeMatcher {
     /// Who meets all conditions of one of them is not shed for load.
     exempt: Vec<Vec<Condition>>,
     /// Segments that a path need be split into: one more than the longest template of any rule,
-    /// so that a longer path is told from it.
+    /// so that a longer path is told from it. None where no template asks for them.
     segments_max: usize,
 }
 
@@ -64,19 +65,27 @@ impl NativeMatcher {
             exempt.map(|conditions| compile_conditions(conditions, &mut attributes)).collect();
         rules.iter_mut().for_each(|rule| rule.index_overrides(&attributes));
         let choices = rules.iter().map(|rule| {
-            let conditions = rule.conditions.iter().map(|it| (it.slot, &it.pattern));
-            hook_choices(conditions, &rule.per, |slot| rule.is_own(&attributes, *slot))
+            hook_choices(&rule.conditions, &rule.per, |slot| rule.is_own(&attributes, *slot))
         });
-        let index = Index::new(&choices.collect::<Vec<_>>());
+        let (index, proven) = Index::new(&choices.collect::<Vec<_>>());
+        rules.iter_mut().zip(proven).for_each(|(rule, proven)| rule.prove(proven));
         let of_exempt = exempt.iter().flatten().map(|it| it.pattern.segment_count_max());
         let longest = rules.iter().map(CompiledRule::segment_count_max).chain(of_exempt).max();
-        let segments_max = longest.unwrap_or_default() + 1;
+        let segments_max = longest.filter(|it| *it > 0).map_or(0, |it| it + 1);
         Self { attributes, rules, index, exempt, segments_max }
     }
 
     /// What the entries of a descriptor say, as of `now`.
     pub fn facts<'v>(&'v self, entries: &[Entry<'v>], now: Timestamp) -> Facts<'v> {
-        Facts { matcher: self, values: self.attributes.read(entries), now }
+        let mut facts = self.no_facts(now);
+        facts.read(entries);
+        facts
+    }
+
+    /// To be read from one descriptor after the other, as of `now`.
+    #[inline]
+    pub fn no_facts<'v>(&'v self, now: Timestamp) -> Facts<'v> {
+        Facts { matcher: self, values: self.attributes.values(), now }
     }
 
     pub fn attributes(&self) -> &Attributes {
@@ -84,20 +93,41 @@ impl NativeMatcher {
     }
 }
 
+impl<'v> Facts<'v> {
+    /// Forgets what was read before.
+    #[inline]
+    pub fn read(&mut self, entries: &[Entry<'v>]) {
+        self.matcher.attributes.read(entries, &mut self.values);
+    }
+}
+
 impl Facts<'_> {
     /// Adds every rule that applies, in the order of the policy.
     pub fn find(&self, matches: &mut Matches) {
-        let segments = self.segments();
+        self.find_met(matches, |_| {});
+    }
+
+    /// The same; `meet` is told of each rule that may apply before it is checked.
+    #[inline]
+    pub fn find_met(&self, matches: &mut Matches, mut meet: impl FnMut(u32)) {
+        let mut segments = SmallVec::new();
+        self.split(&mut segments);
+        let mut candidates = Candidates::new();
+        self.search(&self.matcher.index, &segments, &mut candidates);
         let before = matches.found.len();
         let mut has_rows = false;
-        for rule in self.candidates(&segments) {
-            match self.check_with(rule, &segments) {
+        for position in candidates.iter().copied() {
+            meet(position);
+            let rule = &self.matcher.rules[position as usize];
+            match self.check_with((rule, position), &segments, rule.proven) {
                 Ok((found, is_cost_guessed)) => {
-                    has_rows |= self.matcher.rules[rule as usize].row.is_some();
+                    has_rows |= rule.row.is_some();
                     matches.found.push(found);
-                    matches.failures.extend(is_cost_guessed.then_some(rule));
+                    if is_cost_guessed {
+                        matches.failures.push(position);
+                    }
                 }
-                Err(Miss::WhenFailed(_)) => matches.failures.push(rule),
+                Err(Miss::WhenFailed(_)) => matches.failures.push(position),
                 Err(_) => {}
             }
         }
@@ -107,13 +137,15 @@ impl Facts<'_> {
     }
 
     /// Whether the domain never sheds the descriptor for load.
+    #[inline]
     pub fn is_exempt(&self) -> bool {
-        if self.matcher.exempt.is_empty() {
-            return false;
-        }
+        !self.matcher.exempt.is_empty() && self.meets_exemption()
+    }
+
+    fn meets_exemption(&self) -> bool {
         let segments = self.segments();
         let mut exempt = self.matcher.exempt.iter();
-        exempt.any(|conditions| self.conditions_hold(conditions, &segments).is_ok())
+        exempt.any(|conditions| self.captured(conditions, &segments).is_ok())
     }
 
     /// Of the rows of one table of endpoints only the most specific one applies.
@@ -134,21 +166,16 @@ impl Facts<'_> {
     }
 
     /// The rules that hang on what the descriptor says, each once and in order.
-    pub(super) fn candidates(&self, segments: &[&[u8]]) -> SmallVec<[u32; 16]> {
-        let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
+    #[cfg(test)]
+    pub(super) fn candidates(&self, segments: &[&[u8]]) -> Candidates {
+        let mut candidates: Candidates = Candidates::new();
         self.search(&self.matcher.index, segments, &mut candidates);
         candidates
     }
 
-    pub(super) fn search(
-        &self,
-        index: &Index,
-        segments: &[&[u8]],
-        found: &mut SmallVec<[u32; 16]>,
-    ) {
-        let has_path = self.matcher.attributes.endpoint(&self.values).is_some();
-        let path = has_path.then_some(segments);
-        index.find(&self.values, path, &mut |rule| found.push(rule));
+    #[inline(always)]
+    pub(super) fn search(&self, index: &Index, segments: &[&[u8]], found: &mut Candidates) {
+        index.find(&self.values, || self.path().map(|_| segments), found);
         if found.len() > 1 {
             found.sort_unstable();
             found.dedup();
@@ -158,52 +185,84 @@ impl Facts<'_> {
     /// Whether one rule applies, and to which counter, without the index. Of a table of endpoints
     /// a more specific row may still come before it.
     pub fn check(&self, rule: u32) -> Result<Match, Miss> {
-        self.check_with(rule, &self.segments()).map(|(found, _)| found)
+        let compiled = &self.matcher.rules[rule as usize];
+        self.check_with((compiled, rule), &self.segments(), Proven::Nothing).map(|(found, _)| found)
     }
 
+    /// Those of the path, as far as templates ask for them.
+    #[inline]
     pub(super) fn segments(&self) -> SmallVec<[&[u8]; 12]> {
-        let Some(path) = self.matcher.attributes.endpoint(&self.values) else {
-            return SmallVec::new();
-        };
-        crate::policy::template::segments(path).take(self.matcher.segments_max).collect()
+        let mut segments = SmallVec::new();
+        self.split(&mut segments);
+        segments
+    }
+
+    #[inline(always)]
+    fn split<'v>(&'v self, split: &mut SmallVec<[&'v [u8]; 12]>) {
+        if self.matcher.segments_max > 0
+            && let Some(path) = self.path()
+        {
+            split_onto(path, self.matcher.segments_max, split);
+        }
+    }
+
+    #[inline]
+    fn path(&self) -> Option<&[u8]> {
+        self.matcher.attributes.endpoint(&self.values)
     }
 
     /// Also whether the cost had to be taken for 1.
-    fn check_with(&self, rule: u32, segments: &[&[u8]]) -> Result<(Match, bool), Miss> {
-        let position = rule;
-        let rule = &self.matcher.rules[rule as usize];
-        let captures = self.conditions_hold(&rule.conditions, segments)?;
-        if let Some(named) = &rule.named {
+    #[inline(always)]
+    fn check_with<'v>(
+        &'v self,
+        (rule, position): (&CompiledRule, u32),
+        segments: &'v [&'v [u8]],
+        proven: Proven,
+    ) -> Result<(Match, bool), Miss> {
+        let mut captures = Captures::new();
+        if proven != Proven::All
+            && let Some(position) = self.missed(&rule.conditions, segments, proven, &mut captures)
+        {
+            return Err(Miss::Condition(position));
+        }
+        if let Some(extras) = &rule.extras {
+            self.ask(extras, &captures)?;
+        }
+        let mut counter = rule.counters;
+        for (position, slot) in rule.per.iter().enumerate() {
+            let value = self.seen(*slot, &captures).ok_or(Miss::PerAbsent(position))?;
+            counter.feed(value);
+        }
+        let found = Match::plain(position, counter.finish());
+        let Some(extras) = &rule.extras else { return Ok((found, false)) };
+        let rows = self.rows(extras, &captures)?;
+        let overrides = extras.overrides.as_ref();
+        let overridden = overrides.and_then(|it| self.overridden(it, segments, &captures));
+        let cost = extras.cost(|slot| self.seen(slot, &captures));
+        Ok((Match { overridden, rows, cost: cost.unwrap_or(1), ..found }, cost.is_none()))
+    }
+
+    /// Whether what a rule wants besides its conditions is so.
+    fn ask<'v>(&'v self, extras: &Extras, captures: &Captures<'v>) -> Result<(), Miss> {
+        if let Some(named) = &extras.named {
             let present = named.iter().filter(|slot| self.values.get(**slot).is_some()).count();
             if present != self.values.entry_count {
                 return Err(Miss::Others);
             }
         }
-        if let Some((when, slots)) = &rule.when {
-            let value = |position: usize| self.typed(*slots.get(position)?, &captures);
-            match when.holds(value) {
-                Ok(true) => {}
-                Ok(false) => return Err(Miss::When),
-                Err(failure) => return Err(Miss::WhenFailed(failure.to_string())),
-            }
+        let Some((when, slots)) = &extras.when else { return Ok(()) };
+        let value = |position: usize| self.typed(*slots.get(position)?, captures);
+        match when.holds(value) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Miss::When),
+            Err(failure) => Err(Miss::WhenFailed(failure.to_string())),
         }
-        let mut counter = rule.counters.clone();
-        for (position, slot) in rule.per.iter().enumerate() {
-            let value = self.seen(*slot, &captures).ok_or(Miss::PerAbsent(position))?;
-            counter.feed(value);
-        }
-        let rows = self.rows(rule, &captures)?;
-        let overridden = self.overridden(rule, segments, &captures);
-        let cost = rule.cost(|slot| self.seen(slot, &captures));
-        let base = counter.finish();
-        let found = Match { rule: position, base, overridden, rows, cost: cost.unwrap_or(1) };
-        Ok((found, cost.is_none()))
     }
 
     /// The combination of the rows that the rule's amounts depend on.
-    fn rows<'v>(&'v self, rule: &CompiledRule, captures: &Captures<'v>) -> Result<u32, Miss> {
+    fn rows<'v>(&'v self, extras: &Extras, captures: &Captures<'v>) -> Result<u32, Miss> {
         let mut combination = 0;
-        for table in &rule.amount_tables {
+        for table in &extras.amount_tables {
             let key = self.seen(table.key, captures);
             let row = key.and_then(|key| self.matcher.attributes.row_position(table.table, key));
             let name = || self.matcher.attributes.name(table.key).to_owned();
@@ -213,14 +272,14 @@ impl Facts<'_> {
     }
 
     /// The first override that applies.
+    #[inline(never)]
     fn overridden<'v>(
         &'v self,
-        rule: &CompiledRule,
+        overrides: &Overrides,
         segments: &'v [&'v [u8]],
         captures: &Captures<'v>,
     ) -> Option<u32> {
-        let overrides = rule.overrides.as_ref()?;
-        let mut candidates: SmallVec<[u32; 16]> = SmallVec::new();
+        let mut candidates: Candidates = Candidates::new();
         self.search(&overrides.index, segments, &mut candidates);
         candidates.into_iter().find(|candidate| {
             let over = &overrides.all[*candidate as usize];
@@ -229,34 +288,40 @@ impl Facts<'_> {
         })
     }
 
-    /// Endpoints first, because what they capture the other conditions may ask for.
-    pub(super) fn conditions_hold<'v>(
+    /// What the conditions of a rule capture, where they hold; else the first that does not.
+    pub(super) fn captured<'v>(
         &'v self,
         conditions: &[Condition],
         segments: &'v [&'v [u8]],
-    ) -> Result<Captures<'v>, Miss> {
+    ) -> Result<Captures<'v>, usize> {
         let mut captures = Captures::new();
-        for (position, condition) in conditions.iter().enumerate() {
-            if !condition.has_templates {
-                continue;
-            }
-            let subject = self.subject(condition.slot, &Captures::new(), segments);
-            if let Some(template) = condition.pattern.template(subject) {
-                template.capture(segments, &mut captures);
-            } else if matches!(condition.pattern, CompiledPattern::Endpoints(_)) {
-                return Err(Miss::Condition(position));
-            }
-        }
-        let failed = conditions.iter().position(|condition| {
-            // Where nothing was captured, these have been asked.
-            let is_known =
-                captures.is_empty() && matches!(condition.pattern, CompiledPattern::Endpoints(_));
-            !is_known && !condition.pattern.holds(self.subject(condition.slot, &captures, segments))
-        });
-        match failed {
-            Some(position) => Err(Miss::Condition(position)),
+        match self.missed(conditions, segments, Proven::Nothing, &mut captures) {
+            Some(position) => Err(position),
             None => Ok(captures),
         }
+    }
+
+    /// The first condition that does not hold. What they capture is added to `captures`.
+    fn missed<'v>(
+        &'v self,
+        conditions: &[Condition],
+        segments: &'v [&'v [u8]],
+        proven: Proven,
+        captures: &mut Captures<'v>,
+    ) -> Option<usize> {
+        for (position, condition) in conditions.iter().enumerate().filter(|(_, it)| it.captures) {
+            let subject = self.subject(condition.slot, &Captures::new(), segments);
+            if let Some(template) = condition.pattern.template(subject) {
+                template.capture(segments, captures);
+            } else if matches!(condition.pattern, CompiledPattern::Endpoints(_)) {
+                return Some(position);
+            }
+        }
+        let mut asked = conditions.iter().zip(0_u32..);
+        asked.position(|(condition, position)| {
+            proven != Proven::One(position)
+                && !condition.pattern.holds(self.subject(condition.slot, captures, segments))
+        })
     }
 
     /// The first condition that does not hold.
@@ -277,13 +342,19 @@ impl Facts<'_> {
         captures: &Captures<'v>,
         segments: &'v [&'v [u8]],
     ) -> Subject<'v> {
-        Subject { value: self.seen(slot, captures), segments, ip: self.values.ip() }
+        let value = self.seen(slot, captures);
+        Subject { value, path: self.path(), segments, ip: self.values.ip() }
     }
 
+    #[inline]
     pub(super) fn seen<'v>(&'v self, slot: Slot, captures: &Captures<'v>) -> Option<&'v [u8]> {
-        if captures.is_empty() {
-            return self.values.get(slot);
+        match captures.is_empty() {
+            true => self.values.get(slot),
+            false => self.seen_beside(captures, slot),
         }
+    }
+
+    fn seen_beside<'v>(&'v self, captures: &Captures<'v>, slot: Slot) -> Option<&'v [u8]> {
         let captured = |slot| captures.iter().find(|(captured, _)| *captured == slot);
         if let Some((_, value)) = captured(slot) {
             return Some(value);
@@ -308,4 +379,9 @@ impl Facts<'_> {
             }
         }
     }
+}
+
+#[inline(never)]
+fn split_onto<'v>(path: &'v [u8], segments_max: usize, split: &mut SmallVec<[&'v [u8]; 12]>) {
+    split.extend(segments(path).take(segments_max));
 }

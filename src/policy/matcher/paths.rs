@@ -3,9 +3,8 @@
 //! Every node is visited at most once per path, so the work is bounded by the tree, whatever the
 //! path; nothing is compared with templates that differ in an earlier segment.
 
-use hashbrown::HashMap;
-
 use super::pattern::{CompiledSegment, CompiledTemplate};
+use crate::policy::words::ByText;
 
 #[derive(Debug, Default)]
 pub struct PathTree {
@@ -14,7 +13,7 @@ pub struct PathTree {
 
 #[derive(Debug, Default)]
 struct PathNode {
-    literals: HashMap<Box<[u8]>, PathNode>,
+    literals: ByText<PathNode>,
     capture: Option<Box<PathNode>>,
     /// What hangs on a template that ends here.
     exact: Vec<u32>,
@@ -28,7 +27,7 @@ impl PathTree {
         let mut node = &mut self.root;
         for segment in &template.segments {
             node = match segment {
-                CompiledSegment::Literal(text) => node.literals.entry(text.clone()).or_default(),
+                CompiledSegment::Literal(text) => node.literals.or_default(text),
                 CompiledSegment::Capture(_) => node.capture.get_or_insert_default(),
             };
         }
@@ -54,7 +53,7 @@ impl PathNode {
             self.exact.iter().copied().for_each(found);
             return;
         };
-        if let Some(node) = self.literals.get(*first) {
+        if let Some(node) = self.literals.get(first) {
             node.find(rest, found);
         }
         if let Some(node) = &self.capture {
@@ -68,7 +67,7 @@ impl PathNode {
         let Some((first, rest)) = path.split_first() else {
             return here.into_iter().chain(self.exact.first().copied()).min();
         };
-        let literal = self.literals.get(*first).and_then(|node| node.first(rest));
+        let literal = self.literals.get(first).and_then(|node| node.first(rest));
         let captured = self.capture.as_ref().and_then(|node| node.first(rest));
         [here, literal, captured].into_iter().flatten().min()
     }

@@ -11,6 +11,7 @@ use super::attributes::{Attributes, Slot};
 use super::paths::PathTree;
 use crate::policy::model::Pattern;
 use crate::policy::template::{Segment, Template};
+use crate::policy::words::ByText;
 
 #[derive(Debug)]
 pub enum CompiledPattern {
@@ -37,8 +38,17 @@ pub struct Texts {
 #[derive(Debug)]
 pub struct Templates {
     all: Vec<CompiledTemplate>,
-    /// The positions of all of them, where they are too many to be tried one by one.
-    tree: Option<Box<PathTree>>,
+    by_path: ByPath,
+}
+
+/// How the positions of templates are found.
+#[derive(Debug)]
+enum ByPath {
+    /// They are so few that each is tried.
+    Tried,
+    Tree(Box<PathTree>),
+    /// Each is for one path alone.
+    Whole(ByText<Option<usize>>),
 }
 
 /// A template with its captures resolved to slots.
@@ -46,6 +56,8 @@ pub struct Templates {
 pub struct CompiledTemplate {
     pub segments: Vec<CompiledSegment>,
     pub has_rest: bool,
+    /// The one path that matches, where there is but one.
+    pub path: Option<Box<[u8]>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +73,8 @@ pub type Captures<'v> = SmallVec<[(Slot, &'v [u8]); 4]>;
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'v> {
     pub value: Option<&'v [u8]>,
+    /// The path that the request is for, and its segments where they may be asked for.
+    pub path: Option<&'v [u8]>,
     pub segments: &'v [&'v [u8]],
     pub ip: Option<&'v IpNet>,
 }
@@ -128,6 +142,9 @@ impl CompiledPattern {
     pub fn segment_count_max(&self) -> usize {
         match self {
             Self::Endpoints(templates) => {
+                if matches!(templates.by_path, ByPath::Whole(_)) {
+                    return 0;
+                }
                 templates.iter().map(|template| template.segments.len()).max().unwrap_or_default()
             }
             Self::Any(patterns) => {
@@ -158,26 +175,10 @@ impl CompiledPattern {
         }
     }
 
-    /// Whether [`Self::template`] may find one.
-    pub fn has_templates(&self) -> bool {
-        match self {
-            Self::Endpoints(_) => true,
-            Self::Any(patterns) => patterns.iter().any(Self::has_templates),
-            Self::OneOf(_)
-            | Self::Prefix(_)
-            | Self::Not(_)
-            | Self::Present
-            | Self::Absent
-            | Self::Network(_) => false,
-        }
-    }
-
     /// The first template of this pattern that matches; those under `not` are not asked.
     pub fn template(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
         match self {
-            Self::Endpoints(templates) if subject.value.is_some() => {
-                templates.first(subject.segments)
-            }
+            Self::Endpoints(templates) if subject.value.is_some() => templates.first(subject),
             Self::Any(patterns) => patterns.iter().find_map(|pattern| pattern.template(subject)),
             Self::Endpoints(_)
             | Self::OneOf(_)
@@ -218,22 +219,33 @@ impl Templates {
     const TRIED_MAX: usize = 8;
 
     fn new(all: Vec<CompiledTemplate>) -> Self {
-        let tree = (all.len() > Self::TRIED_MAX).then(|| {
+        let by_path = if all.iter().all(|template| template.path.is_some()) {
+            let mut whole: ByText<Option<usize>> = ByText::default();
+            for (template, position) in all.iter().zip(0..) {
+                if let Some(path) = &template.path {
+                    whole.or_default(path).get_or_insert(position);
+                }
+            }
+            ByPath::Whole(whole)
+        } else if all.len() <= Self::TRIED_MAX {
+            ByPath::Tried
+        } else {
             let mut tree = PathTree::default();
             all.iter().zip(0..).for_each(|(template, position)| tree.insert(template, position));
-            Box::new(tree)
-        });
-        Self { all, tree }
+            ByPath::Tree(Box::new(tree))
+        };
+        Self { all, by_path }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, CompiledTemplate> {
         self.all.iter()
     }
 
-    fn first(&self, path: &[&[u8]]) -> Option<&CompiledTemplate> {
-        match &self.tree {
-            Some(tree) => self.all.get(tree.first(path)? as usize),
-            None => self.all.iter().find(|template| template.matches(path)),
+    fn first(&self, subject: Subject<'_>) -> Option<&CompiledTemplate> {
+        match &self.by_path {
+            ByPath::Tried => self.all.iter().find(|it| it.matches(subject.segments)),
+            ByPath::Tree(tree) => self.all.get(tree.first(subject.segments)? as usize),
+            ByPath::Whole(whole) => self.all.get((*whole.get(subject.path?)?)?),
         }
     }
 }
@@ -253,7 +265,8 @@ impl CompiledTemplate {
                 Segment::Rest => has_rest = true,
             }
         }
-        Self { segments, has_rest }
+        let path = template.only_path().map(|path| path.into_bytes().into());
+        Self { segments, has_rest, path }
     }
 
     fn matches(&self, path: &[&[u8]]) -> bool {

@@ -3,6 +3,8 @@
 //! A rule's counters are told apart by domain, rule name and the names of `per`; values and windows
 //! come later.
 
+use smallvec::SmallVec;
+
 use super::attributes::{Attributes, Slot};
 use super::index::{Index, hook_choices};
 use super::pattern::CompiledPattern;
@@ -13,29 +15,54 @@ use crate::policy::set::{CounterHasher, CounterSeed};
 use crate::policy::when::When;
 use crate::time::Timestamp;
 
+/// Small, because of many rules each request meets another one, which then comes from far in memory.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct CompiledRule {
+    /// Knows the domain, the rule and the names of `per`, but no value yet.
+    pub(super) counters: CounterHasher,
+    pub(super) per: SmallVec<[Slot; 2]>,
+    /// Those for the endpoint first, because what they capture the others may ask for.
     pub(super) conditions: Vec<Condition>,
+    /// What need not be asked where the index has led to the rule.
+    pub(super) proven: Proven,
+    /// The table of endpoints that this is a row of, and the rank within it.
+    pub(super) row: Option<(u32, u32)>,
+    pub(super) extras: Option<Box<Extras>>,
+}
+
+/// What is known to hold of the conditions of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proven {
+    Nothing,
+    /// That at this position holds; if it may capture something of a path it is yet to be asked what.
+    One(u32),
+    /// All of them hold, and capture nothing.
+    All,
+}
+
+/// What most rules have nothing of.
+#[derive(Debug)]
+pub(super) struct Extras {
     /// What it reads, where no other entry may be there.
     pub(super) named: Option<Box<[Slot]>>,
     /// With the slot of each name that the expression reads.
     pub(super) when: Option<(When, Vec<Slot>)>,
-    pub(super) per: Vec<Slot>,
-    pub(super) counters: CounterHasher,
     /// The tables that amounts depend on.
     pub(super) amount_tables: Vec<AmountTable>,
-    pub(super) overrides: Option<Box<Overrides>>,
+    pub(super) overrides: Option<Overrides>,
     pub(super) cost: Option<(Formula, Vec<Slot>)>,
-    /// The table of endpoints that this is a row of, and the rank within it.
-    pub(super) row: Option<(u32, u32)>,
 }
+
+static NO_EXTRAS: Extras =
+    Extras { named: None, when: None, amount_tables: Vec::new(), overrides: None, cost: None };
 
 #[derive(Debug)]
 pub(super) struct Condition {
     pub(super) slot: Slot,
     pub(super) pattern: CompiledPattern,
-    /// Whether paths may capture something by it.
-    pub(super) has_templates: bool,
+    /// Whether it may capture something of a path.
+    pub(super) captures: bool,
     /// The pattern as it was written, for explanations.
     pub(super) text: String,
 }
@@ -92,36 +119,56 @@ impl CompiledRule {
             until: over.until.as_ref().map(|until| until.value),
         });
         let overrides: Vec<_> = overrides.collect();
-        let mut compiled = Self {
+        let mut extras = Extras {
             named: None,
-            conditions: compile_conditions(&rule.conditions, attributes),
             when,
-            per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
-            counters: counters(domain, rule, seed),
             amount_tables,
             overrides: (!overrides.is_empty())
-                .then(|| Box::new(Overrides { all: overrides, index: Index::default() })),
+                .then(|| Overrides { all: overrides, index: Index::default() }),
             cost,
+        };
+        let mut compiled = Self {
+            counters: counters(domain, rule, seed),
+            per: rule.per.iter().map(|name| attributes.slot(&name.value)).collect(),
+            conditions: compile_conditions(&rule.conditions, attributes),
+            proven: Proven::Nothing,
             row: rule.row.as_ref().map(|row| (row.table, row.rank)),
+            extras: None,
         };
         if rule.are_others_absent {
             let mut named = named_slots(rule, attributes);
             // What a path captures is read from no entry.
             named.retain(|slot| compiled.is_own(attributes, *slot));
-            compiled.named = Some(named.into());
+            extras.named = Some(named.into());
         }
+        compiled.extras = extras.is_any().then(|| Box::new(extras));
         compiled
+    }
+
+    /// Notes the condition that holds wherever the index leads to the rule.
+    pub(super) fn prove(&mut self, proven: Option<u32>) {
+        self.proven = match (self.conditions.as_slice(), proven) {
+            ([], _) => Proven::All,
+            ([only], Some(_)) if !only.captures => Proven::All,
+            (_, Some(position)) => Proven::One(position),
+            (_, None) => Proven::Nothing,
+        };
+    }
+
+    pub(super) fn extras(&self) -> &Extras {
+        self.extras.as_deref().unwrap_or(&NO_EXTRAS)
     }
 
     /// Makes the index of the overrides, when all slots are known.
     pub(super) fn index_overrides(&mut self, attributes: &Attributes) {
-        let Some(mut overrides) = self.overrides.take() else { return };
-        let choices = overrides.all.iter().map(|over| {
-            let conditions = over.conditions.iter().map(|it| (it.slot, &it.pattern));
-            hook_choices(conditions, &[], |slot| self.is_own(attributes, *slot))
-        });
-        overrides.index = Index::new(&choices.collect::<Vec<_>>());
-        self.overrides = Some(overrides);
+        let Some(mut extras) = self.extras.take() else { return };
+        if let Some(overrides) = &mut extras.overrides {
+            let choices = overrides.all.iter().map(|over| {
+                hook_choices(&over.conditions, &[], |slot| self.is_own(attributes, *slot))
+            });
+            (overrides.index, _) = Index::new(&choices.collect::<Vec<_>>());
+        }
+        self.extras = Some(extras);
     }
 
     /// Whether an attribute is among the descriptor's own values, and not captured by this rule.
@@ -135,9 +182,17 @@ impl CompiledRule {
     }
 
     pub(super) fn segment_count_max(&self) -> usize {
-        let overridden = self.overrides.iter().flat_map(|overrides| &overrides.all);
+        let overridden = self.extras().overrides.iter().flat_map(|overrides| &overrides.all);
         let conditions = overridden.flat_map(|over| &over.conditions).chain(&self.conditions);
         conditions.map(|it| it.pattern.segment_count_max()).max().unwrap_or_default()
+    }
+}
+
+impl Extras {
+    fn is_any(&self) -> bool {
+        let Self { named, when, amount_tables, overrides, cost } = self;
+        let is_asked = named.is_some() || when.is_some();
+        is_asked || !amount_tables.is_empty() || overrides.is_some() || cost.is_some()
     }
 
     /// What hits are multiplied by, rounded up; `None` where it cannot be worked out. What is too
@@ -181,10 +236,12 @@ pub(super) fn compile_conditions(
     let compile = |condition: &model::Condition| {
         let slot = attributes.slot(&condition.attribute.value);
         let pattern = CompiledPattern::compile(&condition.pattern, attributes);
-        let has_templates = pattern.has_templates();
-        Condition { slot, pattern, has_templates, text: condition.pattern.to_string() }
+        let captures = !pattern.captures().is_empty();
+        Condition { slot, pattern, captures, text: condition.pattern.to_string() }
     };
-    conditions.iter().map(compile).collect()
+    let mut compiled: Vec<Condition> = conditions.iter().map(compile).collect();
+    compiled.sort_by_key(|it| !matches!(it.pattern, CompiledPattern::Endpoints(_)));
+    compiled
 }
 
 fn counters(domain: &str, rule: &model::Rule, seed: CounterSeed) -> CounterHasher {

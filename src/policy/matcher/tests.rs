@@ -170,7 +170,9 @@ proptest! {
     ) {
         let mut attributes = Attributes::new(&[], &[]);
         let segments: Vec<&[u8]> = path.iter().map(|word| word.as_bytes()).collect();
-        let subject = Subject { value: Some(b"/"), segments: &segments, ip: None };
+        let whole = format!("/{}", path.join("/"));
+        let path = Some(whole.as_bytes());
+        let subject = Subject { value: path, path, segments: &segments, ip: None };
         let alone: Vec<CompiledPattern> = templates
             .iter()
             .map(|template| CompiledPattern::compile(template, &mut attributes))

@@ -78,7 +78,7 @@ impl Tree {
     /// Counters are chosen by the keys and values of all entries, never by the rule that limits them: so a limit
     /// in the request and the configured one of the same unit are one counter, as there.
     pub fn counters<'k>(&self, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> CounterHasher {
-        let mut counters = self.counters.clone();
+        let mut counters = self.counters;
         counters.feed(&keys.len().to_le_bytes());
         keys.for_each(|key| counters.feed(key));
         counters
@@ -133,7 +133,7 @@ impl Tree {
             reached = node.rule.as_ref();
         }
         let rule = reached?;
-        let mut counter = rule.counters.clone();
+        let mut counter = rule.counters;
         for (entry, counted) in entries.iter().zip(&counted) {
             match counted {
                 Counted::One | Counted::ByValue => counter.feed(entry.value),
