@@ -24,7 +24,7 @@ pub fn encode(
 ) -> Backwards {
     let mut out = Backwards::with_capacity(size_max(decision, answer) + room_before);
     if let Some(metadata) = metadata {
-        out.sized(6, |out| out.bytes(&metadata.encode_to_vec()));
+        out.text(6, &metadata.encode_to_vec());
     }
     filled(&mut out, 5, &answer.body);
     for (name, value) in answer.headers.iter().rev() {
@@ -88,8 +88,7 @@ fn enumerated(number: i32) -> u64 {
 #[inline]
 fn number(out: &mut Backwards, field: u8, value: u64) {
     if value != 0 {
-        out.varint(value);
-        out.byte(field << 3);
+        out.number(field, value);
     }
 }
 
@@ -97,6 +96,6 @@ fn number(out: &mut Backwards, field: u8, value: u64) {
 #[inline]
 fn filled(out: &mut Backwards, field: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
-        out.sized(field, |out| out.bytes(bytes));
+        out.text(field, bytes);
     }
 }
