@@ -30,7 +30,7 @@ pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
     if let Some(format) = format {
         push_descriptor_headers(&mut answer, format, decision);
     }
-    let Some(binding) = decision.binding else {
+    let Some(binding) = decision.binding() else {
         return answer;
     };
     let Some(respond) = respond_for(decision, binding) else {
@@ -84,9 +84,9 @@ fn push_descriptor_headers<'s>(
     decision: &Decision<'s>,
 ) {
     let Some(names) = &format.headers else { return };
-    let bindings = decision.statuses.iter().filter_map(|status| status.binding);
+    let bindings = decision.bindings();
     let denies =
-        |binding: &Binding<'_>| binding.verdict.is_denial() && !format.is_quota(binding.rule);
+        |binding: &&Binding<'_>| binding.verdict.is_denial() && !format.is_quota(binding.rule);
     let denying = bindings.clone().rfind(denies);
     let Some(told) = denying.or_else(|| bindings.min_by_key(|binding| binding.remaining)) else {
         return;
@@ -98,12 +98,12 @@ fn push_descriptor_headers<'s>(
 }
 
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.
-fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s Respond> {
+fn respond_for<'s>(decision: &Decision<'s>, binding: &Binding<'s>) -> Option<&'s Respond> {
     let shared = || decision.domain.map(|domain| domain.respond.as_ref());
     binding.rule.map(|rule| rule.respond.as_ref()).or_else(shared)
 }
 
-fn push_x_ratelimit(answer: &mut Answer<'_>, binding: Binding<'_>) {
+fn push_x_ratelimit(answer: &mut Answer<'_>, binding: &Binding<'_>) {
     answer.headers.begin("x-ratelimit-remaining").number(binding.remaining);
     if let Some(reset) = binding.reset {
         answer.headers.begin("x-ratelimit-reset").number(reset.seconds_ceil());
@@ -113,8 +113,7 @@ fn push_x_ratelimit(answer: &mut Answer<'_>, binding: Binding<'_>) {
 /// As Envoy writes it from the statuses: behind the binding amount each descriptor's policy.
 fn push_policies(answer: &mut Answer<'_>, decision: &Decision<'_>) {
     let value = &mut answer.headers;
-    let listed = decision.statuses.iter().filter_map(|status| status.binding).take(LISTED_MAX);
-    for listed in listed {
+    for listed in decision.bindings().take(LISTED_MAX) {
         value.text(", ");
         value.number(listed.limit.amount);
         if let Some(window) = listed.limit.window() {
@@ -130,16 +129,16 @@ fn push_policies(answer: &mut Answer<'_>, decision: &Decision<'_>) {
 }
 
 /// `ratelimit-policy` and `ratelimit` as RFC 9651 lists of strings, the binding limit first.
-fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding: Binding<'s>) {
-    let mut listed: SmallVec<[Binding<'s>; LISTED_MAX]> = SmallVec::new();
-    for candidate in std::iter::once(&binding).chain(&decision.limits) {
+fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding: &Binding<'s>) {
+    let mut listed: SmallVec<[&Binding<'s>; LISTED_MAX]> = SmallVec::new();
+    for candidate in std::iter::once(binding).chain(&decision.limits) {
         if listed.len() < LISTED_MAX && !listed.iter().any(|held| is_same_policy(held, candidate)) {
-            listed.push(*candidate);
+            listed.push(candidate);
         }
     }
     let policies = answer.headers.begin("ratelimit-policy");
     for (limit, position) in listed.iter().zip(0..) {
-        push_policy_name(policies, *limit, position);
+        push_policy_name(policies, limit, position);
         policies.text(";q=");
         policies.number(limit.limit.amount.min(SF_INTEGER_MAX));
         match limit.limit.window() {
@@ -152,7 +151,7 @@ fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding:
     }
     let states = answer.headers.begin("ratelimit");
     for (limit, position) in listed.iter().zip(0..) {
-        push_policy_name(states, *limit, position);
+        push_policy_name(states, limit, position);
         states.text(";r=");
         states.number(limit.remaining.min(SF_INTEGER_MAX));
         if let Some(reset) = limit.reset {
@@ -163,7 +162,7 @@ fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding:
 }
 
 /// The name of an item of a list, as a string.
-fn push_policy_name(list: &mut Headers<'_>, limit: Binding<'_>, position: usize) {
+fn push_policy_name(list: &mut Headers<'_>, limit: &Binding<'_>, position: usize) {
     list.text(if position > 0 { ", \"" } else { "\"" });
     let _ = write!(list, "{}", PolicyName(limit));
     list.text("\"");
@@ -179,7 +178,7 @@ fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
 
 /// What headers and problem details call a limit: the rule's name, with the window where a rule has several. Rule names that leave hold neither
 /// quotes nor backslashes.
-pub(super) struct PolicyName<'s>(pub(super) Binding<'s>);
+pub(super) struct PolicyName<'s>(pub(super) &'s Binding<'s>);
 
 impl fmt::Display for PolicyName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,7 +199,7 @@ impl fmt::Display for PolicyName<'_> {
 fn push_retry_after(
     answer: &mut Answer<'_>,
     respond: &Respond,
-    binding: Binding<'_>,
+    binding: &Binding<'_>,
     now: Timestamp,
 ) {
     let Some(reset) = binding.reset else { return };
