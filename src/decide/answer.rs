@@ -21,49 +21,56 @@ const LISTED_MAX: usize = 16;
 
 const PROBLEM_TYPE: &str = "application/problem+json";
 
+/// What a decision is answered with, besides code and statuses.
+#[inline]
 pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
     let mut answer = Answer::default();
+    fill(&mut answer, decision, now);
+    answer
+}
+
+/// Answers where the answer lies: it is large to move.
+fn fill<'s>(answer: &mut Answer<'s>, decision: &Decision<'s>, now: Timestamp) {
     if let Some(load) = decision.load.filter(|load| load.is_shown) {
-        push_load(&mut answer, load);
+        push_load(answer, load);
     }
     let format = decision.domain.and_then(|domain| domain.descriptors.as_ref());
     if let Some(format) = format {
-        push_descriptor_headers(&mut answer, format, decision);
+        push_descriptor_headers(answer, format, decision);
     }
     let Some(binding) = decision.binding() else {
-        return answer;
+        return;
     };
     let Some(respond) = respond_for(decision, binding) else {
-        return answer;
+        return;
     };
     if decision.is_shed() {
-        push_retry_after(&mut answer, respond, binding, now);
+        push_retry_after(answer, respond, binding, now);
         if respond.body != Body::Empty {
             answer.body = body::shed(binding);
             answer.headers.begin("content-type").text(PROBLEM_TYPE);
         }
-        return answer;
+        return;
     }
     for dialect in &respond.headers {
         match dialect {
             Dialect::XRateLimit | Dialect::XRateLimit03 => {
                 answer.headers.begin("x-ratelimit-limit").number(binding.limit.amount);
                 if *dialect == Dialect::XRateLimit03 {
-                    push_policies(&mut answer, decision);
+                    push_policies(answer, decision);
                 }
-                push_x_ratelimit(&mut answer, binding);
+                push_x_ratelimit(answer, binding);
             }
-            Dialect::RateLimit => push_ratelimit(&mut answer, decision, binding),
+            Dialect::RateLimit => push_ratelimit(answer, decision, binding),
         }
     }
     if decision.code == Code::OverLimit {
-        push_retry_after(&mut answer, respond, binding, now);
+        push_retry_after(answer, respond, binding, now);
         answer.body = body::render(decision, binding, respond);
         if let Some(content_type) = content_type(respond) {
             push_printable(answer.headers.begin("content-type"), content_type);
         }
     }
-    answer
 }
 
 fn push_load<'s>(answer: &mut Answer<'s>, load: LoadReading<'s>) {
