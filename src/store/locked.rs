@@ -191,14 +191,20 @@ impl<'m> Locked<'m> {
         if charges.iter().any(|charge| charge.is_spared) {
             self.find_spared(charges, now, &mut spared);
         }
-        for (position, charge) in charges.iter().enumerate() {
+        // All are found before any is taken from, so that memory is waited for once and not for each.
+        let mut found: SmallVec<[Option<usize>; 8]> = SmallVec::new();
+        for charge in charges {
+            let shard = self.shard(charge.counter);
+            found.push(shard.find(charge.counter));
+        }
+        for (position, (charge, found)) in charges.iter().zip(&found).enumerate() {
             let shard = self.shard(charge.counter);
             let outcome = match charge.hits {
                 Hits::Take(_) if !spared.is_empty() && spared.contains(&position) => {
                     shard.look(charge, now)
                 }
                 Hits::Take(_) if charge.is_strict => shard.take_strict(charge, now),
-                Hits::Take(_) => shard.take(charge, now),
+                Hits::Take(_) => shard.take_found(*found, charge, now),
                 // Nothing is given back before it is known that the request is not denied.
                 Hits::GiveBack(_) => {
                     gives_back = true;

@@ -148,10 +148,28 @@ pub(super) struct Shard {
 impl Shard {
     /// Looking, and giving back to a counter that is not there, makes none.
     pub(super) fn take(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        self.take_found(self.find(charge.counter), charge, now)
+    }
+
+    /// The bucket of a counter.
+    #[inline]
+    pub(super) fn find(&self, key: CounterKey) -> Option<usize> {
+        let key = ShortKey::from(key);
+        self.counters.find_bucket_index(key.table_hash(), |held| held.key == key)
+    }
+
+    /// [`Self::take`] of a counter that was in this bucket, as far as was known a while ago.
+    pub(super) fn take_found(
+        &mut self,
+        found: Option<usize>,
+        charge: &Charge<'_>,
+        now: Timestamp,
+    ) -> Outcome {
         let key = ShortKey::from(charge.counter);
         self.pay_owed(key, charge, now);
-        let Some(held) = held_mut(&mut self.counters, key) else {
-            return self.begin(key, charge, now);
+        let held = found.and_then(|bucket| self.counters.get_bucket_mut(bucket));
+        let Some(held) = held.filter(|held| held.key == key) else {
+            return self.take_afresh(charge, now);
         };
         let before = held.weight();
         let outcome = charge.limit.step(&mut held.state, charge.hits, charge.when, now);
@@ -173,6 +191,15 @@ impl Shard {
         }
         self.weight = self.weight + after - before;
         outcome
+    }
+
+    /// [`Self::take`] of a counter that is not there, or that was made or moved after it was sought.
+    #[inline(never)]
+    fn take_afresh(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        match self.find(charge.counter) {
+            None => self.begin(charge.counter.into(), charge, now),
+            found => self.take_found(found, charge, now),
+        }
     }
 
     /// [`Self::take`] of a counter that is not there.
