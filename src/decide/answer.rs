@@ -21,49 +21,56 @@ const LISTED_MAX: usize = 16;
 
 const PROBLEM_TYPE: &str = "application/problem+json";
 
+/// What a decision is answered with, besides code and statuses.
+#[inline]
 pub fn answer<'s>(decision: &Decision<'s>, now: Timestamp) -> Answer<'s> {
     let mut answer = Answer::default();
+    fill(&mut answer, decision, now);
+    answer
+}
+
+/// Answers where the answer lies: it is large to move.
+fn fill<'s>(answer: &mut Answer<'s>, decision: &Decision<'s>, now: Timestamp) {
     if let Some(load) = decision.load.filter(|load| load.is_shown) {
-        push_load(&mut answer, load);
+        push_load(answer, load);
     }
     let format = decision.domain.and_then(|domain| domain.descriptors.as_ref());
     if let Some(format) = format {
-        push_descriptor_headers(&mut answer, format, decision);
+        push_descriptor_headers(answer, format, decision);
     }
-    let Some(binding) = decision.binding else {
-        return answer;
+    let Some(binding) = decision.binding() else {
+        return;
     };
     let Some(respond) = respond_for(decision, binding) else {
-        return answer;
+        return;
     };
     if decision.is_shed() {
-        push_retry_after(&mut answer, respond, binding, now);
+        push_retry_after(answer, respond, binding, now);
         if respond.body != Body::Empty {
             answer.body = body::shed(binding);
             answer.headers.begin("content-type").text(PROBLEM_TYPE);
         }
-        return answer;
+        return;
     }
     for dialect in &respond.headers {
         match dialect {
             Dialect::XRateLimit | Dialect::XRateLimit03 => {
                 answer.headers.begin("x-ratelimit-limit").number(binding.limit.amount);
                 if *dialect == Dialect::XRateLimit03 {
-                    push_policies(&mut answer, decision);
+                    push_policies(answer, decision);
                 }
-                push_x_ratelimit(&mut answer, binding);
+                push_x_ratelimit(answer, binding);
             }
-            Dialect::RateLimit => push_ratelimit(&mut answer, decision, binding),
+            Dialect::RateLimit => push_ratelimit(answer, decision, binding),
         }
     }
     if decision.code == Code::OverLimit {
-        push_retry_after(&mut answer, respond, binding, now);
+        push_retry_after(answer, respond, binding, now);
         answer.body = body::render(decision, binding, respond);
         if let Some(content_type) = content_type(respond) {
             push_printable(answer.headers.begin("content-type"), content_type);
         }
     }
-    answer
 }
 
 fn push_load<'s>(answer: &mut Answer<'s>, load: LoadReading<'s>) {
@@ -84,9 +91,9 @@ fn push_descriptor_headers<'s>(
     decision: &Decision<'s>,
 ) {
     let Some(names) = &format.headers else { return };
-    let bindings = decision.statuses.iter().filter_map(|status| status.binding);
+    let bindings = decision.bindings();
     let denies =
-        |binding: &Binding<'_>| binding.verdict.is_denial() && !format.is_quota(binding.rule);
+        |binding: &&Binding<'_>| binding.verdict.is_denial() && !format.is_quota(binding.rule);
     let denying = bindings.clone().rfind(denies);
     let Some(told) = denying.or_else(|| bindings.min_by_key(|binding| binding.remaining)) else {
         return;
@@ -98,12 +105,12 @@ fn push_descriptor_headers<'s>(
 }
 
 /// The rule's own way of answering; the domain's for a limit that the caller brought along.
-fn respond_for<'s>(decision: &Decision<'s>, binding: Binding<'s>) -> Option<&'s Respond> {
+fn respond_for<'s>(decision: &Decision<'s>, binding: &Binding<'s>) -> Option<&'s Respond> {
     let shared = || decision.domain.map(|domain| domain.respond.as_ref());
     binding.rule.map(|rule| rule.respond.as_ref()).or_else(shared)
 }
 
-fn push_x_ratelimit(answer: &mut Answer<'_>, binding: Binding<'_>) {
+fn push_x_ratelimit(answer: &mut Answer<'_>, binding: &Binding<'_>) {
     answer.headers.begin("x-ratelimit-remaining").number(binding.remaining);
     if let Some(reset) = binding.reset {
         answer.headers.begin("x-ratelimit-reset").number(reset.seconds_ceil());
@@ -113,8 +120,7 @@ fn push_x_ratelimit(answer: &mut Answer<'_>, binding: Binding<'_>) {
 /// As Envoy writes it from the statuses: behind the binding amount each descriptor's policy.
 fn push_policies(answer: &mut Answer<'_>, decision: &Decision<'_>) {
     let value = &mut answer.headers;
-    let listed = decision.statuses.iter().filter_map(|status| status.binding).take(LISTED_MAX);
-    for listed in listed {
+    for listed in decision.bindings().take(LISTED_MAX) {
         value.text(", ");
         value.number(listed.limit.amount);
         if let Some(window) = listed.limit.window() {
@@ -130,16 +136,16 @@ fn push_policies(answer: &mut Answer<'_>, decision: &Decision<'_>) {
 }
 
 /// `ratelimit-policy` and `ratelimit` as RFC 9651 lists of strings, the binding limit first.
-fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding: Binding<'s>) {
-    let mut listed: SmallVec<[Binding<'s>; LISTED_MAX]> = SmallVec::new();
-    for candidate in std::iter::once(&binding).chain(&decision.limits) {
+fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding: &Binding<'s>) {
+    let mut listed: SmallVec<[&Binding<'s>; LISTED_MAX]> = SmallVec::new();
+    for candidate in std::iter::once(binding).chain(&decision.limits) {
         if listed.len() < LISTED_MAX && !listed.iter().any(|held| is_same_policy(held, candidate)) {
-            listed.push(*candidate);
+            listed.push(candidate);
         }
     }
     let policies = answer.headers.begin("ratelimit-policy");
     for (limit, position) in listed.iter().zip(0..) {
-        push_policy_name(policies, *limit, position);
+        push_policy_name(policies, limit, position);
         policies.text(";q=");
         policies.number(limit.limit.amount.min(SF_INTEGER_MAX));
         match limit.limit.window() {
@@ -152,7 +158,7 @@ fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding:
     }
     let states = answer.headers.begin("ratelimit");
     for (limit, position) in listed.iter().zip(0..) {
-        push_policy_name(states, *limit, position);
+        push_policy_name(states, limit, position);
         states.text(";r=");
         states.number(limit.remaining.min(SF_INTEGER_MAX));
         if let Some(reset) = limit.reset {
@@ -163,7 +169,7 @@ fn push_ratelimit<'s>(answer: &mut Answer<'_>, decision: &Decision<'s>, binding:
 }
 
 /// The name of an item of a list, as a string.
-fn push_policy_name(list: &mut Headers<'_>, limit: Binding<'_>, position: usize) {
+fn push_policy_name(list: &mut Headers<'_>, limit: &Binding<'_>, position: usize) {
     list.text(if position > 0 { ", \"" } else { "\"" });
     let _ = write!(list, "{}", PolicyName(limit));
     list.text("\"");
@@ -179,7 +185,7 @@ fn is_same_policy(a: &Binding<'_>, b: &Binding<'_>) -> bool {
 
 /// What headers and problem details call a limit: the rule's name, with the window where a rule has several. Rule names that leave hold neither
 /// quotes nor backslashes.
-pub(super) struct PolicyName<'s>(pub(super) Binding<'s>);
+pub(super) struct PolicyName<'s>(pub(super) &'s Binding<'s>);
 
 impl fmt::Display for PolicyName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -200,7 +206,7 @@ impl fmt::Display for PolicyName<'_> {
 fn push_retry_after(
     answer: &mut Answer<'_>,
     respond: &Respond,
-    binding: Binding<'_>,
+    binding: &Binding<'_>,
     now: Timestamp,
 ) {
     let Some(reset) = binding.reset else { return };

@@ -13,7 +13,7 @@ const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#qu
 const REDUCED_CAPACITY: &str =
     "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 
-pub(super) fn render(decision: &Decision<'_>, binding: Binding<'_>, respond: &Respond) -> Vec<u8> {
+pub(super) fn render(decision: &Decision<'_>, binding: &Binding<'_>, respond: &Respond) -> Vec<u8> {
     match &respond.body {
         Body::Empty => Vec::new(),
         Body::Problem => problem(binding),
@@ -50,7 +50,7 @@ pub fn reason(verdict: Verdict) -> &'static str {
 }
 
 /// The name of the rule that denied; a limit of the caller's own is called `request`.
-pub fn rule_name(binding: Binding<'_>) -> &str {
+pub fn rule_name<'s>(binding: &Binding<'s>) -> &'s str {
     binding.rule.map_or("request", |rule| &rule.name)
 }
 
@@ -59,7 +59,7 @@ enum Value {
     Number(u64),
 }
 
-fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> Value {
+fn value(field: Field, decision: &Decision<'_>, binding: &Binding<'_>) -> Value {
     match field {
         Field::Domain => {
             Value::Text(decision.domain.map_or_else(String::new, |domain| domain.name.to_string()))
@@ -74,15 +74,15 @@ fn value(field: Field, decision: &Decision<'_>, binding: Binding<'_>) -> Value {
     }
 }
 
-fn window_seconds(binding: Binding<'_>) -> u64 {
+fn window_seconds(binding: &Binding<'_>) -> u64 {
     binding.limit.window().map_or(0, |window| window.nominal_span().seconds_floor())
 }
 
-fn reset_seconds(binding: Binding<'_>) -> u64 {
+fn reset_seconds(binding: &Binding<'_>) -> u64 {
     binding.reset.unwrap_or_default().seconds_ceil()
 }
 
-fn problem(binding: Binding<'_>) -> Vec<u8> {
+fn problem(binding: &Binding<'_>) -> Vec<u8> {
     let policy = escaped(&PolicyName(binding).to_string());
     let window = binding.limit.window().map(|window| format!(r#""window":"{window}","#));
     format!(
@@ -105,7 +105,7 @@ fn problem(binding: Binding<'_>) -> Vec<u8> {
 }
 
 /// The body of a request that is shed. What the service can carry is not its callers' business.
-pub(super) fn shed(binding: Binding<'_>) -> Vec<u8> {
+pub(super) fn shed(binding: &Binding<'_>) -> Vec<u8> {
     format!(
         concat!(
             r#"{{"type":"{}","title":"Temporary Reduced Capacity","status":503,"#,
@@ -120,8 +120,8 @@ pub(super) fn shed(binding: Binding<'_>) -> Vec<u8> {
 }
 
 /// What happened, for people.
-fn detail(binding: Binding<'_>) -> String {
-    let Binding { limit, remaining, .. } = binding;
+fn detail(binding: &Binding<'_>) -> String {
+    let Binding { limit, remaining, .. } = *binding;
     let amount = limit.amount;
     let reset = reset_seconds(binding);
     let per = match limit.window() {

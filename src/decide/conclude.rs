@@ -14,37 +14,48 @@ use crate::policy::set::DescriptorDomain;
 use crate::time::Span;
 
 /// Concludes from one outcome per charge of the plan, in order.
+#[inline]
 pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
-    debug_assert_eq!(plan.charges.len(), outcomes.len(), "one outcome per charge");
-    let load = plan.load.and_then(|load| {
-        let has_charge = plan.load_charge_count() > 0;
-        load.read(plan.charges.iter().zip(outcomes).next().filter(|_| has_charge))
-    });
     let mut decision = Decision {
         domain: plan.domain,
-        load,
+        load: None,
         code: Code::Ok,
         statuses: SmallVec::new(),
-        binding: None,
+        tightest: None,
         limits: SmallVec::new(),
         rules: SmallVec::new(),
         failures: SmallVec::new(),
         leases: SmallVec::new(),
         has_metadata: plan.has_metadata,
     };
-    decision.failures.extend_from_slice(&plan.failures);
+    fill(&mut decision, plan, outcomes);
+    decision
+}
+
+/// Concludes where the decision lies: it is large to move.
+fn fill<'s>(decision: &mut Decision<'s>, plan: &Plan<'s>, outcomes: &[Outcome]) {
+    debug_assert_eq!(plan.charges.len(), outcomes.len(), "one outcome per charge");
+    if let Some(load) = plan.load {
+        let charged = plan.charges.iter().zip(outcomes).next();
+        decision.load = load.read(charged.filter(|_| plan.load_charge_count() > 0));
+    }
+    if !plan.failures.is_empty() {
+        decision.failures.extend_from_slice(&plan.failures);
+    }
     // Who tries again meets what this request counts although it is denied.
     let again = outcomes.iter().filter_map(|outcome| outcome.again).max();
+    let has_lease = outcomes.iter().any(|outcome| outcome.lease.is_some());
     let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
     let format = plan.domain.and_then(|domain| domain.descriptors.as_deref());
     let mut denial = Denial::default();
-    for descriptor in &plan.descriptors {
-        let own = rest.by_ref().take(descriptor.charge_count);
-        // Its place among the limits.
+    let (mut group, mut has_denied) = (None, false);
+    for (planned, descriptor) in plan.descriptors.iter().zip(0..) {
         let mut tightest: Option<usize> = None;
-        for (charge, outcome) in own {
+        for (charge, outcome) in rest.by_ref().take(planned.charge_count) {
             let is_denied = charge.mode == Mode::Enforce && outcome.verdict.is_denial();
             denial.note(charge.denies, is_denied);
+            has_denied |= is_denied;
+            tell_rule(plan, (charge, outcome), descriptor, &mut group, &mut decision.rules);
             if !is_shown(charge) {
                 continue;
             }
@@ -57,62 +68,64 @@ pub fn conclude<'s>(plan: &Plan<'s>, outcomes: &[Outcome]) -> Decision<'s> {
             }
             decision.limits.push(candidate);
         }
-        let binding = tightest.map(|place| decision.limits[place]);
+        let binding = tightest.map(|place| &decision.limits[place]);
         let denied = binding.is_some_and(|binding| binding.verdict.is_denial());
         let code = if denied { Code::OverLimit } else { Code::Ok };
-        let is_unlimited = descriptor.is_unlimited;
-        decision.statuses.push(Status { code, binding, is_unlimited });
         if let Some(binding) = binding
-            && decision.binding.as_ref().is_none_or(|held| binding.binds_before(held))
+            && decision.binding().is_none_or(|held| binding.binds_before(held))
         {
-            decision.binding = Some(binding);
+            decision.tightest = tightest;
         }
+        let is_unlimited = planned.is_unlimited;
+        decision.statuses.push(Status { code, tightest, is_unlimited });
     }
     if denial.is_denied() && !format.is_some_and(|format| format.is_shadow) {
         decision.code = Code::OverLimit;
         if let Some(format) = format {
-            decision.binding = denying(&decision.statuses, denial, format);
+            decision.tightest = denying(decision, denial, format);
         }
     }
-    if let Some(shed) = load.and_then(|load| load.shed) {
-        shed_all(&mut decision, Binding { reset: shed.reset.max(again), ..shed });
+    if let Some(shed) = decision.load.and_then(|load| load.shed) {
+        shed_all(decision, Binding { reset: shed.reset.max(again), ..shed });
     }
-    tell_rules(plan, outcomes, decision.code, &mut decision.rules);
-    if decision.code == Code::Ok {
+    tell_exemptions(&plan.exemptions, &mut decision.rules);
+    if has_denied || decision.code == Code::OverLimit {
+        settle(&mut decision.rules, decision.code);
+    }
+    if has_lease && decision.code == Code::Ok {
         for (charge, outcome) in plan.charges.iter().zip(outcomes) {
             if let Some(id) = outcome.lease {
                 decision.leases.push(Lease { counter: charge.counter, id });
             }
         }
     }
-    decision
 }
 
 /// Of a request that is shed nothing else matters.
 fn shed_all<'s>(decision: &mut Decision<'s>, shed: Binding<'s>) {
     decision.code = Code::OverLimit;
-    decision.binding = Some(shed);
     decision.limits = SmallVec::from_slice(&[shed]);
-    let status = Status { code: Code::OverLimit, binding: Some(shed), is_unlimited: false };
+    decision.tightest = Some(0);
+    let status = Status { code: Code::OverLimit, tightest: Some(0), is_unlimited: false };
     decision.statuses.iter_mut().for_each(|it| *it = status);
 }
 
 /// What a denied request waits for: each limit that denies by itself, and of quotas, where they deny,
-/// the first that has room again.
-fn denying<'s>(
-    statuses: &[Status<'s>],
-    denial: Denial,
-    format: &DescriptorDomain,
-) -> Option<Binding<'s>> {
-    let is_quota = |binding: &Binding<'s>| format.is_quota(binding.rule);
+/// the first that has room again. Its place among the limits.
+fn denying(decision: &Decision<'_>, denial: Denial, format: &DescriptorDomain) -> Option<usize> {
+    let limit = |place: usize| &decision.limits[place];
+    let is_quota = |place: &usize| format.is_quota(limit(*place).rule);
     let denied = || {
-        let bindings = statuses.iter().filter_map(|status| status.binding);
-        bindings.filter(|binding| binding.verdict.is_denial())
+        let places = decision.statuses.iter().filter_map(|status| status.tightest);
+        places.filter(|place| limit(*place).verdict.is_denial())
     };
-    let alone = denied().filter(|binding| !is_quota(binding)).reduce(Binding::tighter);
+    let tighter = |held: usize, other: usize| {
+        if limit(other).binds_before(limit(held)) { other } else { held }
+    };
+    let alone = denied().filter(|place| !is_quota(place)).reduce(tighter);
     let quota = denied().filter(|_| denial.quotas_are_used_up()).filter(is_quota);
-    let quota = quota.min_by_key(|binding| binding.reset);
-    alone.into_iter().chain(quota).reduce(Binding::tighter)
+    let quota = quota.min_by_key(|place| limit(*place).reset);
+    alone.into_iter().chain(quota).reduce(tighter)
 }
 
 /// Limits in shadow stay out of what clients see, except where the format shows them.
@@ -129,9 +142,9 @@ fn bind<'s>(charge: &Charge<'s>, outcome: &Outcome, again: Option<Span>) -> Bind
         Mode::Enforce => outcome.verdict,
         Mode::Shadow => Verdict::Admitted,
     };
-    let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
     let reset = match verdict.is_denial() {
         true => {
+            let cap = charge.rule.and_then(|rule| rule.respond.retry_after_max);
             let reset = outcome.reset.max(again);
             reset.map(|reset| cap.map_or(reset, |cap| reset.min(cap)))
         }
@@ -155,64 +168,59 @@ impl Binding<'_> {
             (first_denies, _) => !first_denies,
         }
     }
+}
 
-    fn tighter(self, other: Self) -> Self {
-        if other.binds_before(&self) { other } else { self }
+/// Adds what a rule made of one charge: as if whatever denies denied the request, and nothing else
+/// did.
+fn tell_rule<'s>(
+    plan: &Plan<'s>,
+    (charge, outcome): (&Charge<'s>, &Outcome),
+    descriptor: u32,
+    group: &mut Option<u32>,
+    rules: &mut SmallVec<[RuleOutcome<'s>; 8]>,
+) {
+    let Some(rule) = charge.rule else { return };
+    let denies = outcome.verdict.is_denial();
+    let code = match (denies, charge.mode) {
+        (false, _) => RuleCode::Ok,
+        (true, Mode::Enforce) => RuleCode::OverLimit,
+        (true, Mode::Shadow) => RuleCode::ShadowOverLimit,
+    };
+    let peak = peak_of(charge.limit.capacity(), outcome);
+    if *group == Some(charge.group)
+        && let Some(last) = rules.last_mut()
+    {
+        if denies {
+            last.code = code;
+        }
+        last.peak = last.peak.max(peak);
+        last.is_overflow |= outcome.is_overflow;
+        return;
+    }
+    *group = Some(charge.group);
+    let Some(series) = plan.series.get(charge.group as usize).copied() else { return };
+    let (hits, is_overflow) = (taken(charge.hits), outcome.is_overflow);
+    rules.push(RuleOutcome { series, rule, descriptor, hits, code, peak, is_overflow });
+}
+
+fn tell_exemptions<'s>(exemptions: &[Exemption<'s>], rules: &mut SmallVec<[RuleOutcome<'s>; 8]>) {
+    for exemption in exemptions {
+        let Exemption { rule, descriptor, hits, series } = *exemption;
+        let (hits, code) = (taken(hits), RuleCode::Ok);
+        let (peak, is_overflow) = (0, false);
+        rules.push(RuleOutcome { series, rule, descriptor, hits, code, peak, is_overflow });
     }
 }
 
-fn tell_rules<'s>(
-    plan: &Plan<'s>,
-    outcomes: &[Outcome],
-    code: Code,
-    rules: &mut SmallVec<[RuleOutcome<'s>; 8]>,
-) {
-    let mut group = None;
-    let mut rest = plan.charges.iter().zip(outcomes).skip(plan.load_charge_count());
-    for (planned, descriptor) in plan.descriptors.iter().zip(0..) {
-        for (charge, outcome) in rest.by_ref().take(planned.charge_count) {
-            let Some(rule) = charge.rule else { continue };
-            let denies = outcome.verdict.is_denial();
-            let own = match (denies, charge.mode, code) {
-                (true, Mode::Enforce, Code::OverLimit) => RuleCode::OverLimit,
-                (true, _, _) => RuleCode::ShadowOverLimit,
-                (false, _, Code::Ok) => RuleCode::Ok,
-                (false, _, Code::OverLimit) => RuleCode::DeniedElsewhere,
-            };
-            let peak = peak_of(charge.limit.capacity(), outcome);
-            if group == Some(charge.group)
-                && let Some(last) = rules.last_mut()
-            {
-                if denies {
-                    last.code = own;
-                }
-                last.peak = last.peak.max(peak);
-                last.is_overflow |= outcome.is_overflow;
-                continue;
-            }
-            group = Some(charge.group);
-            let Some(series) = plan.series.get(charge.group as usize).copied() else { continue };
-            let (hits, is_overflow) = (taken(charge.hits), outcome.is_overflow);
-            rules.push(RuleOutcome {
-                series,
-                rule,
-                descriptor,
-                hits,
-                code: own,
-                peak,
-                is_overflow,
-            });
-        }
+/// Tells what each rule made of it now that the code of the request is known.
+fn settle(rules: &mut [RuleOutcome<'_>], code: Code) {
+    for rule in rules {
+        rule.code = match (rule.code, code) {
+            (RuleCode::Ok, Code::OverLimit) => RuleCode::DeniedElsewhere,
+            (RuleCode::OverLimit, Code::Ok) => RuleCode::ShadowOverLimit,
+            (own, _) => own,
+        };
     }
-    let code = match code {
-        Code::Ok => RuleCode::Ok,
-        Code::OverLimit => RuleCode::DeniedElsewhere,
-    };
-    rules.extend(plan.exemptions.iter().map(|exemption| {
-        let Exemption { rule, descriptor, hits, series } = *exemption;
-        let (hits, peak, is_overflow) = (taken(hits), 0, false);
-        RuleOutcome { series, rule, descriptor, hits, code, peak, is_overflow }
-    }));
 }
 
 /// How much of a limit is used, in basis points, rounded down: only what is full is 10,000.

@@ -97,7 +97,7 @@ impl Gate {
         Told {
             status: decision.status(),
             codes: decision.statuses.iter().map(|status| status.code).collect(),
-            binding: decision.binding.map(|it| {
+            binding: decision.binding().map(|it| {
                 let name = it.rule.map_or_else(String::new, |rule| rule.name.to_string());
                 (name, it.limit.amount, it.remaining, it.verdict)
             }),

@@ -207,9 +207,9 @@ pub struct Decision<'s> {
     pub domain: Option<&'s Domain>,
     pub code: Code,
     /// One per descriptor, in order.
-    pub statuses: SmallVec<[Status<'s>; 4]>,
-    /// The limit that headers and body speak of; `None` when nothing limits the request.
-    pub binding: Option<Binding<'s>>,
+    pub statuses: SmallVec<[Status; 4]>,
+    /// Of the limits the one that headers and body speak of; `None` when nothing limits the request.
+    pub tightest: Option<usize>,
     /// Every limit that headers may list, in the order of the charges.
     pub limits: SmallVec<[Binding<'s>; 8]>,
     /// What each rule that applied made of it; once per descriptor it applied to.
@@ -224,7 +224,22 @@ pub struct Decision<'s> {
     pub has_metadata: bool,
 }
 
-impl Decision<'_> {
+impl<'s> Decision<'s> {
+    /// The limit that headers and body speak of.
+    pub fn binding(&self) -> Option<&Binding<'s>> {
+        self.limits.get(self.tightest?)
+    }
+
+    /// The limit that decides for one descriptor.
+    pub fn binding_of(&self, status: &Status) -> Option<&Binding<'s>> {
+        self.limits.get(status.tightest?)
+    }
+
+    /// [`Self::binding_of`] of each descriptor that has one.
+    pub fn bindings(&self) -> impl DoubleEndedIterator<Item = &Binding<'s>> + Clone {
+        self.statuses.iter().filter_map(|status| self.binding_of(status))
+    }
+
     /// Whether the request is refused for load, whatever its limits say.
     pub fn is_shed(&self) -> bool {
         self.load.is_some_and(|load| load.shed.is_some())
@@ -242,10 +257,10 @@ impl Decision<'_> {
 
 /// What one descriptor is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Status<'s> {
+pub struct Status {
     pub code: Code,
-    /// `None` when nothing limits the descriptor.
-    pub binding: Option<Binding<'s>>,
+    /// Of the decision's limits the one that decides; `None` when nothing limits the descriptor.
+    pub tightest: Option<usize>,
     pub is_unlimited: bool,
 }
 

@@ -36,7 +36,7 @@ impl Told<'_, '_> {
             None => denied.and_then(|outcome| outcome.reset),
         };
         let wait = wait.filter(|_| is_shed);
-        let told_wait = shed.and(decision.binding).and_then(|binding| binding.reset);
+        let told_wait = shed.and(decision.binding()).and_then(|binding| binding.reset);
         let thresholds = load.thresholds;
         Some(ExplainedLoad {
             capacity: load.capacity.map(capacity),

@@ -178,7 +178,7 @@ impl Told<'_, '_> {
             mode == Mode::Enforce && verdict == limit::Verdict::ExceedsAmount
         });
         let shadow_denials = rules(|mode, verdict| mode == Mode::Shadow && verdict.is_denial());
-        let binding = decision.binding.filter(|_| !decision.is_shed());
+        let binding = decision.binding().filter(|_| !decision.is_shed());
         let binding = binding.and_then(|binding| self.binding(binding, descriptors));
         let code = match decision.code {
             decide::Code::Ok => Code::Ok,
@@ -190,7 +190,7 @@ impl Told<'_, '_> {
 
     fn binding(
         &self,
-        binding: Binding<'_>,
+        binding: &Binding<'_>,
         descriptors: &[ExplainedDescriptor],
     ) -> Option<ExplainedBinding> {
         let is_it = |position: &usize| {

@@ -20,7 +20,7 @@ pub(super) fn of<'c>(
     decision: &Decision<'_>,
     whole: impl FnOnce() -> Option<Cow<'c, pb::rls::RateLimitRequest>>,
 ) -> Option<Struct> {
-    let mut told = match (decision.code, decision.binding) {
+    let mut told = match (decision.code, decision.binding()) {
         (Code::OverLimit, Some(binding)) => denial(binding, decision.status()),
         (Code::OverLimit, None) => Struct::default(),
         (Code::Ok, _) => leases(decision),
@@ -36,7 +36,7 @@ pub(super) fn of<'c>(
 }
 
 /// What is found about a denial.
-fn denial(binding: Binding<'_>, status: u16) -> Struct {
+fn denial(binding: &Binding<'_>, status: u16) -> Struct {
     let reset = binding.reset.unwrap_or_default();
     fields([
         ("rule", text(decide::rule_name(binding))),
@@ -101,7 +101,7 @@ fn brought(limit: &RateLimitOverride) -> String {
 fn merged(decision: &Decision<'_>) -> Metadata {
     let mut merged = Metadata::new();
     let passed = decision.statuses.iter().filter(|status| status.code == Code::Ok);
-    let rules = passed.filter_map(|status| status.binding?.rule?.descriptor.as_ref());
+    let rules = passed.filter_map(|status| decision.binding_of(status)?.rule?.descriptor.as_ref());
     for metadata in rules.filter_map(|rule| rule.metadata.as_ref()) {
         merge(&mut merged, metadata);
     }

@@ -226,7 +226,7 @@ pub fn response_of(
     });
     pb::rls::RateLimitResponse {
         overall_code: code_of(decision.code).into(),
-        statuses: decision.statuses.iter().map(status_of).collect(),
+        statuses: decision.statuses.iter().map(|status| status_of(decision, status)).collect(),
         response_headers_to_add: headers.collect(),
         raw_body: answer.body.into(),
         dynamic_metadata: metadata::of(decision, || Some(Cow::Borrowed(call))),
@@ -234,12 +234,13 @@ pub fn response_of(
     }
 }
 
-fn status_of(status: &Status<'_>) -> wire::DescriptorStatus {
+fn status_of(decision: &Decision<'_>, status: &Status) -> wire::DescriptorStatus {
+    let binding = decision.binding_of(status);
     wire::DescriptorStatus {
         code: code_of(status.code).into(),
-        current_limit: status.binding.as_ref().map(current_limit),
-        limit_remaining: remaining_of(status),
-        duration_until_reset: status.binding.and_then(|binding| binding.reset).map(duration_of),
+        current_limit: binding.map(current_limit),
+        limit_remaining: remaining_of(status, binding),
+        duration_until_reset: binding.and_then(|binding| binding.reset).map(duration_of),
         quota: None,
     }
 }

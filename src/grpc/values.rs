@@ -46,9 +46,9 @@ pub(super) fn code_of(code: Code) -> wire::Code {
 }
 
 /// What is left for a descriptor; all there can be where nothing limits it.
-pub(super) fn remaining_of(status: &Status<'_>) -> u32 {
+pub(super) fn remaining_of(status: &Status, binding: Option<&Binding<'_>>) -> u32 {
     let unlimited = if status.is_unlimited { u32::MAX } else { 0 };
-    status.binding.map_or(unlimited, |binding| saturated(binding.remaining))
+    binding.map_or(unlimited, |binding| saturated(binding.remaining))
 }
 
 /// The unit of a limit, and of how many it is where that is not one.

@@ -82,6 +82,7 @@ impl State {
     }
 
     /// Where `now` may be past the held window: the window that it is in.
+    #[inline(never)]
     fn go_on(&mut self, window: Window, now: Timestamp) {
         if window.begins_with_first_hit() {
             if self.is_idle(now) {
@@ -110,6 +111,7 @@ fn non_zero(nanos: i64) -> NonZeroI64 {
     NonZeroI64::new(nanos).unwrap_or(NonZeroU64::MIN.cast_signed())
 }
 
+#[inline]
 pub fn step(
     state: &mut State,
     amount: u64,

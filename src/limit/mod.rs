@@ -211,7 +211,24 @@ impl Limit {
 
     /// Takes `hits` from `state` (or gives them back) and says how that went. With
     /// [`ChargeWhen::Admitted`] a denied take leaves the usage as it was.
+    #[inline]
     pub fn step(&self, state: &mut State, hits: Hits, when: ChargeWhen, now: Timestamp) -> Outcome {
+        match (self, &mut *state) {
+            (
+                Self { amount, kind: Kind::Fixed(window), resume_below: None },
+                State::Fixed(state),
+            ) => fixed_window::step(state, *amount, *window, hits, when, now),
+            _ => self.step_large(state, hits, when, now),
+        }
+    }
+
+    fn step_large(
+        &self,
+        state: &mut State,
+        hits: Hits,
+        when: ChargeWhen,
+        now: Timestamp,
+    ) -> Outcome {
         if let Some(share) = self.resume_below {
             return self.step_pausing(state, share, hits, when, now);
         }
@@ -271,6 +288,15 @@ impl Limit {
 }
 
 impl LargeState {
+    fn heap_size(&self) -> usize {
+        match self {
+            Self::Rolling(state) => state.heap_size(),
+            Self::Bucket(_) => 0,
+            Self::Concurrent(state) => state.heap_size(),
+            Self::Pausing(state) => state.held_state().heap_size(),
+        }
+    }
+
     fn boxed(self) -> State {
         State::Large(Box::new(self))
     }
@@ -340,15 +366,12 @@ impl State {
     }
 
     /// Bytes of memory besides those of this value itself.
+    #[inline]
     pub fn heap_size(&self) -> usize {
-        let Self::Large(large) = self else { return 0 };
-        size_of::<LargeState>()
-            + match large.as_ref() {
-                LargeState::Rolling(state) => state.heap_size(),
-                LargeState::Bucket(_) => 0,
-                LargeState::Concurrent(state) => state.heap_size(),
-                LargeState::Pausing(state) => state.held_state().heap_size(),
-            }
+        match self {
+            Self::Fixed(_) => 0,
+            Self::Large(large) => size_of::<LargeState>() + large.heap_size(),
+        }
     }
 
     /// The slots held now of a concurrency limit, and the id given last; `None` of other limits.

@@ -105,11 +105,11 @@ fn see(decision: &Decision<'_>, now: Timestamp) -> Seen {
     Seen {
         code: decision.code,
         status: decision.status().into(),
-        limit: decision.binding.map(see_limit),
+        limit: decision.binding().map(see_limit),
         statuses: decision
             .statuses
             .iter()
-            .map(|status| (status.code, status.binding.map(see_limit)))
+            .map(|status| (status.code, decision.binding_of(status).map(see_limit)))
             .collect(),
         headers: answer
             .headers
@@ -121,7 +121,7 @@ fn see(decision: &Decision<'_>, now: Timestamp) -> Seen {
     }
 }
 
-fn see_limit(binding: Binding<'_>) -> SeenLimit {
+fn see_limit(binding: &Binding<'_>) -> SeenLimit {
     SeenLimit {
         rule: decide::rule_name(binding).to_owned(),
         amount: binding.limit.amount,

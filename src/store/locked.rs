@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::Outcomes;
 use super::bound::overflow_key;
-use super::memory::{MemoryStore, Moment, Waiting};
+use super::memory::{MemoryStore, Moment, SHARD_COUNT, Waiting};
 use super::shard::{Shard, ShortKey};
 use crate::decide::{Charge, CounterKey, Denial};
 use crate::limit::{ChargeWhen, Hits, Outcome, Verdict};
@@ -20,7 +20,10 @@ const GIVEN_UP_MAX: usize = 8;
 
 pub(super) struct Locked<'m> {
     store: &'m MemoryStore,
+    /// Ascending.
     shards: SmallVec<[(usize, MutexGuard<'m, Shard>); 8]>,
+    /// Where each of them is among those above.
+    places: [u8; SHARD_COUNT],
     /// By how much their times were shifted.
     shifted: i64,
 }
@@ -32,19 +35,37 @@ impl Drop for Locked<'_> {
 }
 
 impl<'m> Locked<'m> {
-    pub(super) fn new(store: &'m MemoryStore, charges: &[Charge<'_>]) -> Self {
-        let mut indexes: SmallVec<[usize; 8]> =
-            charges.iter().map(|charge| charge.counter.shard_index()).collect();
-        indexes.sort_unstable();
-        indexes.dedup();
+    /// Nothing yet.
+    pub(super) fn new(store: &'m MemoryStore) -> Self {
+        Self { store, shards: SmallVec::new(), places: [0; SHARD_COUNT], shifted: 0 }
+    }
+
+    /// Locks the shards of these charges. Only once, or who waits for whom could go in a circle.
+    pub(super) fn lock(&mut self, charges: &[Charge<'_>]) {
+        // A bit for each shard gives them in order, and each once.
+        let mut wanted = [0_u64; SHARD_COUNT / 64];
+        for charge in charges {
+            let index = charge.counter.shard_index();
+            wanted[index / 64] |= 1 << (index % 64);
+        }
         loop {
-            let shifted = store.shifted();
-            let lock = |index: &usize| (*index, store.lock(*index));
-            let shards = indexes.iter().map(lock).collect();
-            // Where times were shifted meanwhile, some shards may not know.
-            if store.shifted() == shifted {
-                return Self { store, shards, shifted };
+            self.shifted = self.store.shifted();
+            let mut place = 0;
+            for (word, bits) in wanted.iter().enumerate() {
+                let mut left = *bits;
+                while left != 0 {
+                    let index = 64 * word + left.trailing_zeros() as usize;
+                    self.shards.push((index, self.store.lock(index)));
+                    self.places[index] = place;
+                    place = place.wrapping_add(1);
+                    left &= left - 1;
+                }
             }
+            // Where times were shifted meanwhile, some shards may not know.
+            if self.store.shifted() == self.shifted {
+                return;
+            }
+            self.shards.clear();
         }
     }
 
@@ -69,9 +90,9 @@ impl<'m> Locked<'m> {
     }
 
     pub(super) fn shard(&mut self, key: CounterKey) -> &mut Shard {
-        let index = key.shard_index();
-        let place = self.shards.partition_point(|(held, _)| *held < index);
-        &mut self.shards[place].1
+        let (index, shard) = &mut self.shards[usize::from(self.places[key.shard_index()])];
+        debug_assert_eq!(*index, key.shard_index(), "its shard is held");
+        shard
     }
 
     /// Forgoes what was asked for in these shards: under the lock that it is taken under, or the
@@ -156,19 +177,37 @@ impl<'m> Locked<'m> {
         false
     }
 
-    pub(super) fn charge(&mut self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
-        let mut outcomes = Outcomes::new();
+    /// Adds one outcome per charge, in order.
+    pub(super) fn charge(
+        &mut self,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+        outcomes: &mut Outcomes,
+    ) {
+        let mut gives_back = false;
         let mut denial = Denial::default();
         let mut shadow_denied: SmallVec<[u32; 4]> = SmallVec::new();
-        let spared = self.spared(charges, now);
-        for (position, charge) in charges.iter().enumerate() {
+        let mut spared: SmallVec<[usize; 8]> = SmallVec::new();
+        if charges.iter().any(|charge| charge.is_spared) {
+            self.find_spared(charges, now, &mut spared);
+        }
+        // All are found before any is taken from, so that memory is waited for once and not for each.
+        let mut found: SmallVec<[Option<usize>; 8]> = SmallVec::new();
+        for charge in charges {
+            let shard = self.shard(charge.counter);
+            found.push(shard.find(charge.counter));
+        }
+        for (position, (charge, found)) in charges.iter().zip(&found).enumerate() {
             let shard = self.shard(charge.counter);
             let outcome = match charge.hits {
-                Hits::Take(_) if spared.contains(&position) => shard.look(charge, now),
+                Hits::Take(_) if !spared.is_empty() && spared.contains(&position) => {
+                    shard.look(charge, now)
+                }
                 Hits::Take(_) if charge.is_strict => shard.take_strict(charge, now),
-                Hits::Take(_) => shard.take(charge, now),
+                Hits::Take(_) => shard.take_found(*found, charge, now),
                 // Nothing is given back before it is known that the request is not denied.
                 Hits::GiveBack(_) => {
+                    gives_back = true;
                     Outcome { verdict: Verdict::Admitted, ..shard.look(charge, now) }
                 }
             };
@@ -187,38 +226,42 @@ impl<'m> Locked<'m> {
                 && !charge.gives_slots_back()
                 && (is_denied || shadow_denied.binary_search(&charge.group).is_ok())
         };
-        for (charge, outcome) in charges.iter().zip(&mut outcomes) {
-            if matches!(charge.hits, Hits::GiveBack(_)) && !is_undone(charge) {
-                *outcome = self.shard(charge.counter).take(charge, now);
+        if gives_back {
+            for (charge, outcome) in charges.iter().zip(outcomes.iter_mut()) {
+                if matches!(charge.hits, Hits::GiveBack(_)) && !is_undone(charge) {
+                    *outcome = self.shard(charge.counter).take(charge, now);
+                }
             }
         }
         if is_denied || !shadow_denied.is_empty() {
-            self.undo(charges, &mut outcomes, is_undone, now);
+            self.undo(charges, outcomes, is_undone, now);
         }
         if is_denied {
             // What a denied request counts may leave no room for the same request later.
             let admitted = charges
                 .iter()
-                .zip(&mut outcomes)
+                .zip(outcomes.iter_mut())
                 .filter(|(charge, outcome)| charge.counts_denied() && !outcome.verdict.is_denial());
             for (charge, outcome) in admitted {
                 outcome.again = self.shard(charge.counter).wait_for(charge, charge.hits, now);
             }
-            self.tell_together(charges, &mut outcomes, now);
+            self.tell_together(charges, outcomes, now);
         }
-        for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
-            self.shard(charge.counter).given_back.notify_waiters();
+        if gives_back {
+            for charge in charges.iter().filter(|charge| charge.gives_slots_back()) {
+                self.shard(charge.counter).given_back.notify_waiters();
+            }
         }
-        outcomes
     }
 
     /// Positions of the charges that fit, where others of the request do not: each is asked for
     /// itself alone.
-    fn spared(&mut self, charges: &[Charge<'_>], now: Timestamp) -> SmallVec<[usize; 8]> {
-        let mut spared = SmallVec::new();
-        if !charges.iter().any(|charge| charge.is_spared) {
-            return spared;
-        }
+    fn find_spared(
+        &mut self,
+        charges: &[Charge<'_>],
+        now: Timestamp,
+        spared: &mut SmallVec<[usize; 8]>,
+    ) {
         for (position, charge) in charges.iter().enumerate() {
             let mut state = self.shard(charge.counter).state(charge, now);
             let asked = charge.limit.step(&mut state, charge.hits, ChargeWhen::Admitted, now);
@@ -226,9 +269,8 @@ impl<'m> Locked<'m> {
                 spared.push(position);
             }
         }
-        match spared.len() == charges.len() {
-            true => SmallVec::new(),
-            false => spared,
+        if spared.len() == charges.len() {
+            spared.clear();
         }
     }
 

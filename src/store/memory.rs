@@ -19,7 +19,7 @@ use super::shard::{Shard, ShortKey, held};
 use crate::clock::Clock;
 use crate::decide::{Charge, CounterKey, Lease, Trial};
 use crate::journal::{Kind, Stamp};
-use crate::limit::Hits;
+use crate::limit::{Hits, Outcome};
 use crate::time::Timestamp;
 
 pub(super) const SHARD_COUNT: usize = 256;
@@ -101,6 +101,7 @@ impl MemoryStore {
         }
     }
 
+    #[inline]
     pub fn charge(&self, charges: &[Charge<'_>], now: Timestamp) -> Outcomes {
         self.charge_after(None, charges, Moment { now, shifted: self.shifted() })
     }
@@ -124,59 +125,68 @@ impl MemoryStore {
         has_disk: bool,
         at: Moment,
     ) -> Option<Outcomes> {
-        let charged = self.charge_if(charges, at, |locked, charges, now| {
+        let mut outcomes = Outcomes::new();
+        let look = |locked: &mut Locked<'_>, charges: &[Charge<'_>], now| {
             if locked.is_to_wait(charges, has_disk, now) { Err(()) } else { Ok(()) }
-        });
-        charged.ok()
+        };
+        self.charge_if(charges, at, look, &mut outcomes).ok().map(|()| outcomes)
     }
 
     /// [`Self::charge`], for a request that has waited for the disk. What it asked for in other
     /// counters than it is charged in is forgone at the end, when the locks are let go.
+    #[inline]
     pub(super) fn charge_after(
         &self,
         mut waiting: Option<Waiting<'_>>,
         charges: &[Charge<'_>],
         at: Moment,
     ) -> Outcomes {
-        let Ok(outcomes) = self.charge_if(charges, at, |locked, _, _| {
+        let mut outcomes = Outcomes::new();
+        let look = |locked: &mut Locked<'_>, _: &[Charge<'_>], _| {
             locked.end_wait(waiting.as_mut());
             Ok::<_, Infallible>(())
-        });
+        };
+        let Ok(()) = self.charge_if(charges, at, look, &mut outcomes);
         outcomes
     }
 
-    /// Charges unless `look` has something against it. That is asked right before, under all locks
-    /// and of the charges as they are made.
+    /// Charges unless `look` has something against it, and adds one outcome for each charge. That is
+    /// asked right before, under all locks and of the charges as they are made.
     fn charge_if<E>(
         &self,
         charges: &[Charge<'_>],
         at: Moment,
         look: impl FnOnce(&mut Locked<'_>, &[Charge<'_>], Timestamp) -> Result<(), E>,
-    ) -> Result<Outcomes, E> {
-        let mut locked = Locked::new(self, charges);
+        outcomes: &mut Outcomes,
+    ) -> Result<(), E> {
+        let mut locked = Locked::new(self);
+        locked.lock(charges);
         let now = locked.now(at);
         let Some(moved) = locked.make_room(charges, false, now) else {
             look(&mut locked, charges, now)?;
-            return Ok(locked.charge(charges, now));
+            locked.charge(charges, now, outcomes);
+            return Ok(());
         };
         // Other shards are locked only after ours are let go.
         drop(locked);
-        let mut locked = Locked::new(self, &moved);
+        let mut locked = Locked::new(self);
+        locked.lock(&moved);
         let now = locked.now(at);
         look(&mut locked, &moved, now)?;
-        let outcomes = locked.charge(&moved, now);
+        locked.charge(&moved, now, outcomes);
         drop(locked);
-        Ok(self.overflowed(charges, &moved, outcomes))
+        self.note_overflow(charges, &moved, outcomes);
+        Ok(())
     }
 
     /// Marks what was charged to the overflow counters of rules.
-    fn overflowed(
+    fn note_overflow(
         &self,
         charges: &[Charge<'_>],
         moved: &[Charge<'_>],
-        mut outcomes: Outcomes,
-    ) -> Outcomes {
-        for ((charge, moved), outcome) in charges.iter().zip(moved).zip(&mut outcomes) {
+        outcomes: &mut [Outcome],
+    ) {
+        for ((charge, moved), outcome) in charges.iter().zip(moved).zip(outcomes) {
             if charge.counter != moved.counter {
                 outcome.is_overflow = true;
                 // Nobody could find it again by the counter that was asked for: it runs out.
@@ -184,7 +194,6 @@ impl MemoryStore {
                 self.lock(moved.counter.shard_index()).keep(moved.counter);
             }
         }
-        outcomes
     }
 
     /// What [`Self::charge`] would say now. It is asked of a copy of the counters, so nothing
@@ -202,7 +211,8 @@ impl MemoryStore {
     /// A store that holds the counters of these charges alone.
     fn copy_for(&self, charges: &[Charge<'_>]) -> Self {
         let copy = Self::default();
-        let mut locked = Locked::new(self, charges);
+        let mut locked = Locked::new(self);
+        locked.lock(charges);
         for charge in charges {
             let key = ShortKey::from(charge.counter);
             let from = locked.shard(charge.counter);
@@ -349,7 +359,9 @@ impl MemoryStore {
         charges: &[Charge<'s>],
         now: Timestamp,
     ) -> Option<SmallVec<[Charge<'s>; 8]>> {
-        Locked::new(self, charges).make_room(charges, true, now)
+        let mut locked = Locked::new(self);
+        locked.lock(charges);
+        locked.make_room(charges, true, now)
     }
 
     /// Takes of strict rules that were denied for want of a reserve alone.

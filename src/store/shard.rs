@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use hashbrown::hash_table::Entry;
 use hashbrown::{HashMap, HashTable};
 use tokio::sync::Notify;
 
@@ -149,53 +148,75 @@ pub(super) struct Shard {
 impl Shard {
     /// Looking, and giving back to a counter that is not there, makes none.
     pub(super) fn take(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        self.take_found(self.find(charge.counter), charge, now)
+    }
+
+    /// The bucket of a counter.
+    #[inline]
+    pub(super) fn find(&self, key: CounterKey) -> Option<usize> {
+        let key = ShortKey::from(key);
+        self.counters.find_bucket_index(key.table_hash(), |held| held.key == key)
+    }
+
+    /// [`Self::take`] of a counter that was in this bucket, as far as was known a while ago.
+    pub(super) fn take_found(
+        &mut self,
+        found: Option<usize>,
+        charge: &Charge<'_>,
+        now: Timestamp,
+    ) -> Outcome {
         let key = ShortKey::from(charge.counter);
         self.pay_owed(key, charge, now);
-        let takes = matches!(charge.hits, Hits::Take(1..));
-        let found =
-            self.counters.entry(key.table_hash(), |held| held.key == key, |it| it.key.table_hash());
-        match found {
-            Entry::Occupied(mut held) => {
-                let held = held.get_mut();
-                let before = held.weight();
-                let outcome = charge.limit.step(&mut held.state, charge.hits, charge.when, now);
-                let after = held.weight();
-                if takes {
-                    held.mark.set_level(Mark::after(&charge.limit, &outcome));
-                }
-                let changes = match charge.hits {
-                    Hits::Take(0) | Hits::GiveBack(0) => false,
-                    // A denied take leaves the usage as it was, but it may begin a pause.
-                    Hits::Take(_) => {
-                        !outcome.verdict.is_denial()
-                            || charge.when == ChargeWhen::Always
-                            || charge.limit.resume_below.is_some()
-                    }
-                    Hits::GiveBack(_) => true,
-                };
-                if changes && self.is_journaled && !held.mark.has_changed() {
-                    held.mark.0 |= Mark::CHANGED;
-                    self.changed.push(key);
-                }
-                self.weight = self.weight + after - before;
-                outcome
+        let held = found.and_then(|bucket| self.counters.get_bucket_mut(bucket));
+        let Some(held) = held.filter(|held| held.key == key) else {
+            return self.take_afresh(charge, now);
+        };
+        let before = held.weight();
+        let outcome = charge.limit.step(&mut held.state, charge.hits, charge.when, now);
+        let after = held.weight();
+        let changes = match charge.hits {
+            Hits::Take(0) | Hits::GiveBack(0) => false,
+            Hits::Take(_) => {
+                held.mark.set_level(Mark::after(&charge.limit, &outcome));
+                // A denied take leaves the usage as it was, but it may begin a pause.
+                !outcome.verdict.is_denial()
+                    || charge.when == ChargeWhen::Always
+                    || charge.limit.resume_below.is_some()
             }
-            Entry::Vacant(place) => {
-                let mut state = charge.limit.fresh(now);
-                if let (Some(leases), Some(last)) = (state.leases(), self.last_lease) {
-                    leases.go_on_after(last);
-                }
-                let outcome = charge.limit.step(&mut state, charge.hits, charge.when, now);
-                if takes && !state.is_idle(now) {
-                    let mark = Mark::from_level(Mark::after(&charge.limit, &outcome));
-                    let counter = Counter { key, mark, state };
-                    self.weight += counter.weight();
-                    place.insert(counter);
-                    self.note_change(key);
-                }
-                outcome
-            }
+            Hits::GiveBack(_) => true,
+        };
+        if changes && self.is_journaled && !held.mark.has_changed() {
+            held.mark.0 |= Mark::CHANGED;
+            self.changed.push(key);
         }
+        self.weight = self.weight + after - before;
+        outcome
+    }
+
+    /// [`Self::take`] of a counter that is not there, or that was made or moved after it was sought.
+    #[inline(never)]
+    fn take_afresh(&mut self, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        match self.find(charge.counter) {
+            None => self.begin(charge.counter.into(), charge, now),
+            found => self.take_found(found, charge, now),
+        }
+    }
+
+    /// [`Self::take`] of a counter that is not there.
+    fn begin(&mut self, key: ShortKey, charge: &Charge<'_>, now: Timestamp) -> Outcome {
+        let mut state = charge.limit.fresh(now);
+        if let (Some(leases), Some(last)) = (state.leases(), self.last_lease) {
+            leases.go_on_after(last);
+        }
+        let outcome = charge.limit.step(&mut state, charge.hits, charge.when, now);
+        if matches!(charge.hits, Hits::Take(1..)) && !state.is_idle(now) {
+            let mark = Mark::from_level(Mark::after(&charge.limit, &outcome));
+            let counter = Counter { key, mark, state };
+            self.weight += counter.weight();
+            self.counters.insert_unique(key.table_hash(), counter, |it| it.key.table_hash());
+            self.note_change(key);
+        }
+        outcome
     }
 
     /// Lists a counter as changed.
@@ -454,11 +475,15 @@ impl Shard {
     }
 
     /// Moves all times, because the line of time was moved.
+    #[inline]
     pub(super) fn shift_to(&mut self, shifted: i64) {
         let by = shifted.saturating_sub(self.shifted);
-        if by == 0 {
-            return;
+        if by != 0 {
+            self.shift(by, shifted);
         }
+    }
+
+    fn shift(&mut self, by: i64, shifted: i64) {
         self.shifted = shifted;
         self.counters.iter_mut().for_each(|held| held.state.shift(by));
         self.reserves.values_mut().for_each(|reserve| reserve.shift(by));

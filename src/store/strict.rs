@@ -108,10 +108,14 @@ impl Shard {
     }
 
     /// Takes what an earlier process may have admitted, as soon as the limit is known.
+    #[inline]
     pub(super) fn pay_owed(&mut self, key: ShortKey, charge: &Charge<'_>, now: Timestamp) {
-        if self.owed.is_empty() {
-            return;
+        if !self.owed.is_empty() {
+            self.pay_owed_of(key, charge, now);
         }
+    }
+
+    fn pay_owed_of(&mut self, key: ShortKey, charge: &Charge<'_>, now: Timestamp) {
         if let Some(owed) = self.owed.remove(&key) {
             let mut state = match held(&self.counters, key) {
                 Some(held) => held.state.clone(),

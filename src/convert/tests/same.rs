@@ -179,7 +179,7 @@ impl Gate {
             let enforced = |rule: Option<&crate::policy::set::Rule>| {
                 rule.is_some_and(|rule| rule.mode == Mode::Enforce)
             };
-            let told = status.binding.filter(|binding| enforced(binding.rule));
+            let told = decision.binding_of(status).filter(|binding| enforced(binding.rule));
             (status.code, status.is_unlimited, told.map(|it| (it.limit.amount, it.remaining)))
         });
         (decision.code, statuses.collect())

@@ -121,7 +121,7 @@ impl Gate {
         let never = |outcome: &crate::limit::Outcome| {
             outcome.verdict == crate::limit::Verdict::ExceedsAmount
         };
-        let wait = decision.binding.and_then(|binding| binding.reset);
+        let wait = decision.binding().and_then(|binding| binding.reset);
         (decision.code, wait, outcomes.iter().any(never))
     }
 

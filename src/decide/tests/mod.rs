@@ -111,7 +111,7 @@ impl Gate {
 
 fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
     let statuses = decision.statuses.iter().map(|status| {
-        let binding = status.binding.map(|binding| {
+        let binding = decision.binding_of(status).map(|binding| {
             let name = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
             let amount = binding.limit.amount;
             (name, amount, binding.remaining, binding.reset.unwrap_or_default().seconds_ceil())
@@ -129,7 +129,7 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect(),
         body: String::from_utf8(answer.body).unwrap(),
-        binding: decision.binding.map(|binding| {
+        binding: decision.binding().map(|binding| {
             let rule = binding.rule.map_or_else(String::new, |rule| rule.name.to_string());
             (rule, binding.reset.unwrap_or_default().seconds_ceil())
         }),

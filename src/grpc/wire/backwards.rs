@@ -51,30 +51,17 @@ impl Backwards {
         self.start = start;
     }
 
-    /// Seven bits go into each byte, the lowest first, and zero takes one too.
+    /// A field that is a number.
     #[inline]
-    pub(super) fn varint(&mut self, value: u64) {
-        if value < 0x80 {
-            return self.byte(value.to_le_bytes()[0]);
-        }
-        let groups = (u64::BITS - value.leading_zeros()).div_ceil(7);
-        let (Some(start), 2..=8) = (self.start.checked_sub(8), groups) else {
-            return self.long_varint(value);
-        };
-        // All groups at once; what lies in front of them is free.
-        let spread =
-            (0..8).fold(0, |spread, group| spread | (value >> (7 * group) & 0x7f) << (8 * group));
-        let last = 8 * (groups - 1);
-        let word = (spread | (MORE & ((1 << last) - 1))) << (56 - last);
-        self.room[start..start + 8].copy_from_slice(&word.to_le_bytes());
-        self.start = start + 8 - groups as usize;
+    pub(super) fn number(&mut self, field: u8, value: u64) {
+        self.keyed(field << 3, value);
     }
 
-    #[cold]
-    fn long_varint(&mut self, value: u64) {
-        let mut out = Vec::with_capacity(10);
-        prost::encoding::encode_varint(value, &mut out);
-        self.bytes(&out);
+    /// A field of bytes.
+    #[inline]
+    pub(super) fn text(&mut self, field: u8, bytes: &[u8]) {
+        self.bytes(bytes);
+        self.keyed(field << 3 | SIZED, bytes.len() as u64);
     }
 
     /// A field that has a length, which is as long as what `write` adds.
@@ -82,8 +69,57 @@ impl Backwards {
     pub(super) fn sized(&mut self, field: u8, write: impl FnOnce(&mut Self)) {
         let before = self.len();
         write(self);
-        self.varint((self.len() - before) as u64);
-        self.byte(field << 3 | SIZED);
+        self.keyed(field << 3 | SIZED, (self.len() - before) as u64);
+    }
+
+    /// A key, and behind it a number: seven bits go into each byte, the lowest first.
+    #[inline(always)]
+    fn keyed(&mut self, key: u8, value: u64) {
+        if value < 0x80 {
+            self.word(value << 8 | u64::from(key), 2);
+        } else {
+            self.keyed_large(key, value);
+        }
+    }
+
+    #[inline(never)]
+    fn keyed_large(&mut self, key: u8, value: u64) {
+        let bits = u64::BITS - value.leading_zeros();
+        if bits > 49 {
+            return self.keyed_huge(key, value);
+        }
+        // A seventh, rounded up.
+        let groups = bits * 9 / 64 + 1;
+        let more = MORE & ((1 << (8 * groups - 8)) - 1);
+        let word = (spread(value) | more) << 8 | u64::from(key);
+        self.word(word, groups + 1);
+    }
+
+    #[cold]
+    fn keyed_huge(&mut self, key: u8, value: u64) {
+        let mut out = Vec::with_capacity(11);
+        out.push(key);
+        prost::encoding::encode_varint(value, &mut out);
+        self.bytes(&out);
+    }
+
+    /// The lowest so many bytes of a word, 8 at the most.
+    #[inline(always)]
+    fn word(&mut self, word: u64, len: u32) {
+        // All 8 at once; what lies in front of them is free.
+        let free = self.room.get_mut(..self.start);
+        match free.and_then(<[u8]>::last_chunk_mut) {
+            Some(last) => {
+                *last = (word << (u64::BITS - 8 * len)).to_le_bytes();
+                self.start -= len as usize;
+            }
+            None => self.word_at_begin(word, len),
+        }
+    }
+
+    #[cold]
+    fn word_at_begin(&mut self, word: u64, len: u32) {
+        self.bytes(&word.to_le_bytes()[..len as usize]);
     }
 
     /// Makes room for so many bytes in front, and as much again as is there.
@@ -102,6 +138,15 @@ impl Backwards {
         bytes.advance(self.start);
         bytes
     }
+}
+
+/// Seven bits into each byte, of a number of 49 at the most: those of the upper half of each part
+/// move up, and the parts become halves.
+#[inline]
+fn spread(value: u64) -> u64 {
+    let halves = (value & 0x0fff_ffff) | (value & 0x00ff_ffff_f000_0000) << 4;
+    let quarters = (halves & 0x0000_3fff_0000_3fff) | (halves & 0x0fff_c000_0fff_c000) << 2;
+    (quarters & 0x007f_007f_007f_007f) | (quarters & 0x3f80_3f80_3f80_3f80) << 1
 }
 
 #[cfg(test)]
@@ -128,10 +173,11 @@ mod tests {
         for value in edges {
             let mut expected = Vec::new();
             prost::encoding::encode_varint(value, &mut expected);
+            expected.insert(0, 7 << 3);
             for capacity in [0, 5, 8, 9, 100] {
                 let mut out = Backwards::with_capacity(capacity);
                 out.byte(7);
-                out.varint(value);
+                out.number(7, value);
                 let written = out.into_bytes();
                 assert_eq!(written[..written.len() - 1], expected, "{value}");
                 assert_eq!(written.last(), Some(&7), "{value}");

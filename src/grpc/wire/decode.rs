@@ -21,37 +21,57 @@ const fn sized(field: u64) -> u64 {
     field << 3 | 2
 }
 
+/// The keys of what nearly all calls consist of.
+const DOMAIN: u64 = sized(1);
+const DESCRIPTORS: u64 = sized(2);
+const ENTRIES: u64 = sized(1);
+const KEY: u64 = sized(1);
+const VALUE: u64 = sized(2);
+
 /// Fills in what a call asks, borrowed from its message. A request is large, so it is made where
 /// it is to stay.
 pub fn decode<'m>(message: &'m [u8], request: &mut Request<'m>) -> Result<(), DecodeError> {
     read(request, Reader::new(message)).map_err(|fault| fault.of(message))
 }
 
-/// Fills in a request where it lies: it is large to move, as are its descriptors.
+/// Fills in a request where it lies: it is large to move, as are its descriptors. Fields that are
+/// short and stand where callers mostly put them are taken at a glance.
 fn read<'a>(request: &mut Request<'a>, mut reader: Reader<'a>) -> Result<(), Fault> {
-    const DOMAIN: u64 = sized(1);
-    const DESCRIPTORS: u64 = sized(2);
     const HITS_ADDEND: u64 = number(3);
     let mut hits_addend = 0;
     // Few descriptors have hits of their own; these keep them when those of the call come after.
     let mut with_own_hits = SmallVec::<[usize; 4]>::new();
+    if let Some(domain) = reader.short(DOMAIN) {
+        request.domain = domain;
+    }
     while !reader.is_empty() {
         let field = reader;
-        match reader.varint()? {
-            DOMAIN => request.domain = reader.bytes()?,
-            DESCRIPTORS => {
-                let place = request.descriptors.len();
-                request.descriptors.push(Descriptor {
-                    entries: SmallVec::new(),
-                    hits: Hits::Take(1),
-                    limit: None,
-                });
-                if read_descriptor(&mut request.descriptors[place], reader.message()?)? {
-                    with_own_hits.push(place);
+        let descriptor = match reader.short(DESCRIPTORS) {
+            Some(rest) => reader.within(rest),
+            None => match reader.varint()? {
+                DESCRIPTORS => reader.message()?,
+                DOMAIN => {
+                    request.domain = reader.bytes()?;
+                    continue;
                 }
-            }
-            HITS_ADDEND => hits_addend = lower_half(reader.varint()?),
-            _ => reader = field.past_unknown(3)?,
+                HITS_ADDEND => {
+                    hits_addend = lower_half(reader.varint()?);
+                    continue;
+                }
+                _ => {
+                    reader = field.past_unknown(3)?;
+                    continue;
+                }
+            },
+        };
+        let place = request.descriptors.len();
+        request.descriptors.push(Descriptor {
+            entries: SmallVec::new(),
+            hits: Hits::Take(1),
+            limit: None,
+        });
+        if read_descriptor(&mut request.descriptors[place], descriptor)? {
+            with_own_hits.push(place);
         }
     }
     if hits_addend > 1 {
@@ -72,7 +92,14 @@ fn read_descriptor<'a>(
     descriptor: &mut Descriptor<'a>,
     mut reader: Reader<'a>,
 ) -> Result<bool, Fault> {
-    const ENTRIES: u64 = sized(1);
+    while let Some(rest) = reader.short(ENTRIES) {
+        descriptor.entries.push(entry(reader.within(rest))?);
+    }
+    if reader.is_empty() { Ok(false) } else { read_fields(descriptor, reader) }
+}
+
+/// What is left of a descriptor after the entries that it begins with.
+fn read_fields<'a>(descriptor: &mut Descriptor<'a>, mut reader: Reader<'a>) -> Result<bool, Fault> {
     const LIMIT: u64 = sized(2);
     const HITS_ADDEND: u64 = sized(3);
     const IS_NEGATIVE_HITS: u64 = number(4);
@@ -96,9 +123,18 @@ fn read_descriptor<'a>(
 
 #[inline]
 fn entry(mut reader: Reader<'_>) -> Result<Entry<'_>, Fault> {
-    const KEY: u64 = sized(1);
-    const VALUE: u64 = sized(2);
-    let mut entry = Entry { key: &[], value: &[] };
+    let key = reader.short(KEY).unwrap_or_default();
+    let value = reader.short(VALUE).unwrap_or_default();
+    let mut entry = Entry { key, value };
+    if !reader.is_empty() {
+        read_entry(&mut entry, reader)?;
+    }
+    Ok(entry)
+}
+
+/// What is left of an entry that does not consist of a short key and a short value.
+#[inline(never)]
+fn read_entry<'a>(entry: &mut Entry<'a>, mut reader: Reader<'a>) -> Result<(), Fault> {
     while !reader.is_empty() {
         let field = reader;
         match reader.varint()? {
@@ -107,7 +143,7 @@ fn entry(mut reader: Reader<'_>) -> Result<Entry<'_>, Fault> {
             _ => reader = field.past_unknown(2)?,
         }
     }
-    Ok(entry)
+    Ok(())
 }
 
 #[cold]

@@ -7,7 +7,7 @@ use prost::Message as _;
 use prost_types::Struct;
 
 use super::backwards::Backwards;
-use crate::decide::{Answer, Decision, Status};
+use crate::decide::{Answer, Binding, Decision, Status};
 use crate::grpc::values;
 
 /// What a status takes at the most, without the name of its limit.
@@ -24,7 +24,7 @@ pub fn encode(
 ) -> Backwards {
     let mut out = Backwards::with_capacity(size_max(decision, answer) + room_before);
     if let Some(metadata) = metadata {
-        out.sized(6, |out| out.bytes(&metadata.encode_to_vec()));
+        out.text(6, &metadata.encode_to_vec());
     }
     filled(&mut out, 5, &answer.body);
     for (name, value) in answer.headers.iter().rev() {
@@ -34,7 +34,7 @@ pub fn encode(
         });
     }
     for status in decision.statuses.iter().rev() {
-        out.sized(2, |out| put_status(out, status));
+        out.sized(2, |out| put_status(out, status, decision.binding_of(status)));
     }
     number(&mut out, 1, code(decision.code));
     out
@@ -42,17 +42,16 @@ pub fn encode(
 
 /// Of all but metadata, which is rare: so that memory is asked for once.
 fn size_max(decision: &Decision<'_>, answer: &Answer<'_>) -> usize {
-    let name =
-        |status: &Status<'_>| status.binding.as_ref().map_or(0, |it| values::name_of(it).len());
-    let statuses = decision.statuses.iter().map(|status| STATUS_SIZE_MAX + name(status));
+    let name = |binding: Option<&Binding<'_>>| binding.map_or(0, |it| values::name_of(it).len());
+    let size = |status| STATUS_SIZE_MAX + name(decision.binding_of(status));
+    let statuses = decision.statuses.iter().map(size);
     let headers = answer.headers.iter();
     let headers = headers.map(|(name, value)| HEADER_SIZE_MAX + name.len() + value.len());
     let body = STATUS_SIZE_MAX + answer.body.len();
     body + statuses.sum::<usize>() + headers.sum::<usize>()
 }
 
-fn put_status(out: &mut Backwards, status: &Status<'_>) {
-    let binding = status.binding.as_ref();
+fn put_status(out: &mut Backwards, status: &Status, binding: Option<&Binding<'_>>) {
     if let Some(reset) = binding.and_then(|binding| binding.reset) {
         let reset = values::duration_of(reset);
         out.sized(4, |out| {
@@ -60,7 +59,7 @@ fn put_status(out: &mut Backwards, status: &Status<'_>) {
             number(out, 1, reset.seconds.cast_unsigned());
         });
     }
-    number(out, 3, values::remaining_of(status).into());
+    number(out, 3, values::remaining_of(status, binding).into());
     if let Some(binding) = binding {
         let (unit, multiplier) = values::unit_of(&binding.limit);
         out.sized(2, |out| {
@@ -88,8 +87,7 @@ fn enumerated(number: i32) -> u64 {
 #[inline]
 fn number(out: &mut Backwards, field: u8, value: u64) {
     if value != 0 {
-        out.varint(value);
-        out.byte(field << 3);
+        out.number(field, value);
     }
 }
 
@@ -97,6 +95,6 @@ fn number(out: &mut Backwards, field: u8, value: u64) {
 #[inline]
 fn filled(out: &mut Backwards, field: u8, bytes: &[u8]) {
     if !bytes.is_empty() {
-        out.sized(field, |out| out.bytes(bytes));
+        out.text(field, bytes);
     }
 }

@@ -110,11 +110,29 @@ impl<'a> Reader<'a> {
         begun.split(self, len)
     }
 
+    /// The bytes of the next field, where that has this key and is short.
+    #[inline]
+    pub(super) fn short(&mut self, key: u64) -> Option<&'a [u8]> {
+        let [first, len @ ..0x80, rest @ ..] = self.rest else { return None };
+        if u64::from(*first) != key {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(usize::from(*len))?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    /// A message within this one, which was just read.
+    #[inline]
+    pub(super) fn within(&self, rest: &'a [u8]) -> Self {
+        Self { rest, after: self.before_end(), levels: self.levels - 1 }
+    }
+
     /// A message within this one.
     #[inline]
     pub(super) fn message(&mut self) -> Result<Self, Fault> {
         let rest = self.bytes()?;
-        Ok(Self { rest, after: self.before_end(), levels: self.levels - 1 })
+        Ok(self.within(rest))
     }
 
     /// Steps over the field that begins here, where its message declares all numbers up to `known`.

@@ -69,6 +69,21 @@ fn one_counter_charged_twice_counts_twice_or_not_at_all() {
 }
 
 #[test]
+fn a_counter_that_moves_while_its_request_is_charged_is_found_again() {
+    let store = MemoryStore::default();
+    let now = Timestamp::from_seconds(0);
+    let in_one_shard = |number| Charge { counter: CounterKey(number), ..charge(0, 1_000, 1) };
+    // Where it is in a table is said by as many of its bits as the table is large.
+    let old = in_one_shard(u128::from(u64::MAX));
+    assert_eq!(store.charge(&[old], now)[0].remaining, 999);
+    let request: Vec<_> = (1..=200).flat_map(|new| [in_one_shard(new), old]).collect();
+    let outcomes = store.charge(&request, now);
+    let left = outcomes.iter().skip(1).step_by(2).map(|outcome| outcome.remaining);
+    assert!(left.eq((799..=998).rev()), "{outcomes:?}");
+    assert_eq!(store.counter_count(), 201);
+}
+
+#[test]
 fn a_denied_request_gives_nothing_back() {
     let store = MemoryStore::default();
     let now = Timestamp::from_seconds(0);

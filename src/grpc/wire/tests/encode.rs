@@ -148,8 +148,8 @@ fn any_limit() -> impl Strategy<Value = Limit> {
     })
 }
 
-/// A status without a rule, and which of [`NAMED`] it is to have, if any.
-fn any_status() -> impl Strategy<Value = (Status<'static>, Option<usize>)> {
+/// What a status says, the limit without a rule, and which of [`NAMED`] that is to have, if any.
+fn any_status() -> impl Strategy<Value = (Code, bool, Option<Binding<'static>>, Option<usize>)> {
     let reset = option::of(prop_oneof![
         any_number(),
         (0..9_u64).prop_map(|seconds| seconds * 1_000_000_000),
@@ -164,9 +164,7 @@ fn any_status() -> impl Strategy<Value = (Status<'static>, Option<usize>)> {
         });
     let code = prop_oneof![Just(Code::Ok), Just(Code::OverLimit)];
     let rule = option::of(0..NAMED.len());
-    (code, option::of(binding), any::<bool>(), rule).prop_map(
-        |(code, binding, is_unlimited, rule)| (Status { code, binding, is_unlimited }, rule),
-    )
+    (code, any::<bool>(), option::of(binding), rule)
 }
 
 /// Lengths of names, around those at which their messages need a longer length.
@@ -199,17 +197,20 @@ proptest! {
             hits_addend: 0,
         };
         let plan = decide::plan(&set, &request_of(&call_of_all), Timestamp::EPOCH, |_| None);
-        let statuses = statuses.into_iter().map(|(status, named)| {
+        let mut limits = SmallVec::new();
+        let statuses = statuses.into_iter().map(|(code, is_unlimited, binding, named)| {
             let rule = named.and_then(|place| plan.charges[place].rule);
-            Status { binding: status.binding.map(|binding| Binding { rule, ..binding }), ..status }
+            let tightest = binding.is_some().then_some(limits.len());
+            limits.extend(binding.map(|binding| Binding { rule, ..binding }));
+            Status { code, tightest, is_unlimited }
         });
-        let statuses: SmallVec<[Status<'_>; 4]> = statuses.collect();
+        let statuses: SmallVec<[Status; 4]> = statuses.collect();
         let decision = Decision {
             domain: None,
             code,
-            binding: statuses.iter().find_map(|status| status.binding),
+            tightest: statuses.iter().find_map(|status| status.tightest),
             statuses,
-            limits: Default::default(),
+            limits,
             rules: Default::default(),
             failures: Default::default(),
             leases: Default::default(),
