@@ -97,7 +97,7 @@ pub(super) struct Arguments {
 
     /// Send requests at this rate per second, answered or not, and count latencies from the time
     /// each was due. Without it, a stream sends its next request when it has its answer
-    #[arg(long, value_name = "N", value_parser = positive::<NonZeroU64>)]
+    #[arg(long, value_name = "N", value_parser = rate)]
     rate: Option<NonZeroU64>,
 
     /// Send for this long first, without counting
@@ -148,15 +148,19 @@ pub(super) fn run(arguments: &Arguments) -> ExitCode {
 /// Failed calls are told on standard error as well, where whoever only keeps the report sees them.
 fn finish(report: &Report, target: &Address) -> ExitCode {
     let failed = report.tally.failure_count();
+    let calls = report.tally.call_count();
+    if calls == 0 {
+        complain(&"no call was answered in time to be counted; allow a longer `--duration`");
+        return ExitCode::from(FAILED);
+    }
     if failed == 0 {
         return ExitCode::SUCCESS;
     }
-    let calls = report.tally.call_count();
     complain(&format_args!("{failed} of {calls} calls failed; the report says why"));
     if report.tally.looks_unlike_grpc() {
         anstream::eprintln!(
-            "hint: `{target}` does not look like a gRPC port; `--target` is what `--grpc` of the \
-             server says"
+            "hint: `{target}` does not look like the gRPC port of a rate limit service; `--target` is \
+             what `--grpc` of the server says"
         );
     }
     ExitCode::from(FAILED)
@@ -246,6 +250,13 @@ impl Arguments {
 
 fn positive<N: FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| "write a whole number of at least 1".to_owned())
+}
+
+/// No more than anything can send, so that what is due can be counted.
+fn rate(text: &str) -> Result<NonZeroU64, String> {
+    const MAX: u64 = 100_000_000;
+    let rate = text.parse().ok().filter(|rate: &NonZeroU64| rate.get() <= MAX);
+    rate.ok_or_else(|| format!("write a whole number from 1 to {MAX}"))
 }
 
 /// `10s`, `500ms`, `1m 30s`.

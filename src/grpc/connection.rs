@@ -17,7 +17,7 @@ use http::Request;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::front::Front;
+use super::front::{self, Front};
 use super::gathered::Gathered;
 use super::stream::{self, Incoming};
 use super::turn::Turns;
@@ -47,6 +47,9 @@ const LOCAL_ERROR_RESETS_MAX: usize = 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Between once and twice as long the rest of a call may come before a task waits for it.
+const GRACE: Duration = Duration::from_millis(1);
+
 /// A connection that was accepted at the last moment has so long for its first call.
 const FIRST_CALL_WITHIN: Duration = Duration::from_millis(200);
 
@@ -63,6 +66,8 @@ pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: Ca
             first_call_due.as_mut().await;
         };
         tokio::select! {
+            // After a freeze both may be ready.
+            biased;
             opened = opening.as_mut() => opened,
             () = told => return,
         }
@@ -82,6 +87,7 @@ pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: Ca
         turns: Turns::default(),
         was_called: false,
         unfinished: Vec::new(),
+        grace: None,
     };
     let (mut is_leaving, mut has_left) = (false, false);
     let ended = poll_fn(|cx| {
@@ -118,14 +124,16 @@ struct Serving {
     keepalive: KeepAlive,
     turns: Turns,
     was_called: bool,
-    /// Calls of which not all has come. They are looked at again in the next turn, which comes
-    /// when more of them does; then tasks wait for them.
+    /// Calls of the hot method of which not all has come. They are looked at again in every turn.
     unfinished: Vec<Unfinished>,
+    /// When those of them that are old become tasks; `None` until there are any.
+    grace: Option<Pin<Box<Sleep>>>,
 }
 
 struct Unfinished {
     call: Request<Incoming>,
     respond: SendResponse<Bytes>,
+    /// Whether it has been there for a whole grace.
     is_old: bool,
 }
 
@@ -144,9 +152,11 @@ impl Serving {
                 let Some((call, respond)) = accepted else { return Poll::Ready(Ok(())) };
                 self.was_called = true;
                 let mut call = call.map(Incoming::new);
-                match call.body_mut().take_whole() {
-                    Some(whole) => answer(&self.front, call, Some(whole), respond),
-                    None => self.unfinished.push(Unfinished { call, respond, is_old: false }),
+                let whole = call.body_mut().take_whole();
+                if whole.is_some() || !front::is_plain(&call) {
+                    answer(&self.front, call, whole, respond);
+                } else {
+                    self.unfinished.push(Unfinished { call, respond, is_old: false });
                 }
             }
             if !self.finish_calls() {
@@ -179,12 +189,21 @@ impl Serving {
         self.unfinished.len() < before
     }
 
-    /// From here on tasks wait for what is left of calls, and for their deadlines.
+    /// Tasks wait for what does not come soon, and for the deadlines of those calls. One timer for all
+    /// of them costs less than one for each.
     fn hand_over_old_calls(&mut self) {
-        for Unfinished { call, respond, .. } in self.unfinished.extract_if(.., |it| it.is_old) {
-            answer(&self.front, call, None, respond);
+        let cx = &mut self.turns.context();
+        while !self.unfinished.is_empty() {
+            let grace = self.grace.get_or_insert_with(|| Box::pin(tokio::time::sleep(GRACE)));
+            if grace.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.grace = None;
+            for Unfinished { call, respond, .. } in self.unfinished.extract_if(.., |it| it.is_old) {
+                answer(&self.front, call, None, respond);
+            }
+            self.unfinished.iter_mut().for_each(|it| it.is_old = true);
         }
-        self.unfinished.iter_mut().for_each(|it| it.is_old = true);
     }
 }
 
@@ -359,6 +378,45 @@ mod tests {
         assert!(!begun.elapsed().is_zero());
         serving.await.unwrap();
         connection.await.unwrap().unwrap();
+    }
+
+    /// What a caller waits for who says no more before it has an answer.
+    async fn waited(head: Request<()>, data: &'static [u8]) -> (String, Duration) {
+        let (_serving, peer) = serving(&CancellationToken::new());
+        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
+        tokio::spawn(connection);
+        let mut calls = calls.ready().await.unwrap();
+        let begun = Instant::now();
+        let (answer, mut body) = calls.send_request(head, false).unwrap();
+        body.send_data(Bytes::from_static(data), false).unwrap();
+        let (head, mut body) = answer.await.unwrap().into_parts();
+        let status = match head.headers.get("grpc-status") {
+            Some(status) => status.to_str().unwrap().to_owned(),
+            None => format!("{} bytes", body.data().await.unwrap().unwrap().len()),
+        };
+        (status, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_is_not_ended_is_answered_all_the_same() {
+        let ask = |path| Request::post(format!("http://any/{path}")).body(()).unwrap();
+        let (answer, waiting) = waited(ask("no.Service/Method"), b"\x07").await;
+        assert_eq!((answer.as_str(), waiting), ("12", Duration::ZERO));
+        // Lists services, and leaves the stream open for more.
+        let reflection = ask("grpc.reflection.v1.ServerReflection/ServerReflectionInfo");
+        let (answer, waiting) = waited(reflection, b"\0\0\0\0\x02\x3a\0").await;
+        assert!(answer.ends_with("bytes") && waiting.is_zero(), "{answer} {waiting:?}");
+        for piece in [b"".as_slice(), b"\0\0\0"] {
+            let mut half = head();
+            half.headers_mut().insert("grpc-timeout", "20m".parse().unwrap());
+            let (answer, waiting) = waited(half, piece).await;
+            assert_eq!(answer, "1", "cancelled");
+            let soon = Duration::from_millis(20)..Duration::from_millis(25);
+            assert!(soon.contains(&waiting), "{waiting:?}");
+        }
+        let (answer, waiting) = waited(head(), b"\x07\0\0\0\x05hello").await;
+        assert_eq!(answer, "13", "refused before its end");
+        assert!(waiting < Duration::from_millis(5), "{waiting:?}");
     }
 
     #[tokio::test]

@@ -193,7 +193,7 @@ fn refused(status: Status) -> Response<AnswerBody> {
 }
 
 /// Whether a call is for the hot method and its message is not compressed.
-fn is_plain<B>(call: &Request<B>) -> bool {
+pub(super) fn is_plain<B>(call: &Request<B>) -> bool {
     let encoding = call.headers().get("grpc-encoding").map(HeaderValue::as_bytes);
     call.uri().path() == HOT_PATH
         && call.method() == Method::POST

@@ -14,6 +14,10 @@ use http_body::{Body as _, Frame};
 
 use super::frame::{AnswerBody, TRAILERS};
 
+/// Bytes of a call that count against the window of its connection until it is answered. All of 1024 such calls are far
+/// from filling it.
+const HELD_MAX: usize = 1024;
+
 /// The body of a call.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -40,8 +44,8 @@ impl Incoming {
         while self.ahead[1].is_empty()
             && let Poll::Ready(Some(Ok(data))) = self.stream.poll_data(&mut cx)
         {
-            // The window of a stream that has ended is taken back with it.
-            if !self.stream.is_end_stream() {
+            // The window of a stream that has ended is taken back with it. Much is not held until then.
+            if data.len() > HELD_MAX || !self.stream.is_end_stream() {
                 self.release(data.len());
             }
             let place = usize::from(!self.ahead[0].is_empty());
@@ -104,9 +108,10 @@ pub(super) async fn unless_reset<A>(
     respond: &mut SendResponse<Bytes>,
 ) -> Option<A> {
     let mut answering = pin!(answering);
-    poll_fn(|cx| match answering.as_mut().poll(cx) {
-        Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending => respond.poll_reset(cx).map(|_| None),
+    poll_fn(|cx| match respond.poll_reset(cx) {
+        // Before the answer, since a call that was given up looks like a broken one.
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => answering.as_mut().poll(cx).map(Some),
     })
     .await
 }

@@ -110,7 +110,10 @@ mod tests {
         #[test]
         fn fingerprints_are_those_of_the_crate(
             key in any::<[u64; 2]>(),
-            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6),
+            parts in prop::collection::vec(
+                prop_oneof![3 => prop::collection::vec(any::<u8>(), 0..20), 1 => prop::collection::vec(any::<u8>(), 0..600)],
+                0..6,
+            ),
         ) {
             let mut own = SipHash::new(key);
             let mut known = SipHasher13::new_with_keys(key[0], key[1]);

@@ -179,7 +179,10 @@ async fn a_port_that_speaks_no_grpc_is_named() {
     let arguments = &["--domain", "shop", "--descriptor", "a=b", "--requests", "3"];
     let (code, report, errors) = bench(server.http.to_string(), arguments).await;
     assert_eq!(code, 1, "{report}");
-    assert!(errors.contains("does not look like a gRPC port"), "{report}{errors}");
+    assert!(
+        errors.contains("does not look like the gRPC port of a rate limit service"),
+        "{report}{errors}"
+    );
 }
 
 #[tokio::test]

@@ -231,3 +231,49 @@ proptest! {
         }
     }
 }
+
+/// What was read of one descriptor is not there for the next one.
+#[test]
+fn descriptors_of_a_call_are_planned_as_if_each_came_alone() {
+    let set = compile(
+        "domain: d\n\
+         rules:\n\
+         \x20 - { name: net, match: { ip: 10.0.0.0/8 }, per: [ip], limits: [5/day] }\n\
+         \x20 - { name: path, match: { endpoint: /a/** }, per: [endpoint], limits: [5/day] }\n\
+         \x20 - { name: user, per: [user], limits: [5/day] }\n\
+         \x20 - { name: only, match: { user: ann }, others: absent, limits: [5/day] }\n",
+        Mode::Enforce,
+    );
+    let entries: [&[(&str, &str)]; 6] = [
+        &[("remote_address", "::ffff:10.0.0.1"), ("path", "/a//b/../c?q=1"), ("user", "ann")],
+        &[("remote_address", "10.9.9.9"), ("path", "/a/plain")],
+        &[("path", "/a//b/../d")],
+        &[("user", "ann")],
+        &[("unknown", "x"), ("remote_address", "192.0.2.1")],
+        &[],
+    ];
+    let descriptors: Vec<Descriptor<'_>> = entries
+        .iter()
+        .map(|entries| Descriptor {
+            entries: entries
+                .iter()
+                .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
+                .collect(),
+            hits: Hits::Take(1),
+            limit: None,
+        })
+        .collect();
+    let charged = |descriptors: &[&Descriptor<'_>]| -> Vec<crate::decide::CounterKey> {
+        let descriptors = descriptors.iter().map(|it| (*it).clone()).collect();
+        let request = Request { domain: b"d", descriptors };
+        let plan = plan(&set, &request, Timestamp::EPOCH, |_| None);
+        plan.charges.iter().map(|charge| charge.counter).collect()
+    };
+    for first in &descriptors {
+        for second in &descriptors {
+            let apart = [charged(&[first]), charged(&[second])].concat();
+            assert_eq!(charged(&[first, second]), apart, "{first:?}, {second:?}");
+        }
+    }
+    assert!(!charged(&[&descriptors[0]]).is_empty());
+}
