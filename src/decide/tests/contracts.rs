@@ -239,6 +239,7 @@ fn descriptors_of_a_call_are_planned_as_if_each_came_alone() {
         "domain: d\n\
          rules:\n\
          \x20 - { name: net, match: { ip: 10.0.0.0/8 }, per: [ip], limits: [5/day] }\n\
+         \x20 - { name: nets, match: { ip: 10.0.0.0/8 }, limits: [5/day] }\n\
          \x20 - { name: path, match: { endpoint: /a/** }, per: [endpoint], limits: [5/day] }\n\
          \x20 - { name: user, per: [user], limits: [5/day] }\n\
          \x20 - { name: only, match: { user: ann }, others: absent, limits: [5/day] }\n",
