@@ -38,6 +38,11 @@ impl Incoming {
         self.is_all_here().then(|| std::mem::take(&mut self.ahead[0]))
     }
 
+    /// Whether more than one piece has come, so that it is never taken as a whole.
+    pub(super) fn is_in_pieces(&self) -> bool {
+        !self.ahead[1].is_empty()
+    }
+
     /// Whether [`Self::take_whole`] would take it.
     pub(super) fn is_all_here(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
