@@ -79,7 +79,7 @@ pub(super) async fn serve(front: Arc<Front>, connection: Connection, leaving: Ca
     };
     io.gather();
     let Some(pings) = h2.ping_pong() else { return };
-    let keepalive = KeepAlive::new(pings, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT);
+    let keepalive = KeepAlive::new(pings);
     let mut serving = Serving {
         h2,
         io,
@@ -243,21 +243,19 @@ struct KeepAlive {
     pings: PingPong,
     check: Pin<Box<Sleep>>,
     is_asked: bool,
-    interval: Duration,
-    timeout: Duration,
 }
 
 impl KeepAlive {
-    fn new(pings: PingPong, interval: Duration, timeout: Duration) -> Self {
-        let check = Box::pin(tokio::time::sleep(interval));
-        Self { pings, check, is_asked: false, interval, timeout }
+    fn new(pings: PingPong) -> Self {
+        let check = Box::pin(tokio::time::sleep(KEEPALIVE_INTERVAL));
+        Self { pings, check, is_asked: false }
     }
 
     /// Ready when the peer is gone; else wakes the task when there is something to do.
     fn poll_over(&mut self, cx: &mut Context<'_>, io: &Gathered) -> Poll<()> {
         if self.is_asked && self.pings.poll_pong(cx).is_ready() {
             self.is_asked = false;
-            self.check.set(tokio::time::sleep(self.interval));
+            self.check.set(tokio::time::sleep(KEEPALIVE_INTERVAL));
         }
         while self.check.as_mut().poll(cx).is_ready() {
             if self.is_asked {
@@ -265,10 +263,10 @@ impl KeepAlive {
             }
             // From now on, not from when it was due: a process that was frozen starts afresh.
             let next = match io.take_was_heard() {
-                true => self.interval,
+                true => KEEPALIVE_INTERVAL,
                 false => {
                     self.is_asked = self.pings.send_ping(Ping::opaque()).is_ok();
-                    self.timeout
+                    KEEPALIVE_TIMEOUT
                 }
             };
             self.check.set(tokio::time::sleep(next));
@@ -368,9 +366,7 @@ mod tests {
     async fn a_call_that_waits_is_answered_though_its_connection_is_to_leave() {
         let leaving = CancellationToken::new();
         let (serving, peer) = serving(&leaving);
-        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
-        let connection = tokio::spawn(connection);
-        let mut calls = calls.ready().await.unwrap();
+        let (mut calls, connection) = client(peer).await;
         assert_eq!(asked(&mut calls).await.unwrap()[5..7], [8, 1], "OK");
         let begun = Instant::now();
         let waiting = asked(&mut calls);
@@ -388,9 +384,7 @@ mod tests {
     /// What a caller waits for who says no more before it has an answer.
     async fn waited(head: Request<()>, data: &'static [u8]) -> (String, Duration) {
         let (_serving, peer) = serving(&CancellationToken::new());
-        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
-        tokio::spawn(connection);
-        let mut calls = calls.ready().await.unwrap();
+        let (mut calls, _) = client(peer).await;
         let begun = Instant::now();
         let (answer, mut body) = calls.send_request(head, false).unwrap();
         body.send_data(Bytes::from_static(data), false).unwrap();
@@ -428,9 +422,7 @@ mod tests {
         long[4] += 100;
         long.extend([0x1a, 98].iter().chain(&[b'x'; 98]));
         let (_serving, peer) = serving(&CancellationToken::new());
-        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
-        tokio::spawn(connection);
-        let mut calls = calls.ready().await.unwrap();
+        let (mut calls, _) = client(peer).await;
         let begun = Instant::now();
         let (answer, mut body) = calls.send_request(head(), false).unwrap();
         body.send_data(Bytes::copy_from_slice(&long[..50]), false).unwrap();
@@ -442,9 +434,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_in_pieces_is_answered_like_any_other() {
         let (_serving, peer) = serving(&CancellationToken::new());
-        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
-        tokio::spawn(connection);
-        let mut calls = calls.ready().await.unwrap();
+        let (mut calls, _) = client(peer).await;
         let (answer, mut body) = calls.send_request(head(), false).unwrap();
         for byte in call() {
             body.send_data(Bytes::from(vec![byte]), false).unwrap();
@@ -453,6 +443,15 @@ mod tests {
         body.send_data(Bytes::new(), true).unwrap();
         let answer = answer.await.unwrap().into_body();
         assert_eq!(whole(answer).await.unwrap()[5..7], [8, 1], "OK");
+    }
+
+    /// A caller, and the task of its connection.
+    async fn client(
+        peer: UnixStream,
+    ) -> (h2::client::SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+        let (calls, connection) = h2::client::handshake(peer).await.unwrap();
+        let connection = tokio::spawn(connection);
+        (calls.ready().await.unwrap(), connection)
     }
 
     async fn asked(calls: &mut h2::client::SendRequest<Bytes>) -> Result<Vec<u8>, h2::Error> {

@@ -94,16 +94,16 @@ impl Front {
                 let message = frame::read(body, self.message_size_max);
                 match in_time(deadline, message).await {
                     None => return too_late(),
-                    Some(Ok(message)) => (deadline, message),
+                    Some(Ok(message)) => match self.decided_at_once(&message) {
+                        Some(answer) => return answer,
+                        None => (deadline, message),
+                    },
                     Some(Err(unread)) => {
                         return self.routed(Request::from_parts(head, Body::new(unread))).await;
                     }
                 }
             }
         };
-        if let Some(answer) = self.decided_at_once(&message) {
-            return answer;
-        }
         in_time(deadline, self.decided(message)).await.unwrap_or_else(too_late)
     }
 

@@ -253,17 +253,7 @@ fn descriptors_of_a_call_are_planned_as_if_each_came_alone() {
         &[("unknown", "x"), ("remote_address", "192.0.2.1")],
         &[],
     ];
-    let descriptors: Vec<Descriptor<'_>> = entries
-        .iter()
-        .map(|entries| Descriptor {
-            entries: entries
-                .iter()
-                .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
-                .collect(),
-            hits: Hits::Take(1),
-            limit: None,
-        })
-        .collect();
+    let descriptors = entries.map(descriptor);
     let charged = |descriptors: &[&Descriptor<'_>]| -> Vec<crate::decide::CounterKey> {
         let descriptors = descriptors.iter().map(|it| (*it).clone()).collect();
         let request = Request { domain: b"d", descriptors };

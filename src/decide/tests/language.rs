@@ -114,15 +114,8 @@ rules:
     );
     let limit = |organization: &str, app: &str, rule: &str| {
         let entries = [("organization", organization), ("app", app)];
-        let descriptor = Descriptor {
-            entries: entries
-                .iter()
-                .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
-                .collect(),
-            hits: Hits::Take(1),
-            limit: None,
-        };
-        let request = Request { domain: b"d", descriptors: [descriptor].into_iter().collect() };
+        let request =
+            Request { domain: b"d", descriptors: [descriptor(&entries)].into_iter().collect() };
         let plan = plan(&gate.set, &request, gate.now, |_| None);
         let own = plan.charges.iter().filter(|it| it.rule.is_some_and(|it| &*it.name == rule));
         own.map(|charge| charge.limit.to_string()).collect::<Vec<_>>()

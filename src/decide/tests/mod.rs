@@ -93,14 +93,9 @@ impl Gate {
         hits: Hits,
         limit: Option<Limit>,
     ) -> Told {
-        let descriptors = descriptors.iter().map(|entries| Descriptor {
-            entries: entries
-                .iter()
-                .map(|(key, value)| Entry { key: key.as_bytes(), value: value.as_bytes() })
-                .collect(),
-            hits,
-            limit,
-        });
+        let descriptors = descriptors.iter();
+        let descriptors =
+            descriptors.map(|entries| Descriptor { hits, limit, ..descriptor(entries) });
         let request = Request { domain: domain.as_bytes(), descriptors: descriptors.collect() };
         let plan = plan(&self.set, &request, self.now, |_| None);
         let outcomes = self.store.charge(&plan.charges, self.now);
@@ -134,6 +129,13 @@ fn tell(decision: &Decision<'_>, answer: Answer<'_>) -> Told {
             (rule, binding.reset.unwrap_or_default().seconds_ceil())
         }),
     }
+}
+
+/// One that takes one hit.
+fn descriptor<'e>(entries: &'e [(&str, &str)]) -> Descriptor<'e> {
+    let entry =
+        |(key, value): &'e (&str, &str)| Entry { key: key.as_bytes(), value: value.as_bytes() };
+    Descriptor { entries: entries.iter().map(entry).collect(), hits: Hits::Take(1), limit: None }
 }
 
 fn compile(text: &str, mode: Mode) -> PolicySet {
